@@ -1,0 +1,1 @@
+"""Facts and value types that BrightRun's services share. Imports nothing of BrightRun."""

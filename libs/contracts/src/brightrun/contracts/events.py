@@ -1,0 +1,206 @@
+"""Every event of BrightRun and the catalogue that topics, documents and tests are made from."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from brightrun.contracts.event import Event, Topic
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
+from brightrun.contracts.values import Money, Sha256, Utc, Value, to_money
+
+
+class JobEvent(Event):
+    """A fact about one job of one user."""
+
+    job_id: UUID
+    user_id: UUID
+
+    @property
+    def key(self) -> str:
+        """All facts of a job share a partition of their topic."""
+        return str(self.job_id)
+
+
+class DatasetRef(Value):
+    """The data set a job trains on, as it was when the job was submitted."""
+
+    dataset_id: UUID
+    name: str
+    format: str
+    training_pairs: int
+    tokens: int
+    sha256: Sha256
+
+
+class Pricing(Value):
+    """The prices a job was promised when it was submitted: per hour for all its GPUs, and once for storage."""
+
+    hourly_rate: Money
+    storage: Money
+
+    def compute_cost(self, started_at: datetime, finished_at: datetime) -> Decimal:
+        """Rate × time, to four places: the one formula of the ledger and of what jobs show."""
+        seconds = Decimal(str(max((finished_at - started_at).total_seconds(), 0.0)))
+        return to_money(self.hourly_rate * seconds / 3600)
+
+
+class JobQueued(JobEvent):
+    """The user's job is recorded and waits for GPUs. Owner: api."""
+
+    topic: ClassVar[str] = "job.queued"
+
+    name: str
+    spec: TrainingSpec
+    gpu: GpuConfig
+    dataset: DatasetRef
+    pricing: Pricing
+    estimated_cost: Money
+
+
+class JobCancelRequested(JobEvent):
+    """The user wants the job stopped; it may be over already. Owner: api."""
+
+    topic: ClassVar[str] = "job.cancel_requested"
+
+
+class JobStarted(JobEvent):
+    """A cluster took the job's attempt; it is initializing. Owner: scheduler."""
+
+    topic: ClassVar[str] = "job.started"
+
+    attempt: int
+    cluster: str
+    external_job_id: str
+    gpu: GpuConfig
+    dataset_name: str
+
+
+class JobProgress(JobEvent):
+    """How far a run is and what it measured since the progress before. Owner: scheduler.
+
+    Order by `(attempt, seq)`, never by time. `event_id` is the cluster's, so that a replay of its stream is recognised.
+    """
+
+    topic: ClassVar[str] = "job.progress"
+
+    attempt: int
+    seq: int
+    status: Literal[JobStatus.INITIALIZING, JobStatus.RUNNING]
+    stage: str
+    percent: Annotated[float, Field(ge=0, le=100)]
+    step: int
+    total_steps: int
+    epoch: float
+    total_epochs: float
+    trained_tokens: int
+    eta_seconds: float | None = None
+    started_at: Utc | None = None
+    points: tuple[MetricPoint, ...] = ()
+
+
+class JobCompleted(JobEvent):
+    """The job is over: `outcome` is its one terminal status. Owner: scheduler.
+
+    Carries what the ledger and the artifact need, so that neither waits for another topic. A job cancelled before it
+    was submitted has attempt 0, no cluster and no times, and costs nothing.
+    """
+
+    topic: ClassVar[str] = "job.completed"
+
+    name: str
+    attempt: int
+    outcome: Literal[JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED]
+    cluster: str | None = None
+    external_job_id: str | None = None
+    spec: TrainingSpec
+    gpu: GpuConfig
+    dataset: DatasetRef
+    pricing: Pricing
+    started_at: Utc | None = None
+    finished_at: Utc
+    trained_tokens: int = 0
+    error: JobError | None = None
+
+
+class DatasetValidated(Event):
+    """Every line of a data set was checked. Owner: artifacts."""
+
+    topic: ClassVar[str] = "dataset.validated"
+
+    dataset_id: UUID
+    user_id: UUID
+    name: str
+    format: str
+    status: Literal["ready", "invalid"]
+    training_pairs: int
+    tokens: int
+    tokens_estimated: bool
+    size: int
+    sha256: Sha256
+    error_count: int
+
+    @property
+    def key(self) -> str:
+        """All facts of a data set share a partition."""
+        return str(self.dataset_id)
+
+
+class Quality(Value):
+    """How well the training went. `convergence`: excellent, good, fair, poor or unknown; `score`: 1 to 5 stars."""
+
+    score: Annotated[int, Field(ge=1, le=5)]
+    convergence: str
+    reason: str
+    final_training_loss: float | None = None
+    best_training_loss: float | None = None
+    final_validation_loss: float | None = None
+    perplexity: float | None = None
+
+
+class ArtifactFile(Value):
+    """One stored file of an artifact."""
+
+    name: str
+    size: int
+    sha256: Sha256
+
+
+class ArtifactReady(JobEvent):
+    """All files of a finished job are stored and verified. Owner: artifacts."""
+
+    topic: ClassVar[str] = "artifact.ready"
+
+    artifact_id: UUID
+    name: str
+    dataset_name: str
+    files: tuple[ArtifactFile, ...]
+    quality: Quality
+    pricing: Pricing
+
+
+class BudgetReached(JobEvent):
+    """What the job has cost reached its cap; it must save and stop. Owner: tracker."""
+
+    topic: ClassVar[str] = "budget.reached"
+
+    cap: Money
+    spent: Money
+
+
+CATALOGUE: tuple[Topic, ...] = (
+    Topic(JobQueued, "api", ("scheduler", "tracker", "notifier")),
+    Topic(JobCancelRequested, "api", ("scheduler",)),
+    Topic(JobStarted, "scheduler", ("api", "tracker", "notifier")),
+    Topic(JobProgress, "scheduler", ("api", "tracker", "artifacts"), retention=timedelta(days=3)),
+    Topic(JobCompleted, "scheduler", ("api", "tracker", "artifacts", "notifier")),
+    Topic(DatasetValidated, "artifacts", ("api", "notifier"), partitions=3),
+    Topic(ArtifactReady, "artifacts", ("api", "tracker", "notifier")),
+    Topic(BudgetReached, "tracker", ("scheduler", "notifier"), partitions=3),
+)
+"""Every topic; topics are created, documented and checked from here."""
+
+EVENTS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

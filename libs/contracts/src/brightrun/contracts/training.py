@@ -1,0 +1,123 @@
+"""What a user may ask of a training, and what a GPU request looks like."""
+
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from brightrun.contracts.values import Money, Value
+
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+DEFAULT_EPOCHS = 3
+
+
+class GpuConfig(BaseModel):
+    """Which GPUs a job runs on. `type` is a row of the price table, such as `A100-80GB` or `CPU`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Annotated[str, Field(min_length=1, max_length=64, examples=["A100-80GB"])]
+    count: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class EarlyStopping(BaseModel):
+    """Stop after `patience` evaluations whose loss is not lower by at least `min_delta`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patience: Annotated[int, Field(ge=1, le=100)]
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+class TrainingSpec(BaseModel):
+    """Everything that decides a training's outcome, apart from the data and the hardware.
+
+    Unset pairs (`alpha`, `epochs`/`max_steps`, warm-up) are filled by `resolved()`. Unknown keys are rejected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_model: Annotated[str, Field(min_length=1, max_length=256)] = "tiny"
+    base_model_revision: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    method: Literal["sft", "dpo"] = "sft"
+
+    rank: Annotated[int, Field(ge=4, le=128)] = 16
+    alpha: Annotated[int, Field(ge=1, le=1024)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.05
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)] | Literal["all-linear"] = (
+        "all-linear"
+    )
+    rslora: bool = False
+    init_from: UUID | None = None
+    quantization: Literal["none", "nf4"] = "none"
+
+    epochs: Annotated[int, Field(ge=1, le=20)] | None = None
+    max_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)] = 5e-5
+    scheduler: Scheduler = "linear"
+    warmup_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+    batch_size: Annotated[int, Field(ge=1, le=64)] = 4
+    gradient_accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
+    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = 1024
+    packing: bool = False
+
+    eval_steps: Annotated[int, Field(ge=1)] | None = None
+    save_steps: Annotated[int, Field(ge=1)] | None = None
+    checkpoints_kept: Annotated[int, Field(ge=1, le=100)] = 2
+    early_stopping: EarlyStopping | None = None
+    validation_split: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] | None = None
+    validation_dataset_id: UUID | None = None
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = 42
+
+    max_cost: Money | None = None
+    max_duration: Annotated[int, Field(ge=60, description="seconds")] | None = None
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        for one, other in (
+            ("epochs", "max_steps"),
+            ("warmup_ratio", "warmup_steps"),
+            ("validation_split", "validation_dataset_id"),
+        ):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"give {one} or {other}, not both")
+        return self
+
+    def resolved(self) -> "TrainingSpec":
+        """The same spec with every default that depends on another field written out."""
+        filled: dict[str, object] = {}
+        if self.alpha is None:
+            filled["alpha"] = 2 * self.rank
+        if self.epochs is None and self.max_steps is None:
+            filled["epochs"] = DEFAULT_EPOCHS
+        if self.warmup_ratio is None and self.warmup_steps is None:
+            filled["warmup_ratio"] = 0.03
+        return self.model_copy(update=filled)
+
+
+class MetricPoint(Value):
+    """What the trainer measured at one optimizer step; what was not measured is None."""
+
+    step: Annotated[int, Field(ge=0)]
+    epoch: float
+    training_loss: float | None = None
+    validation_loss: float | None = None
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    token_accuracy: float | None = None
+    tokens_per_second: float | None = None
+    memory_mb: float | None = None
+    gpu_utilization: float | None = None
+
+
+class JobError(Value):
+    """Why a run failed: a stable `code`, a sentence, and what the user can do about it."""
+
+    code: str
+    message: str
+    advice: str | None = None
+    retryable: bool = False

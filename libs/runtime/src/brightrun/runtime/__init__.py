@@ -1,0 +1,1 @@
+"""The chassis that every BrightRun service stands on. Knows no concrete event."""

@@ -1,0 +1,82 @@
+"""PostgreSQL: the pool, the transaction that an edge opens, and the migrations of a slice."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection | PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
+
+DATABASE_DOWN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    TimeoutError,
+)
+"""What asyncpg raises while the server is away; never a fault of the message that is being handled."""
+
+
+class MigrationError(RuntimeError):
+    """The slice's migrations could not be applied."""
+
+
+async def create_pool(url: str, size: int) -> Pool:
+    """Open a pool whose connections read and write `jsonb` as Python values."""
+    return await asyncpg.create_pool(url, min_size=1, max_size=size, init=_prepare, command_timeout=30)
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection inside one transaction: commits when the block ends, rolls back when it raises."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
+async def migrate(url: str, migrations: Path) -> None:
+    """Bring the slice to the newest schema: the chassis's tables and the service's own. Many may call it at once."""
+    dbmate = shutil.which("dbmate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if dbmate is None:
+        raise MigrationError("dbmate is not installed; run `uv sync`")
+    process = await asyncio.create_subprocess_exec(
+        dbmate,
+        "--migrations-dir", str(RUNTIME_MIGRATIONS),
+        "--migrations-dir", str(migrations),
+        "--no-dump-schema", "--migration-lock",
+        "migrate",
+        env={"DATABASE_URL": _without_tls_by_default(url), "PATH": os.environ.get("PATH", "")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise MigrationError(output.decode(errors="replace").strip())
+
+
+def _without_tls_by_default(url: str) -> str:
+    """`url` as dbmate's driver wants it, which insists on TLS unless told otherwise; asyncpg only prefers it."""
+    if "sslmode=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}sslmode=disable"

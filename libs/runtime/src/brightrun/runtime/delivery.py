@@ -1,0 +1,124 @@
+"""What happens to a message: handled once, retried with back-off, parked as a dead letter, or waited for.
+
+Undecodable: dead letter at once. Handler fails: bounded back-off, then dead letter. Database away: wait, never a dead
+letter. Nothing is acknowledged before its effect is committed.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRecord
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from faststream.kafka import KafkaMessage
+from prometheus_client import Counter, Histogram
+from pydantic import ValidationError
+
+from brightrun.contracts.event import Event
+from brightrun.contracts.values import utc_now
+from brightrun.runtime import inbox
+from brightrun.runtime.database import DATABASE_DOWN, Pool, transaction
+from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription
+
+log = structlog.get_logger()
+
+BACK_OFF_SECONDS = (0.1, 0.5, 2.0)
+DATABASE_WAIT_SECONDS = 1.0
+REDELIVERY_SECONDS = 1.0
+LONGEST_HEADER = 2000
+
+HANDLED = Histogram("brightrun_handler_seconds", "Time to handle one delivery, retries included.", ["topic"])
+DEAD = Counter("brightrun_dead_letters_total", "Messages parked as dead letters.", ["topic", "cause"])
+
+
+class Delivery:
+    """The consumer of one subscription."""
+
+    def __init__(self, bus: Bus, pool: Pool, subscription: Subscription[Any]) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._subscription = subscription
+        self._topic = subscription.event.topic
+        self.busy_since: float | None = None
+
+    async def consume(self, message: KafkaMessage) -> None:
+        """Handle the message's records and acknowledge them; on any surprise have all of them delivered again."""
+        records: Sequence[ConsumerRecord[Any, Any]] = (
+            message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
+        )
+        self.busy_since = time.monotonic()
+        try:
+            with HANDLED.labels(self._topic).time():
+                await self._handle(records)
+            failpoint("consumer.handled")
+            await message.ack()
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("consumer.rebalanced", topic=self._topic, error=str(error))
+        except Exception:
+            log.exception("consumer.redelivery", topic=self._topic)
+            await asyncio.sleep(REDELIVERY_SECONDS)
+            await message.nack()
+        finally:
+            self.busy_since = None
+
+    async def _handle(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        decoded: list[tuple[Event, ConsumerRecord[Any, Any]]] = []
+        for record in records:
+            try:
+                decoded.append((self._subscription.event.model_validate_json(record.value or b""), record))
+            except ValidationError as error:
+                await self._park(record, "undecodable", str(error))
+        if not decoded:
+            return
+        failure = await self._try_together([event for event, _ in decoded])
+        if failure is None:
+            return
+        for event, record in decoded:
+            failure = await self._try_patiently(event)
+            if failure is not None:
+                await self._park(record, "handler_failed", repr(failure))
+
+    async def _try_patiently(self, event: Event) -> Exception | None:
+        failure = None
+        for pause in (0.0, *BACK_OFF_SECONDS):
+            await asyncio.sleep(pause)
+            failure = await self._try_together([event])
+            if failure is None:
+                return None
+            log.warning("handler.failed", topic=self._topic, event_id=str(event.event_id), error=repr(failure))
+        return failure
+
+    async def _try_together(self, events: Sequence[Event]) -> Exception | None:
+        """One transaction for all of `events`; waits for as long as the database is away."""
+        while True:
+            try:
+                async with transaction(self._pool) as conn:
+                    unseen = await inbox.mark(conn, [event.event_id for event in events])
+                    fresh = list({event.event_id: event for event in events if event.event_id in unseen}.values())
+                    with structlog.contextvars.bound_contextvars(topic=self._topic, key=events[0].key):
+                        if fresh:
+                            await self._subscription.handle(fresh, conn)
+                return None
+            except DATABASE_DOWN as error:
+                log.warning("consumer.database_down", topic=self._topic, error=repr(error))
+                await asyncio.sleep(DATABASE_WAIT_SECONDS)
+            except Exception as error:
+                return error
+
+    async def _park(self, record: ConsumerRecord[Any, Any], cause: str, error: str) -> None:
+        """Put the untouched bytes into the dead-letter topic, with the cause and where they came from."""
+        headers = {
+            "cause": cause,
+            "error": error[:LONGEST_HEADER],
+            "reader": self._bus.client_id,
+            "origin": f"{record.topic}/{record.partition}/{record.offset}",
+            "failed_at": utc_now().isoformat(),
+        }
+        await self._bus.send(
+            record.topic + DEAD_SUFFIX, (record.key or b"").decode(errors="replace"), record.value, headers
+        )
+        DEAD.labels(record.topic, cause).inc()
+        log.error("message.dead", **headers)

@@ -1,0 +1,196 @@
+"""Kafka in and out: topics from the catalogue, acknowledged sends, and subscriptions that lose and double nothing.
+
+FastStream is given bytes and manual acknowledgement only. What happens to a message is decided in `delivery.py`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.structs import TopicPartition
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from brightrun.contracts.event import Event, Topic
+from brightrun.runtime.database import Connection
+from brightrun.runtime.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+E = TypeVar("E", bound=Event)
+
+DEAD_SUFFIX = ".dead"
+DEAD_RETENTION = timedelta(days=30)
+BATCH_RECORDS = 500
+BATCH_WAIT_MS = 50
+
+
+@dataclass(frozen=True)
+class Subscription(Generic[E]):
+    """A handler of one event, called inside the transaction that also marks the inbox.
+
+    `handle` takes all new events of a batch, in the order of their partition.
+    """
+
+    event: type[E]
+    handle: Callable[[Sequence[E], Connection], Awaitable[None]]
+    batch: bool
+
+
+def subscribe(event: type[E]) -> Callable[[Callable[[E, Connection], Awaitable[None]]], Subscription[E]]:
+    """Make a function `(event, conn)` the service's reader of `event`: one transaction for each message."""
+
+    def register(handler: Callable[[E, Connection], Awaitable[None]]) -> Subscription[E]:
+        async def handle(events: Sequence[E], conn: Connection) -> None:
+            for one in events:
+                await handler(one, conn)
+
+        return Subscription(event, handle, batch=False)
+
+    return register
+
+
+def subscribe_batch(
+    event: type[E],
+) -> Callable[[Callable[[Sequence[E], Connection], Awaitable[None]]], Subscription[E]]:
+    """Make a function `(events, conn)` the reader of a busy topic: one transaction for each batch of messages."""
+
+    def register(handler: Callable[[Sequence[E], Connection], Awaitable[None]]) -> Subscription[E]:
+        return Subscription(event, handler, batch=True)
+
+    return register
+
+
+async def raw(message: KafkaMessage) -> KafkaMessage:
+    """Decode nothing: one malformed body must not take its neighbours along."""
+    return message
+
+
+class Bus:
+    """One process's connection to Kafka."""
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._settings = settings
+        self.client_id = client_id
+        self.broker = KafkaBroker(
+            settings.kafka_bootstrap,
+            client_id=client_id,
+            acks="all",
+            enable_idempotence=settings.kafka_idempotence,
+            linger_ms=0,
+            graceful_timeout=10.0,
+            apply_types=False,
+            allow_auto_create_topics=False,
+            logger=None,
+        )
+
+    def consume(self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]) -> None:
+        """Read the subscription's topic as the service's group; `consume` acknowledges by hand."""
+        shape: dict[str, Any] = (
+            {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
+            if subscription.batch
+            else {}
+        )
+        self.broker.subscriber(
+            subscription.event.topic,
+            group_id=f"{self.client_id}.{subscription.event.topic}",
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
+            decoder=raw,
+            **shape,
+        )(consume)
+
+    async def send(self, topic: str, key: str, value: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send one record; returns once the broker's in-sync replicas have it."""
+        await self.broker.publish(value, topic, key=key.encode(), headers=headers)
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Send events from a replayable source, which need no outbox; returns once the broker has them all."""
+        sends = [
+            await self.broker.publish(
+                event.model_dump_json().encode(), event.topic, key=event.key.encode(), no_confirm=True
+            )
+            for event in events
+        ]
+        await asyncio.gather(*sends)
+
+    async def lag(self) -> dict[str, int]:
+        """Records that wait, by topic, as the last fetches saw them."""
+        waiting: dict[str, int] = {}
+        for subscriber in self.broker.subscribers:
+            consumer: Any = getattr(subscriber, "consumer", None)
+            for partition in consumer.assignment() if consumer else ():
+                behind = (consumer.highwater(partition) or 0) - await _position(consumer, partition)
+                waiting[partition.topic] = waiting.get(partition.topic, 0) + max(behind, 0)
+        return waiting
+
+    def oldest_fetch_ms(self) -> int | None:
+        """When the partition that was fetched longest ago was fetched, in Unix milliseconds; None before any was."""
+        moments = [
+            consumer.last_poll_timestamp(partition)
+            for subscriber in self.broker.subscribers
+            if (consumer := getattr(subscriber, "consumer", None))
+            for partition in consumer.assignment()
+        ]
+        return min((moment for moment in moments if moment), default=None)
+
+
+async def _position(consumer: Any, partition: TopicPartition) -> int:
+    try:
+        return int(await asyncio.wait_for(consumer.position(partition), 0.2))
+    except Exception:
+        return 0
+
+
+async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> None:
+    """Create the catalogue's topics and their dead-letter topics where they are missing; waits for the broker."""
+    admin = await _connect_admin(settings)
+    try:
+        wanted = [
+            new_topic
+            for topic in topics
+            for new_topic in (
+                _new_topic(topic.name, topic.partitions, topic.retention, settings),
+                _new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings),
+            )
+        ]
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in existing]
+        if missing:
+            _refuse_errors(await admin.create_topics(missing))
+    finally:
+        await admin.close()
+
+
+def _new_topic(name: str, partitions: int, retention: timedelta, settings: KafkaSettings) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=partitions,
+        replication_factor=settings.kafka_replication,
+        topic_configs={"retention.ms": str(int(retention.total_seconds() * 1000))},
+    )
+
+
+def _refuse_errors(answer: Any) -> None:
+    """Several services create the topics at once; whoever comes second is content."""
+    for name, code, *message in answer.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise for_code(code)(f"topic {name} was not created: {message}")
+
+
+async def _connect_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        try:
+            await admin.start()
+            return admin
+        except KafkaConnectionError as error:
+            await admin.close()
+            log.warning("kafka.unreachable", bootstrap=settings.kafka_bootstrap, error=str(error))
+            await asyncio.sleep(1)

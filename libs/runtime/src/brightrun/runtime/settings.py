@@ -1,0 +1,44 @@
+"""Settings that several services share; each service's own `Settings` is composed of these."""
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What every process with an HTTP port needs."""
+
+    model_config = SettingsConfigDict(env_prefix="BRIGHTRUN_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int
+    log_level: str = "INFO"
+
+
+class DatabaseSettings(BaseSettings):
+    """The slice of PostgreSQL that a service owns, by its own login role."""
+
+    database_url: SecretStr
+    database_pool_size: int = 10
+
+
+class KafkaSettings(BaseSettings):
+    """The broker. `kafka_idempotence` is off only for brokers without the idempotent producer.
+
+    `kafka_fetch_wait_ms`: how long the broker may hold an empty fetch. Kafka answers as soon as a record comes; the
+    embedded broker waits out about half of it.
+    """
+
+    kafka_bootstrap: str
+    kafka_idempotence: bool = True
+    kafka_fetch_wait_ms: int = 500
+    kafka_replication: int = 1
+
+
+class TokenSettings(BaseSettings):
+    """The secret that services sign their calls to each other with; at least 32 bytes."""
+
+    service_secret: SecretStr
+
+
+class SliceSettings(ServiceSettings, DatabaseSettings, KafkaSettings, TokenSettings):
+    """A service with a slice of the database that talks through Kafka and to its neighbours."""

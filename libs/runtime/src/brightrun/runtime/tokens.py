@@ -1,0 +1,132 @@
+"""Calls between services: short-lived signed tokens that name the caller, the callee and the user."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx
+import jwt
+from fastapi import Depends, Request
+
+from brightrun.runtime.errors import ServiceError, Unauthorized, Unavailable
+
+LIFETIME_SECONDS = 60
+ALGORITHM = "HS256"
+BUDGET_SECONDS = 2.0
+READ_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a service, on behalf of a user where `user_id` is not None."""
+
+    service: str
+    user_id: UUID | None
+
+    @property
+    def user(self) -> UUID:
+        """The user asked for; a call without one is refused."""
+        if self.user_id is None:
+            raise Unauthorized("this call needs a user")
+        return self.user_id
+
+
+def issue(secret: str, caller: str, callee: str, user_id: UUID | None) -> str:
+    """A token that lets `caller` ask `callee` something for `user_id` within the next minute."""
+    now = int(time.time())
+    claims: dict[str, Any] = {"iss": caller, "aud": callee, "iat": now, "exp": now + LIFETIME_SECONDS}
+    if user_id is not None:
+        claims["sub"] = str(user_id)
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def verify(secret: str, callee: str, token: str) -> Caller:
+    """Who sent `token`, if it was signed for `callee` and is still valid."""
+    try:
+        claims = jwt.decode(token, secret, [ALGORITHM], audience=callee, options={"require": ["iss", "aud", "exp"]})
+        return Caller(claims["iss"], UUID(claims["sub"]) if "sub" in claims else None)
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise Unauthorized(str(error)) from None
+
+
+async def _caller(request: Request) -> Caller:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized
+    return verify(request.app.state.service_secret, request.app.state.service_name, token)
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+"""A route's parameter: the verified service that calls, and for whom."""
+
+
+class Neighbour:
+    """Another service, asked over HTTP. Its refusals are passed on; its silence is `Unavailable`."""
+
+    def __init__(self, name: str, url: str, secret: str, me: str) -> None:
+        self.name = name
+        self._secret = secret
+        self._me = me
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=BUDGET_SECONDS, limits=httpx.Limits(max_connections=100, max_keepalive_connections=20)
+        )
+
+    async def get(self, path: str, user_id: UUID | None = None, **params: Any) -> Any:
+        """Read `data`; tried again when the neighbour does not answer, since a read changes nothing."""
+        given = {name: value for name, value in params.items() if value is not None}
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                return self._data(await self._http.get(path, params=given, headers=self._headers(user_id)))
+            except (httpx.TransportError, Unavailable) as error:
+                if attempt == READ_ATTEMPTS:
+                    raise Unavailable(f"{self.name} does not answer") from error
+        raise AssertionError("unreachable")
+
+    async def send(self, method: str, path: str, user_id: UUID | None = None, json: Any = None) -> Any:
+        """Ask for a change once and return `data`."""
+        try:
+            return self._data(await self._http.request(method, path, json=json, headers=self._headers(user_id)))
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} does not answer") from error
+
+    async def upload(self, path: str, user_id: UUID, body: AsyncIterator[bytes], **params: Any) -> Any:
+        """Stream `body` on, as slowly as it comes, and return `data`."""
+        try:
+            answer = await self._http.post(
+                path, content=body, params=params, headers=self._headers(user_id), timeout=httpx.Timeout(60.0)
+            )
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} does not answer") from error
+        return self._data(answer)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _headers(self, user_id: UUID | None) -> dict[str, str]:
+        return {"authorization": f"Bearer {issue(self._secret, self._me, self.name, user_id)}"}
+
+    def _data(self, answer: httpx.Response) -> Any:
+        if answer.status_code == Unavailable.status:
+            raise Unavailable(f"{self.name} is not ready")
+        body = answer.json()
+        if answer.is_success:
+            return body["data"]
+        raise Refused(answer.status_code, body)
+
+
+class Refused(ServiceError):
+    """A neighbour's own refusal, passed on with its status, code and words."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(body.get("details"))
+        self.status = status
+        self.code = body.get("code", "refused")
+        self._message = str(body.get("error", "refused"))
+
+    @property
+    def message(self) -> str:
+        """The neighbour's sentence."""
+        return self._message

@@ -1,0 +1,150 @@
+"""Events and values with sensible content; tests name only what matters to them."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from brightrun.contracts.events import (
+    ArtifactFile,
+    ArtifactReady,
+    BudgetReached,
+    DatasetRef,
+    DatasetValidated,
+    JobCancelRequested,
+    JobCompleted,
+    JobProgress,
+    JobQueued,
+    JobStarted,
+    Pricing,
+    Quality,
+)
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import GpuConfig, MetricPoint, TrainingSpec
+from brightrun.contracts.values import new_id
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DIGEST = "ab" * 32
+
+
+def dataset_ref(**changes: Any) -> DatasetRef:
+    values = {
+        "dataset_id": new_id(),
+        "name": "Workshop replies",
+        "format": "openai_chat",
+        "training_pairs": 240,
+        "tokens": 30_000,
+        "sha256": DIGEST,
+    }
+    return DatasetRef(**values | changes)
+
+
+def pricing(hourly_rate: str = "0.0500", storage: str = "0.5000") -> Pricing:
+    return Pricing(hourly_rate=Decimal(hourly_rate), storage=Decimal(storage))
+
+
+def job_queued(**changes: Any) -> JobQueued:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "name": "Workshop replies",
+        "spec": TrainingSpec(epochs=1).resolved(),
+        "gpu": GpuConfig(type="CPU"),
+        "dataset": dataset_ref(),
+        "pricing": pricing(),
+        "estimated_cost": Decimal("0.52"),
+    }
+    return JobQueued(**values | changes)
+
+
+def job_cancel_requested(**changes: Any) -> JobCancelRequested:
+    return JobCancelRequested(**{"job_id": new_id(), "user_id": new_id()} | changes)
+
+
+def job_started(**changes: Any) -> JobStarted:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "attempt": 1,
+        "cluster": "local",
+        "external_job_id": "run-1",
+        "gpu": GpuConfig(type="CPU"),
+        "dataset_name": "Workshop replies",
+    }
+    return JobStarted(**values | changes)
+
+
+def job_progress(**changes: Any) -> JobProgress:
+    seq = changes.get("seq", 1)
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "attempt": 1,
+        "seq": seq,
+        "status": JobStatus.RUNNING,
+        "stage": "training",
+        "percent": 10.0,
+        "step": seq,
+        "total_steps": 90,
+        "epoch": 0.1,
+        "total_epochs": 1.0,
+        "trained_tokens": 100 * seq,
+        "started_at": NOON,
+        "points": (MetricPoint(step=seq, epoch=0.1, training_loss=2.0, learning_rate=1e-4, tokens_per_second=900.0),),
+    }
+    return JobProgress(**values | changes)
+
+
+def job_completed(**changes: Any) -> JobCompleted:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "name": "Workshop replies",
+        "attempt": 1,
+        "outcome": JobStatus.COMPLETED,
+        "cluster": "local",
+        "external_job_id": "run-1",
+        "spec": TrainingSpec(epochs=1).resolved(),
+        "gpu": GpuConfig(type="CPU"),
+        "dataset": dataset_ref(),
+        "pricing": pricing(),
+        "started_at": NOON,
+        "finished_at": NOON + timedelta(minutes=3),
+        "trained_tokens": 9_000,
+    }
+    return JobCompleted(**values | changes)
+
+
+def dataset_validated(**changes: Any) -> DatasetValidated:
+    values = {
+        "dataset_id": new_id(),
+        "user_id": new_id(),
+        "name": "Workshop replies",
+        "format": "openai_chat",
+        "status": "ready",
+        "training_pairs": 240,
+        "tokens": 30_000,
+        "tokens_estimated": True,
+        "size": 120_000,
+        "sha256": DIGEST,
+        "error_count": 0,
+    }
+    return DatasetValidated(**values | changes)
+
+
+def artifact_ready(**changes: Any) -> ArtifactReady:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "artifact_id": new_id(),
+        "name": "Workshop replies",
+        "dataset_name": "Workshop replies",
+        "files": (ArtifactFile(name="adapter_model.safetensors", size=1024, sha256=DIGEST),),
+        "quality": Quality(score=4, convergence="good", reason="The loss fell by half."),
+        "pricing": pricing(),
+    }
+    return ArtifactReady(**values | changes)
+
+
+def budget_reached(**changes: Any) -> BudgetReached:
+    values = {"job_id": new_id(), "user_id": new_id(), "cap": Decimal(5), "spent": Decimal("5.01")}
+    return BudgetReached(**values | changes)
