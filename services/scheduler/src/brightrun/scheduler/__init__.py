@@ -1,0 +1,1 @@
+"""The queue, the attempts, and the conversation with GPU clusters."""
