@@ -1,7 +1,7 @@
 """What the scheduler does with jobs and attempts. Every write of a run is guarded by its attempt."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -24,6 +24,7 @@ Outcome = Literal[JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED]
 
 async def enqueue(conn: Connection, job: JobQueued) -> None:
     """Queue the job, or end it at once when its cancellation came first."""
+    await queries.lock_job(conn, job.job_id)
     if not await queries.insert_waiting(conn, job):
         return
     if await queries.take_cancellation(conn, job.job_id):
@@ -34,6 +35,7 @@ async def enqueue(conn: Connection, job: JobQueued) -> None:
 
 async def request_cancel(conn: Connection, job_id: UUID) -> None:
     """End a waiting job now; have a submitted one stopped by its cluster; remember an unknown one."""
+    await queries.lock_job(conn, job_id)
     state = await queries.mark_cancelled(conn, job_id)
     if state is None:
         await queries.remember_cancellation(conn, job_id)
@@ -55,11 +57,13 @@ async def apply_submission(conn: Connection, attempt: Attempt, submission: Submi
         case Accepted(external_job_id):
             await accept(conn, attempt, external_job_id)
         case Busy():
-            await _give_back(conn, attempt)
+            if await queries.drop_attempt(conn, attempt):
+                await _wait_again(conn, attempt.job, attempt.attempt - 1, rules.BUSY_PAUSE)
         case Rejected(error):
-            if await queries.end_attempt(conn, attempt, JobStatus.FAILED, error):
+            if await queries.reject_attempt(conn, attempt, error):
                 await _complete(conn, attempt.job, JobStatus.FAILED, utc_now(), attempt=attempt, error=error)
         case Silent(reason):
+            await queries.shorten_lease(conn, attempt, rules.SILENT_PAUSE)
             log.warning("attempt.unanswered", job_id=str(attempt.job.job_id), attempt=attempt.attempt, reason=reason)
 
 
@@ -83,9 +87,9 @@ async def accept(conn: Connection, attempt: Attempt, external_job_id: str) -> No
     await queries.wake(conn, "cancel")
 
 
-async def _give_back(conn: Connection, attempt: Attempt) -> None:
-    if await queries.set_waiting(conn, attempt, rules.BUSY_PAUSE) and attempt.cancel_requested:
-        await request_cancel(conn, attempt.job.job_id)
+async def _wait_again(conn: Connection, job: JobQueued, last_attempt: int, pause: timedelta) -> None:
+    if await queries.set_waiting(conn, job.job_id, last_attempt, pause):
+        await _complete(conn, job, JobStatus.CANCELLED, utc_now())
 
 
 async def apply_events(conn: Connection, cluster: str, events: Sequence[RunEvent], cursor: int) -> None:
@@ -107,16 +111,23 @@ def _keys(events: Sequence[RunEvent]) -> set[tuple[UUID, int]]:
 async def _end(conn: Connection, attempt: Attempt, run: RunStatus) -> None:
     if not await queries.end_attempt(conn, attempt, run.status, run.error):
         return
-    job_id = attempt.job.job_id
     if rules.to_be_retried(attempt, run):
-        log.info("attempt.lost", job_id=str(job_id), attempt=attempt.attempt, error=run.error and run.error.code)
-        await queries.requeue(conn, job_id, rules.retry_pause(attempt.attempt))
+        log.info("attempt.lost", job_id=str(run.job_id), attempt=run.attempt, error=run.error_message)
+        await _wait_again(conn, attempt.job, attempt.attempt, rules.retry_pause(attempt.attempt))
     else:
-        outcome: Outcome = JobStatus(run.status)  # type: ignore[assignment] - only ends come here
-        await _complete(
-            conn, attempt.job, outcome, run.finished_at or utc_now(), attempt=attempt, run=run, error=run.error
-        )
+        finished_at = run.finished_at or utc_now()
+        await _complete(conn, attempt.job, _outcome(run), finished_at, attempt=attempt, run=run, error=run.error)
     await queries.wake(conn, "queue")
+
+
+def _outcome(run: RunStatus) -> Outcome:
+    match run.status:
+        case "completed":
+            return JobStatus.COMPLETED
+        case "cancelled":
+            return JobStatus.CANCELLED
+        case _:
+            return JobStatus.FAILED
 
 
 async def _complete(

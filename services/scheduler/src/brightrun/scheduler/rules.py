@@ -14,6 +14,7 @@ LEASE = timedelta(seconds=15)
 """Longer than a submission may take, so that a second holder appears only when the first is gone."""
 
 BUSY_PAUSE = timedelta(seconds=2)
+SILENT_PAUSE = timedelta(seconds=2)
 CANCEL_REPEAT = timedelta(seconds=5)
 """A cancellation is sent again while the cluster has not reported the end; it is idempotent."""
 
@@ -26,7 +27,7 @@ def retry_pause(attempt: int) -> timedelta:
 def to_be_retried(attempt: Attempt, run: RunStatus) -> bool:
     """Whether a failed run was the infrastructure's fault and the job has attempts left."""
     lost = run.status == "failed" and run.error is not None and run.error.retryable
-    return lost and attempt.attempt < MAX_ATTEMPTS and not attempt.cancel_requested
+    return lost and attempt.attempt < MAX_ATTEMPTS
 
 
 def progress_of(events: Sequence[RunEvent], attempts: Mapping[tuple[UUID, int], Attempt]) -> list[JobProgress]:
