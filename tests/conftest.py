@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -16,8 +17,10 @@ from brightrun.runtime.database import Pool, create_pool, migrate
 SECRET = "a-secret-of-the-tests-that-is-long-enough"  # noqa: S105 - of the tests only
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    return Installation(tmp_path_factory.mktemp("installation"))
+def installation() -> Iterator[Installation]:
+    # Not pytest's own folder: each new pytest session closes that to PostgreSQL's account.
+    with TemporaryDirectory(prefix="brightrun-tests-") as home:
+        yield Installation(Path(home))
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,28 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class ServiceSettings(BaseSettings):
-    """What every process with an HTTP port needs."""
+class EnvironmentSettings(BaseSettings):
+    """Settings read from environment variables that begin with `BRIGHTRUN_`."""
 
     model_config = SettingsConfigDict(env_prefix="BRIGHTRUN_", frozen=True)
+
+
+class ServiceSettings(EnvironmentSettings):
+    """What every process with an HTTP port needs."""
 
     host: str = "127.0.0.1"
     port: int
     log_level: str = "INFO"
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(EnvironmentSettings):
     """The slice of PostgreSQL that a service owns, by its own login role."""
 
     database_url: SecretStr
     database_pool_size: int = 10
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(EnvironmentSettings):
     """The broker. `kafka_idempotence` is off only for brokers without the idempotent producer.
 
     `kafka_fetch_wait_ms`: how long the broker may hold an empty fetch. Kafka answers as soon as a record comes; the
@@ -34,7 +38,7 @@ class KafkaSettings(BaseSettings):
     kafka_replication: int = 1
 
 
-class TokenSettings(BaseSettings):
+class TokenSettings(EnvironmentSettings):
     """The secret that services sign their calls to each other with; at least 32 bytes."""
 
     service_secret: SecretStr

@@ -35,7 +35,7 @@ async def start(settings: Settings) -> None:
 
 def main() -> None:
     """Run the service as this process."""
-    run(start(Settings()))  # type: ignore[call-arg]  # from the environment
+    run(start(Settings()))
 
 
 if __name__ == "__main__":

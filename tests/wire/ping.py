@@ -1,0 +1,92 @@
+"""A domain of one fact, for tests of the chassis: who heard which ping."""
+
+import asyncio
+import os
+from typing import ClassVar
+from uuid import UUID
+
+from brightrun.contracts.event import Event, Topic
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
+from brightrun.runtime.service import Service
+from brightrun.runtime.settings import SliceSettings
+
+HEARD = "CREATE TABLE IF NOT EXISTS heard (n bigint GENERATED ALWAYS AS IDENTITY, ping_id uuid, text text)"
+
+
+class Ping(Event):
+    """Somebody said `text`. Owner: tests."""
+
+    topic: ClassVar[str] = "ping"
+
+    who: UUID
+    text: str
+
+    @property
+    def key(self) -> str:
+        return str(self.who)
+
+
+def ping_on(topic_name: str) -> type[Ping]:
+    """The event on a topic of its own."""
+    return type("Ping", (Ping,), {"topic": topic_name, "__module__": __name__, "__doc__": Ping.__doc__})
+
+
+def topic_of(event: type[Ping]) -> Topic:
+    return Topic(event, "tests", ("notifier",), partitions=3)
+
+
+def hear(event: type[Ping]) -> Subscription[Ping]:
+    """Write each ping down; the words 'boom' cannot be heard."""
+
+    @subscribe(event)
+    async def on_ping(ping: Ping, conn: Connection) -> None:
+        await write_down(ping, conn)
+
+    return on_ping
+
+
+def hear_in_batches(event: type[Ping]) -> Subscription[Ping]:
+    @subscribe_batch(event)
+    async def on_pings(pings: list[Ping], conn: Connection) -> None:
+        for ping in pings:
+            await write_down(ping, conn)
+
+    return on_pings
+
+
+async def write_down(ping: Ping, conn: Connection) -> None:
+    await conn.execute("INSERT INTO heard (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
+    if ping.text == "boom":
+        raise ValueError("too loud")
+
+
+async def heard(pool: Pool) -> list[str]:
+    return [row["text"] for row in await pool.fetch("SELECT text FROM heard ORDER BY n")]
+
+
+def said(event: type[Ping], text: str, who: UUID | None = None) -> Ping:
+    return event(who=who or new_id(), text=text)
+
+
+async def serve(settings: SliceSettings, pool: Pool, event: type[Ping]) -> None:
+    """A reader and relay until the process is killed."""
+    from fastapi import FastAPI
+
+    service = Service("notifier", settings, [topic_of(event)], pool, FastAPI())
+    service.subscribe(hear(event))
+    async with service.working():
+        await asyncio.Event().wait()
+
+
+async def main() -> None:
+    from brightrun.runtime.database import create_pool
+
+    settings = SliceSettings(port=0)
+    pool = await create_pool(settings.database_url.get_secret_value(), 3)
+    await serve(settings, pool, ping_on(os.environ["PING_TOPIC"]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,101 @@
+"""Nothing lost, nothing doubled, and a poison message hurts nobody else."""
+
+import asyncio
+import signal
+
+from brightrun.contracts.values import new_id
+from brightrun.runtime.dead_letters import describe, replay
+
+from tests.waiting import eventually
+from tests.wire.conftest import Wire
+from tests.wire.ping import hear, hear_in_batches, heard, said
+
+
+async def test_a_relay_killed_between_send_and_delete_sends_twice_and_the_effect_comes_once(wire: Wire) -> None:
+    await wire.say(said(wire.ping, "hello"))
+    process = await wire.process("relay.sent")
+    assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+    assert await wire.pool.fetchval("SELECT count(*) FROM outbox") == 1
+    assert len(await wire.records()) == 1
+
+    async with wire.reading(hear(wire.ping)):
+        await eventually(lambda: _outbox_is_empty(wire))
+        assert len(await wire.records()) == 2
+        await wire.say(said(wire.ping, "and goodbye"))
+        await eventually(lambda: _has_heard(wire, 2), within=30)
+    assert sorted(await heard(wire.pool)) == ["and goodbye", "hello"]
+
+
+async def test_a_reader_killed_before_it_acknowledged_has_its_effect_once(wire: Wire) -> None:
+    await wire.say(said(wire.ping, "hello"))
+    process = await wire.process("consumer.handled")
+    assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+    assert await heard(wire.pool) == ["hello"]
+
+    who = new_id()
+    async with wire.reading(hear(wire.ping)):
+        await wire.say(*(said(wire.ping, text, who) for text in ("a", "b")))
+        await eventually(lambda: _has_heard(wire, 3), within=30)
+    assert await heard(wire.pool) == ["hello", "a", "b"]
+
+
+async def test_events_of_one_key_arrive_in_the_order_in_which_they_were_written(wire: Wire) -> None:
+    who = new_id()
+    texts = [str(number) for number in range(200)]
+    async with wire.reading(hear(wire.ping)):
+        for text in texts:
+            await wire.say(said(wire.ping, text, who))
+        await eventually(lambda: _has_heard(wire, len(texts)), within=30)
+    assert await heard(wire.pool) == texts
+
+
+async def test_only_the_poison_goes_to_the_dead_letters(wire: Wire) -> None:
+    await wire.send_bytes(b"{not json", b'{"who": "nobody"}', b"\xff" * 1000)
+    async with wire.reading(hear(wire.ping)):
+        await wire.say(said(wire.ping, "before"), said(wire.ping, "boom"), said(wire.ping, "after"))
+        await eventually(lambda: _has_heard(wire, 2), within=30)
+        letters = await eventually(lambda: _dead(wire, 4), within=30)
+    causes = sorted(describe(letter)["cause"] for letter in letters)
+    assert causes == ["handler_failed", "undecodable", "undecodable", "undecodable"]
+    failed = next(described for letter in letters if (described := describe(letter))["cause"] == "handler_failed")
+    assert "too loud" in failed["error"]
+    assert failed["origin"].startswith(f"{wire.ping.topic}/")
+    assert failed["reader"] == "notifier"
+    assert sorted(await heard(wire.pool)) == ["after", "before"]
+
+
+async def test_one_bad_message_of_a_batch_leaves_the_others_their_effect(wire: Wire) -> None:
+    who = new_id()
+    texts = ["a", "b", "boom", "c", "d"]
+    async with wire.reading(hear_in_batches(wire.ping)):
+        await wire.say(*(said(wire.ping, text, who) for text in texts))
+        await eventually(lambda: _dead(wire, 1), within=30)
+        await eventually(lambda: _has_heard(wire, 4), within=30)
+    assert await heard(wire.pool) == ["a", "b", "c", "d"]
+
+
+async def test_a_replayed_dead_letter_is_handled_once_its_cause_is_mended(wire: Wire) -> None:
+    ping = said(wire.ping, "boom")
+    async with wire.reading(hear(wire.ping)):
+        await wire.say(ping)
+        await eventually(lambda: _dead(wire, 1), within=30)
+    assert await heard(wire.pool) == []
+
+    quiet = wire.ping.model_validate(ping.model_dump() | {"text": "softly"})
+    assert quiet.event_id == ping.event_id
+    assert await replay(wire.settings, wire.ping.topic) == 1
+    assert await replay(wire.settings, wire.ping.topic) == 0
+    assert len(await wire.records()) == 2
+
+
+async def _outbox_is_empty(wire: Wire) -> bool:
+    return await wire.pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def _has_heard(wire: Wire, count: int) -> bool:
+    return len(await heard(wire.pool)) >= count
+
+
+async def _dead(wire: Wire, count: int) -> list:
+    letters = await wire.dead()
+    return letters if len(letters) >= count else []
