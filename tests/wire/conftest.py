@@ -55,11 +55,11 @@ class Wire:
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[Bus]:
         bus = Bus(self.settings, "tests")
-        await bus.broker.start()
+        await bus.start()
         try:
             yield bus
         finally:
-            await bus.broker.stop()
+            await bus.stop()
 
     async def records(self, suffix: str = "") -> list[ConsumerRecord[Any, Any]]:
         """Everything on the topic, or on its dead-letter topic."""
@@ -84,6 +84,7 @@ class Wire:
             "BRIGHTRUN_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
             "BRIGHTRUN_KAFKA_IDEMPOTENCE": str(self.settings.kafka_idempotence),
             "BRIGHTRUN_KAFKA_FETCH_WAIT_MS": "20",
+            "BRIGHTRUN_KAFKA_SESSION_MS": "2000",
             "BRIGHTRUN_SERVICE_SECRET": SECRET,
         }
         environment = os.environ | settings | {"FAILPOINT": failpoint, "PING_TOPIC": self.ping.topic}
@@ -100,6 +101,7 @@ async def wire(slice_pool: SlicePool, postgres: Postgres, broker: TansuBroker | 
         kafka_bootstrap=broker.bootstrap,
         kafka_idempotence=broker.idempotence,
         kafka_fetch_wait_ms=20,
+        kafka_session_ms=2000,
         service_secret=SECRET,
     )
     return Wire(settings, pool, ping_on(f"ping-{uuid4().hex[:12]}"))

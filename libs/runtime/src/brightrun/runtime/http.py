@@ -85,7 +85,7 @@ async def _refuse_invalid(_: Request, error: Exception) -> Response:
 
 async def _refuse_http(_: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(known.status_code, "refused")
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(known.status_code, "refused")
     return refusal(known.status_code, str(known.detail), code, headers=dict(known.headers or {}))
 
 

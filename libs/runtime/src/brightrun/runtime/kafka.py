@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_c
 from aiokafka.structs import TopicPartition
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from brightrun.contracts.event import Event, Topic
 from brightrun.runtime.database import Connection
@@ -76,6 +77,7 @@ class Bus:
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
+        self._readers: list[tuple[Subscription[Any], Callable[[KafkaMessage], Awaitable[None]]]] = []
         self.client_id = client_id
         self.broker = KafkaBroker(
             settings.kafka_bootstrap,
@@ -90,21 +92,40 @@ class Bus:
         )
 
     def consume(self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]) -> None:
-        """Read the subscription's topic as the service's group; `consume` acknowledges by hand."""
+        """Read the subscription's topic as the service's group, from `start` on; `consume` acknowledges by hand."""
+        self._readers.append((subscription, consume))
+
+    async def start(self) -> None:
+        """Connect, and join all groups side by side: FastStream itself would join one after the other."""
+        await self.broker.start()
+        await asyncio.gather(*(self.reader(*reader).start() for reader in self._readers))
+
+    async def stop(self) -> None:
+        """Finish the messages in hand, leave the groups, flush what was sent."""
+        await self.broker.stop()
+
+    def reader(
+        self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]
+    ) -> LogicSubscriber[Any]:
+        """FastStream's subscriber, with everything off that could acknowledge on its own."""
         shape: dict[str, Any] = (
             {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
             if subscription.batch
             else {}
         )
-        self.broker.subscriber(
+        subscriber: LogicSubscriber[Any] = self.broker.subscriber(
             subscription.event.topic,
             group_id=f"{self.client_id}.{subscription.event.topic}",
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
+            session_timeout_ms=self._settings.kafka_session_ms,
+            heartbeat_interval_ms=self._settings.kafka_session_ms // 4,
             decoder=raw,
             **shape,
-        )(consume)
+        )
+        subscriber(consume)
+        return subscriber
 
     async def send(self, topic: str, key: str, value: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one record; returns once the broker's in-sync replicas have it."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -65,7 +66,7 @@ class Service:
     async def working(self) -> AsyncIterator[None]:
         """Readers, relay and loops, without the HTTP server."""
         await ensure_topics(self.settings, self._topics)
-        await self.bus.broker.start()
+        await self.bus.start()
         url = self.settings.database_url.get_secret_value()
         tasks = [
             asyncio.create_task(work())
@@ -82,7 +83,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.bus.broker.stop()
+            await self.bus.stop()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then finish what is in hand and stop."""
@@ -146,6 +147,9 @@ async def serve_http(app: FastAPI, settings: ServiceSettings) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
     )
+    # uvicorn ends the process with the signal that it has heard; ours has to clean up first.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     await uvicorn.Server(config).serve()
 
 

@@ -29,12 +29,14 @@ class KafkaSettings(EnvironmentSettings):
     """The broker. `kafka_idempotence` is off only for brokers without the idempotent producer.
 
     `kafka_fetch_wait_ms`: how long the broker may hold an empty fetch. Kafka answers as soon as a record comes; the
-    embedded broker waits out about half of it.
+    embedded broker waits out about half of it. `kafka_session_ms`: how long a reader may be silent before its partitions
+    go to another; the embedded broker also lets every join wait for half of it.
     """
 
     kafka_bootstrap: str
     kafka_idempotence: bool = True
     kafka_fetch_wait_ms: int = 500
+    kafka_session_ms: int = 10_000
     kafka_replication: int = 1
 
 

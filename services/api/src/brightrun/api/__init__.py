@@ -1,0 +1,1 @@
+"""The HTTP gateway: accounts, jobs, and the faces of everything else."""

@@ -1,0 +1,1 @@
+"""What the gateway does: connection first, never a commit."""

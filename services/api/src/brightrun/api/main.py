@@ -1,0 +1,39 @@
+"""The gateway's composition root."""
+
+from functools import partial
+from pathlib import Path
+
+from brightrun.api import loops, routes, subscribers
+from brightrun.api.neighbours import open_neighbours
+from brightrun.api.settings import Settings
+from brightrun.contracts.events import CATALOGUE
+from brightrun.runtime.service import open_service, run
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def start(settings: Settings) -> None:
+    """Serve the public API until told to stop."""
+    async with (
+        open_neighbours(settings) as neighbours,
+        open_service("api", settings, MIGRATIONS, CATALOGUE, **routes.ABOUT) as service,
+    ):
+        routes.mount(service.app, settings, neighbours)
+        service.subscribe(
+            subscribers.on_job_started,
+            subscribers.on_job_progress,
+            subscribers.on_job_completed,
+            subscribers.on_artifact_ready,
+            subscribers.on_dataset_validated,
+        )
+        service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
+        await service.run()
+
+
+def main() -> None:
+    """The process's entry point."""
+    run(start(Settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Data sets: passed on to the artifacts service, which owns them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import StringConstraints
+from starlette.requests import ClientDisconnect
+
+from brightrun.api.errors import UploadAborted
+from brightrun.api.routes.bounded import BoundedRoute
+from brightrun.api.routes.parameters import Limit, Others, Page, SignedIn
+from brightrun.api.schemas.body import JsonObject
+from brightrun.api.schemas.neighbours import DatasetErrors, DatasetPage
+from brightrun.runtime.http import Answer
+
+router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
+uploads = APIRouter(prefix="/datasets", tags=["data sets"])
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Query(description="how the data set is called"),
+]
+Format = Annotated[
+    str, Query(pattern=r"^[a-z0-9_-]{1,40}$", description="such as openai_chat; detected when not given")
+]
+
+
+@uploads.post(
+    "",
+    status_code=201,
+    summary="Upload a data set",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+)
+async def upload_dataset(
+    request: Request,
+    name: Name,
+    user: SignedIn,
+    others: Others,
+    format: Format | None = None,  # noqa: A002
+) -> Answer[JsonObject]:
+    """The body is the file itself, JSON Lines in UTF-8; it is streamed on and validated in the background."""
+    named = {"name": name} if format is None else {"name": name, "format": format}
+    try:
+        return Answer(data=await others.artifacts.upload("/datasets", user.id, request.stream(), **named))
+    except ClientDisconnect:
+        raise UploadAborted from None
+
+
+@router.get("", summary="Your data sets, newest first")
+async def list_datasets(user: SignedIn, others: Others, page: Page = 1, limit: Limit = 20) -> Answer[DatasetPage]:
+    """Each with its status and what its validation found."""
+    return Answer(data=await others.artifacts.get("/datasets", user.id, page=page, limit=limit))
+
+
+@router.get("/{dataset_id}", summary="One data set")
+async def get_dataset(dataset_id: UUID, user: SignedIn, others: Others) -> Answer[JsonObject]:
+    """Its status and what its validation found."""
+    return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}", user.id))
+
+
+@router.get("/{dataset_id}/errors", summary="What is wrong with a data set")
+async def list_dataset_errors(
+    dataset_id: UUID, user: SignedIn, others: Others, page: Page = 1, limit: Limit = 20
+) -> Answer[DatasetErrors]:
+    """Every error with its line, in the order of the lines."""
+    return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

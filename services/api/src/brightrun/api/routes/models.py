@@ -1,0 +1,41 @@
+"""Models: passed on to the artifacts service, which owns them."""
+
+from typing import Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from brightrun.api.routes.bounded import BoundedRoute
+from brightrun.api.routes.parameters import Limit, Others, Page, SignedIn
+from brightrun.api.schemas.body import JsonObject
+from brightrun.api.schemas.neighbours import DownloadModel, Downloads, ModelPage
+from brightrun.runtime.http import Answer
+
+router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
+
+
+@router.get("", summary="Your models")
+async def list_models(
+    user: SignedIn,
+    others: Others,
+    page: Page = 1,
+    limit: Limit = 12,
+    sort: Literal["created_at", "quality", "cost"] = "created_at",
+) -> Answer[ModelPage]:
+    """Newest, best or most expensive first."""
+    return Answer(data=await others.artifacts.get("/models", user.id, page=page, limit=limit, sort=sort))
+
+
+@router.get("/{model_id}", summary="One model")
+async def get_model(model_id: UUID, user: SignedIn, others: Others) -> Answer[JsonObject]:
+    """Its files, its quality and what it was made from."""
+    return Answer(data=await others.artifacts.get(f"/models/{model_id}", user.id))
+
+
+@router.post("/{model_id}/download", summary="Where to fetch a model's files")
+async def download_model(
+    model_id: UUID, user: SignedIn, others: Others, body: DownloadModel | None = None
+) -> Answer[Downloads]:
+    """Signed URLs that expire."""
+    wanted = (body or DownloadModel()).model_dump(exclude_none=True)
+    return Answer(data=await others.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=wanted))

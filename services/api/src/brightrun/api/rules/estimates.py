@@ -1,0 +1,63 @@
+"""What a training will take and cost, by the original's formula."""
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+from brightrun.api.models import Dataset, GpuPrice, Quote
+from brightrun.contracts.training import DEFAULT_EPOCHS, GpuConfig, TrainingSpec
+
+DEFAULT_PAIRS = 1000
+DEFAULT_TOKENS_PER_PAIR = 200
+
+INITIALIZATION_SECONDS = 600
+VALIDATION_SECONDS_PER_EPOCH = 300
+SAVING_SECONDS = 300
+
+TOLERANCE = Decimal("0.10")
+
+
+def estimate(dataset: Dataset, spec: TrainingSpec, gpu: GpuConfig, price: GpuPrice, storage: Decimal) -> Quote:
+    """Price a training (FR-3.1). Exact until the last step, then rounded half up.
+
+    The original rounds binary floating-point numbers: both agree, save where the exact amount lies on half a cent.
+    """
+    pairs = dataset.training_pairs or DEFAULT_PAIRS
+    tokens = dataset.tokens or pairs * DEFAULT_TOKENS_PER_PAIR
+    steps_per_epoch = math.ceil(pairs / spec.batch_size)
+    steps, epochs = _length(spec, steps_per_epoch)
+    throughput = price.tokens_per_second * gpu.count
+    hourly_rate = price.price_per_hour * gpu.count
+
+    seconds = Fraction(steps * tokens * spec.batch_size, pairs * throughput)
+    overhead = INITIALIZATION_SECONDS + VALIDATION_SECONDS_PER_EPOCH * epochs + SAVING_SECONDS
+    hours = (seconds + overhead) / 3600
+    compute = Fraction(hourly_rate) * hours
+    return Quote(
+        total=_to_hundredths(compute + Fraction(storage)),
+        compute=_to_hundredths(compute),
+        storage=storage,
+        hours=_to_hundredths(hours),
+        hourly_rate=hourly_rate,
+        total_steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs,
+        tokens_per_second=throughput,
+    )
+
+
+def differs(claimed: Decimal, quote: Quote) -> bool:
+    """Whether a client's figure is more than a tenth off."""
+    return abs(claimed - quote.total) > quote.total * TOLERANCE
+
+
+def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
+    """Steps in all, and the epochs that they begin."""
+    if spec.max_steps is not None:
+        return spec.max_steps, math.ceil(spec.max_steps / steps_per_epoch)
+    epochs = spec.epochs or DEFAULT_EPOCHS
+    return steps_per_epoch * epochs, epochs
+
+
+def _to_hundredths(amount: Fraction) -> Decimal:
+    return Decimal(math.floor(amount * 100 + Fraction(1, 2))).scaleb(-2)

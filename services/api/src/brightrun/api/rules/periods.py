@@ -1,0 +1,38 @@
+"""Which stretch of time a cost report covers."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+
+Period = Literal["week", "month", "year"]
+
+LENGTHS: dict[Period, timedelta] = {
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+    "year": timedelta(days=365),
+}
+
+
+def last(period: Period, now: datetime) -> tuple[datetime, datetime]:
+    """The period that ends now."""
+    return now - LENGTHS[period], now
+
+
+def between(start: str, end: str) -> tuple[datetime, datetime]:
+    """From `start` to `end`, both included; a bare end date includes its whole day. `ValueError` says what is wrong."""
+    first, until = _moment(start, time.min), _moment(end, time.max)
+    if first > until:
+        raise ValueError("start_date is after end_date")
+    return first, until
+
+
+def _moment(text: str, time_of_day: time) -> datetime:
+    """An ISO 8601 date or time; without an offset it is in UTC."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time_of_day, UTC)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is neither a date (2026-11-24) nor a time (2026-11-24T12:00:00Z)") from None

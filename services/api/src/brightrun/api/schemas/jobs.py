@@ -1,0 +1,206 @@
+"""Bodies of estimates and jobs."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from brightrun.api.models import Dataset, Job, PresetId, Quote
+from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination
+from brightrun.api.schemas.neighbours import CostRecord
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
+from brightrun.contracts.values import to_cents
+
+
+class PricedHyperparameters(TrainingSpec):
+    """A training whose price is asked: what the price depends on must be given."""
+
+    batch_size: Annotated[int, Field(ge=1, le=64)]
+    epochs: Annotated[int, Field(ge=1, le=20)]
+    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)]
+    rank: Annotated[int, Field(ge=4, le=128)]
+
+
+class EstimateJob(Body):
+    """A training whose price is asked."""
+
+    dataset_id: UUID
+    gpu_config: GpuConfig
+    hyperparameters: PricedHyperparameters
+
+
+class CostBreakdown(BaseModel):
+    """What the cost is made of, in USD."""
+
+    compute: Number
+    storage: Number
+
+
+class TrainingDetails(BaseModel):
+    """What the estimate counts on."""
+
+    total_steps: int
+    steps_per_epoch: int
+    estimated_throughput_tokens_per_sec: int
+    dataset_name: str
+
+
+class Estimate(BaseModel):
+    """What a training will cost (USD) and take (hours)."""
+
+    estimated_cost: Number
+    cost_breakdown: CostBreakdown
+    estimated_duration_hours: Number
+    hourly_rate: Number
+    training_details: TrainingDetails
+
+    @classmethod
+    def of(cls, quote: Quote, dataset: Dataset) -> Self:
+        """The quote in the original's words."""
+        return cls(
+            estimated_cost=quote.total,
+            cost_breakdown=CostBreakdown(compute=quote.compute, storage=quote.storage),
+            estimated_duration_hours=quote.hours,
+            hourly_rate=to_cents(quote.hourly_rate),
+            training_details=TrainingDetails(
+                total_steps=quote.total_steps,
+                steps_per_epoch=quote.steps_per_epoch,
+                estimated_throughput_tokens_per_sec=quote.tokens_per_second,
+                dataset_name=dataset.name,
+            ),
+        )
+
+
+class SubmitJob(Body):
+    """A training to be done. A preset fills the hyperparameters that are not given; `custom` fills none.
+
+    `estimated_cost` is what the user was shown: when ours is more than a tenth off, the job is refused with the new
+    figure unless `accept_estimate` is true.
+    """
+
+    dataset_id: UUID
+    preset_id: PresetId
+    gpu_config: GpuConfig
+    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    estimated_cost: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
+    accept_estimate: bool = False
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+
+
+class DatasetSummary(BaseModel):
+    """The data set of a job, as it was when the job was submitted."""
+
+    name: str
+    format: str
+    total_training_pairs: int
+
+
+class JobView(BaseModel):
+    """A job as its owner sees it; money in USD."""
+
+    id: UUID
+    name: str
+    status: JobStatus
+    current_stage: str
+    progress: float = Field(description="percent")
+    current_epoch: float
+    total_epochs: float
+    current_step: int
+    total_steps: int
+    preset_id: PresetId
+    gpu_config: GpuConfig
+    hyperparameters: TrainingSpec = Field(description="the whole specification that is trained with")
+    submitted: JsonObject = Field(description="the hyperparameters as they were given")
+    estimated_total_cost: Number
+    current_cost: Number
+    final_cost: Number | None
+    current_metrics: dict[str, float]
+    eta_seconds: float | None
+    trained_tokens: int
+    artifact_id: UUID | None
+    error_message: str | None
+    error: JobError | None
+    cancel_requested_at: datetime | None
+    queued_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    dataset_id: UUID
+    dataset: DatasetSummary
+
+    @classmethod
+    def of(cls, job: Job, now: datetime) -> Self:
+        """The view at a moment, which decides what a running job has cost."""
+        ending = job.ending
+        error = ending.error if ending else None
+        return cls(
+            id=job.id,
+            name=job.name,
+            status=job.state.status,
+            preset_id=job.preset_id,
+            gpu_config=job.gpu,
+            hyperparameters=job.spec,
+            submitted=job.submitted,
+            estimated_total_cost=to_cents(job.estimated_cost),
+            current_cost=job.cost_at(now),
+            final_cost=job.final_cost,
+            artifact_id=job.artifact.artifact_id if job.artifact else None,
+            error_message=error.message if error else None,
+            error=error,
+            cancel_requested_at=job.cancel_requested_at,
+            queued_at=job.queued_at,
+            started_at=job.started_at,
+            completed_at=ending.finished_at if ending else None,
+            dataset_id=job.dataset.dataset_id,
+            dataset=DatasetSummary(
+                name=job.dataset.name,
+                format=job.dataset.format,
+                total_training_pairs=job.dataset.training_pairs,
+            ),
+            **_progress(job),
+        )
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobView]
+    pagination: Pagination
+
+
+class JobDetail(BaseModel):
+    """A job with its curve and its ledger. `unavailable` names the parts that could not be asked for just now."""
+
+    job: JobView
+    metrics: list[JsonObject]
+    cost_records: list[CostRecord]
+    unavailable: list[str]
+
+
+class Metrics(BaseModel):
+    """A job's curve."""
+
+    points: list[JsonObject]
+
+
+class JobEvents(BaseModel):
+    """A job's history."""
+
+    events: list[JsonObject]
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    """How far the job is; before the first report, what is planned."""
+    latest, ending = job.latest, job.ending
+    return {
+        "current_stage": job.stage,
+        "progress": job.percent,
+        "current_epoch": latest.epoch if latest else 0,
+        "total_epochs": (latest and latest.total_epochs) or job.planned_epochs,
+        "current_step": latest.step if latest else 0,
+        "total_steps": (latest and latest.total_steps) or job.planned_steps,
+        "current_metrics": {name: reading.value for name, reading in job.metrics.items()},
+        "eta_seconds": latest.eta_seconds if latest and not ending else None,
+        "trained_tokens": ending.trained_tokens if ending else latest.trained_tokens if latest else 0,
+    }

@@ -1,0 +1,80 @@
+"""Answers of neighbours, as far as the gateway shapes them."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+
+from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination
+from brightrun.contracts.values import to_cents
+
+Cents = Annotated[Decimal, AfterValidator(to_cents), PlainSerializer(float, return_type=float, when_used="json")]
+
+
+class Passed(BaseModel):
+    """An answer that is passed on: what its owner adds to it comes through as well."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class CostRecord(Passed):
+    """One line of the ledger."""
+
+    amount: Number
+
+
+class DayCost(BaseModel):
+    """What one day cost, in USD."""
+
+    date: str
+    amount: Number
+
+
+class Costs(Passed):
+    """The ledger of a period, in USD; the total to two places, all else to four."""
+
+    total_cost: Cents
+    cost_by_type: dict[str, Number]
+    chart_data: list[DayCost]
+    records: list[CostRecord]
+
+
+class DatasetPage(Passed):
+    """A page of data sets, newest first."""
+
+    datasets: list[JsonObject]
+    pagination: Pagination
+
+
+class DatasetErrors(Passed):
+    """A page of what is wrong with a data set, in the order of its lines."""
+
+    errors: list[JsonObject]
+    pagination: Pagination
+
+
+class ModelPage(Passed):
+    """A page of models."""
+
+    models: list[JsonObject]
+    pagination: Pagination
+
+
+class DownloadModel(Body):
+    """Which files are wanted; all of them unless some are named."""
+
+    files: list[str] | None = None
+
+
+class Downloads(Passed):
+    """Where to fetch each file, for the next `expires_in` seconds."""
+
+    download_urls: dict[str, str]
+    expires_in: int
+
+
+class Notifications(Passed):
+    """The newest notifications, and how many are unread in all."""
+
+    notifications: list[JsonObject]
+    unread_count: int

@@ -1,0 +1,39 @@
+"""The facts that the gateway reads: they move the jobs and data sets that it shows."""
+
+from collections.abc import Sequence
+
+from brightrun.api.actions import courses
+from brightrun.api.queries import datasets
+from brightrun.contracts.events import ArtifactReady, DatasetValidated, JobCompleted, JobProgress, JobStarted
+from brightrun.runtime.database import Connection
+from brightrun.runtime.kafka import subscribe, subscribe_batch
+
+
+@subscribe(JobStarted)
+async def on_job_started(event: JobStarted, conn: Connection) -> None:
+    """A cluster took the job."""
+    await courses.move_jobs(conn, [event])
+
+
+@subscribe_batch(JobProgress)
+async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> None:
+    """Runs went on; each job is written once for the whole batch."""
+    await courses.move_jobs(conn, events)
+
+
+@subscribe(JobCompleted)
+async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
+    """The job is over."""
+    await courses.move_jobs(conn, [event])
+
+
+@subscribe(ArtifactReady)
+async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
+    """The job's model is stored."""
+    await courses.move_jobs(conn, [event])
+
+
+@subscribe(DatasetValidated)
+async def on_dataset_validated(event: DatasetValidated, conn: Connection) -> None:
+    """A data set can be trained on, or cannot."""
+    await datasets.save_dataset(conn, event)

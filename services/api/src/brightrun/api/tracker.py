@@ -1,0 +1,37 @@
+"""What the tracker tells of a job: its curve, its ledger, its history.
+
+A job that the tracker has not heard of yet has none of them. Ownership is checked before it is asked.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.tokens import Neighbour, Refused
+
+
+async def fetch_metrics(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> list[dict[str, Any]]:
+    """The job's points, oldest first."""
+    return await _fetch(tracker, user_id, f"/jobs/{job_id}/metrics", "points", **params)
+
+
+async def fetch_cost_records(tracker: Neighbour, user_id: UUID, job_id: UUID) -> list[dict[str, Any]]:
+    """The job's lines of the ledger, oldest first."""
+    return await _fetch(tracker, user_id, f"/jobs/{job_id}/costs", "cost_records")
+
+
+async def fetch_events(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> list[dict[str, Any]]:
+    """What happened to the job, oldest first."""
+    return await _fetch(tracker, user_id, f"/jobs/{job_id}/events", "events", **params)
+
+
+async def _fetch(
+    tracker: Neighbour, user_id: UUID, path: str, things: str, **params: int | None
+) -> list[dict[str, Any]]:
+    try:
+        told: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[things]
+    except Refused as refusal:
+        if refusal.status == NotFound.status:
+            return []
+        raise
+    return told

@@ -1,0 +1,1 @@
+"""Data sets in, models out, both in the object store."""

@@ -1,0 +1,67 @@
+"""The GPU cluster, asked for the files that a run left."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from brightrun.artifacts.settings import Settings
+from brightrun.contracts.cluster_api import RunArtifacts
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 60.0
+
+
+class ClusterError(Exception):
+    """What the cluster did wrong, in words that show no address: they may carry a signature."""
+
+
+class Cluster:
+    """One cluster's HTTP API. Its key goes to its own address only, as files may lie elsewhere."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.cluster_name
+        self._url = httpx.URL(settings.cluster_url)
+        self._key = settings.cluster_key.get_secret_value()
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS))
+
+    async def get_artifacts(self, external_job_id: str) -> RunArtifacts:
+        """Where the run's files are."""
+        url = self._url.join(f"/training/artifacts/{quote(external_job_id, safe='')}")
+        with _errors():
+            answer = await self._http.get(url, headers=self._headers(url))
+            answer.raise_for_status()
+            return RunArtifacts.model_validate_json(answer.content)
+
+    @asynccontextmanager
+    async def download(self, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lend a file's bytes as they come; a relative `address` is the cluster's own. Redirects are refused."""
+        url = self._url.join(address)
+        with _errors():
+            async with self._http.stream("GET", url, headers=self._headers(url)) as answer:
+                answer.raise_for_status()
+                yield answer.aiter_raw()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _headers(self, url: httpx.URL) -> dict[str, str]:
+        headers = {"accept-encoding": "identity"}
+        if (url.scheme, url.host, url.port) == (self._url.scheme, self._url.host, self._url.port):
+            headers["authorization"] = f"Bearer {self._key}"
+        return headers
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise ClusterError(f"the cluster answered {error.response.status_code}") from error
+    except httpx.HTTPError as error:
+        raise ClusterError(f"the cluster does not answer, or broke off ({type(error).__name__})") from error
+    except ValidationError as error:
+        raise ClusterError(f"the cluster's answer has {error.error_count()} faults") from error

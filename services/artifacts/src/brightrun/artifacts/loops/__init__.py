@@ -1,0 +1,1 @@
+"""What a clock or a wake-up starts: validations and transfers."""

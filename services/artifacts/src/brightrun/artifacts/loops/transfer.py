@@ -1,0 +1,80 @@
+"""The files of completed jobs move from the cluster into the store; several processes may move side by side."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from brightrun.artifacts import actions
+from brightrun.artifacts.cluster import Cluster
+from brightrun.artifacts.loops.lease import LEASE, LeaseLost, while_leased
+from brightrun.artifacts.models import Model, StoredObject
+from brightrun.artifacts.queries import models
+from brightrun.artifacts.rules.files import LARGEST_FILE, MANIFEST, MODELS, check_offer, model_key
+from brightrun.artifacts.rules.manifest import write_manifest
+from brightrun.artifacts.settings import Settings
+from brightrun.artifacts.storage import ObjectStore
+from brightrun.contracts.events import ArtifactFile
+from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.failpoints import failpoint
+
+log = structlog.get_logger()
+
+
+async def transfer_next(pool: Pool, store: ObjectStore, cluster: Cluster, settings: Settings) -> bool:
+    """Move one model's files; False if none is due. A failed try is repeated later, and given up in the end.
+
+    A crash anywhere leaves the model pending: the next claim verifies what is stored and moves the rest.
+    """
+    async with transaction(pool) as conn:
+        model = await models.claim_model(conn, cluster.name, LEASE)
+    if model is None:
+        return False
+    bound = log.bind(job_id=str(model.job_id), artifact_id=str(model.id), tries=model.tries)
+    try:
+        renew = partial(models.renew_transfer, pool, model.claim, LEASE)
+        files, metadata = await while_leased(_move(store, cluster, model), renew)
+        async with transaction(pool) as conn:
+            stored = await actions.finish_transfer(conn, model, files, metadata)
+        bound.info("artifact.stored" if stored else "transfer.lease_lost", files=len(files))
+    except LeaseLost:
+        bound.warning("transfer.lease_lost")
+    except Exception as error:
+        bound.warning("transfer.failed", error=repr(error))
+        first_pause = timedelta(seconds=settings.transfer_retry_seconds)
+        async with transaction(pool) as conn:
+            await actions.record_problem(conn, model, error, settings.transfer_attempts, first_pause)
+    return True
+
+
+async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
+    """Move every file, then write the manifest; returns the files, it among them, and what the trainer says."""
+    offer = await cluster.get_artifacts(model.external_job_id)
+    check_offer(offer)
+    announced = {file.name: StoredObject(file.size, file.sha256) for file in offer.files}
+    files = []
+    for name, address in sorted(offer.download_urls.items()):
+        key = model_key(model.user_id, model.id, name)
+        moved = await _move_file(store, cluster, key, address, announced.get(name))
+        files.append(ArtifactFile(name=name, size=moved.size, sha256=moved.sha256))
+        failpoint("transfer.file_stored")
+    manifest = write_manifest(model, files, offer.model_metadata)
+    key = model_key(model.user_id, model.id, MANIFEST)
+    written = await store.put(MODELS, key, _in_one_piece(manifest), LARGEST_FILE)
+    failpoint("transfer.manifest_stored")
+    return [*files, ArtifactFile(name=MANIFEST, size=written.size, sha256=written.sha256)], offer.model_metadata
+
+
+async def _move_file(
+    store: ObjectStore, cluster: Cluster, key: str, address: str, expected: StoredObject | None
+) -> StoredObject:
+    if expected and await store.holds(MODELS, key, expected):
+        return expected
+    async with cluster.download(address) as stream:
+        return await store.put(MODELS, key, stream, LARGEST_FILE, expected)
+
+
+async def _in_one_piece(content: bytes) -> AsyncIterator[bytes]:
+    yield content

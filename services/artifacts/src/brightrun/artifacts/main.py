@@ -1,0 +1,50 @@
+"""The artifacts service: data sets in, models out."""
+
+from functools import partial
+from pathlib import Path
+
+from brightrun.artifacts import subscribers
+from brightrun.artifacts.cluster import Cluster
+from brightrun.artifacts.loops.transfer import transfer_next
+from brightrun.artifacts.loops.validation import validate_next
+from brightrun.artifacts.routes import datasets, models
+from brightrun.artifacts.rules.files import DATASETS, MODELS
+from brightrun.artifacts.settings import Settings
+from brightrun.artifacts.storage import ObjectStore
+from brightrun.contracts.events import CATALOGUE
+from brightrun.runtime.service import open_service, run
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+POLL_SECONDS = 2.0
+TRANSFERS_AT_ONCE = 2
+
+
+async def start(settings: Settings) -> None:
+    """Compose the service and serve until it is told to stop."""
+    async with open_service("artifacts", settings, MIGRATIONS, CATALOGUE) as service:
+        store, cluster = ObjectStore(settings), Cluster(settings)
+        await store.create_buckets(DATASETS, MODELS)
+        service.app.state.store = store
+        service.app.state.settings = settings
+        service.app.include_router(datasets.router)
+        service.app.include_router(models.router)
+        service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
+        validate = partial(validate_next, service.pool, store)
+        transfer = partial(transfer_next, service.pool, store, cluster, settings)
+        service.every("validation", POLL_SECONDS, validate, wake="validation")
+        for lane in range(TRANSFERS_AT_ONCE):
+            service.every(f"transfer.{lane}", POLL_SECONDS, transfer, wake="transfer")
+        try:
+            await service.run()
+        finally:
+            await cluster.close()
+            store.close()
+
+
+def main() -> None:
+    """Run the service with the settings of the environment."""
+    run(start(Settings()))
+
+
+if __name__ == "__main__":
+    main()

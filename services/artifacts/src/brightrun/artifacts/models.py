@@ -1,0 +1,157 @@
+"""Rows of this slice, and the small values that rules and rows share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from brightrun.contracts.events import DatasetRef, Pricing
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import Value
+
+Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Mean cross-entropy in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a row until its lease ends; every write names the `fence`, so that a late one is void."""
+
+    id: UUID
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the store was given: size in bytes and digest."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """An uploaded data set and the result of its validation."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    format: str
+    status: str
+    size: int
+    sha256: str
+    training_pairs: int
+    tokens: int
+    duplicates: int
+    error_count: int
+    errors_by_code: dict[str, int]
+    created_at: datetime
+    validated_at: datetime | None
+    fence: int
+
+    @property
+    def claim(self) -> Claim:
+        """The claim under which this row was read."""
+        return Claim(self.id, self.fence)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One error of a data set: `line` counts from 1 (0: the whole data set), `path` is a JSON path within the line."""
+
+    line: int
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a validation found. `issues` are the first of the `error_count` errors."""
+
+    format: str
+    training_pairs: int
+    tokens: int
+    duplicates: int
+    errors_by_code: dict[str, int]
+    issues: tuple[Issue, ...]
+
+    @property
+    def error_count(self) -> int:
+        """How many errors there are in all."""
+        return sum(self.errors_by_code.values())
+
+
+class Curve(Value):
+    """A job's loss curve in a few numbers; losses are mean cross-entropies in nats."""
+
+    points: int = 0
+    last_step: int = 0
+    last_epoch: float = 0.0
+    first_training_loss: float | None = None
+    best_training_loss: float | None = None
+    last_training_loss: float | None = None
+    best_validation_loss: float | None = None
+    last_validation_loss: float | None = None
+
+
+class Comparison(Value):
+    """Base model against adapter on held-out examples."""
+
+    base_loss: Loss
+    adapter_loss: Loss
+    examples: int
+
+
+class QualityMetrics(Value):
+    """The verdict on a training and the figures behind it."""
+
+    overall_score: int
+    convergence_quality: str
+    reason: str
+    initial_training_loss: float | None = None
+    final_training_loss: float | None = None
+    best_training_loss: float | None = None
+    final_validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    perplexity: float | None = None
+    overfitting_gap: float | None = None
+    base_loss: float | None = None
+    adapter_loss: float | None = None
+    compared_examples: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a completed job leaves, from the moment its files are expected."""
+
+    id: UUID
+    job_id: UUID
+    user_id: UUID
+    name: str
+    version: str
+    status: str
+    cluster: str
+    external_job_id: str
+    spec: TrainingSpec
+    gpu: GpuConfig
+    dataset: DatasetRef
+    pricing: Pricing
+    trained_tokens: int
+    started_at: datetime
+    finished_at: datetime
+    cost: Decimal
+    curve: Curve | None
+    quality: QualityMetrics | None
+    created_at: datetime
+    tries: int
+    problem: str | None
+    fence: int
+
+    @property
+    def claim(self) -> Claim:
+        """The claim under which this row was read."""
+        return Claim(self.id, self.fence)

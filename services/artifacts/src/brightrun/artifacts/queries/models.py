@@ -1,0 +1,163 @@
+"""SQL on models, their files, and the loss curves that they are judged by."""
+# ruff: noqa: S608 - only constants of this file are put into statements
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from brightrun.artifacts.models import Claim, Curve, Model, QualityMetrics
+from brightrun.contracts.events import ArtifactFile, DatasetRef, JobCompleted, Pricing
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.runtime.database import Connection, Pool
+
+COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
+             trained_tokens, started_at, finished_at, cost, curve, quality, created_at, tries, problem, fence"""
+
+Sort = Literal["created_at", "quality", "cost"]
+ORDERS: Mapping[Sort, str] = {
+    "created_at": "created_at DESC, id",
+    "quality": "(quality->>'overall_score')::int DESC NULLS LAST, created_at DESC, id",
+    "cost": "cost DESC, created_at DESC, id",
+}
+
+
+async def insert_model(
+    conn: Connection, model_id: UUID, job: JobCompleted, *, name: str, started_at: datetime, cost: Decimal
+) -> None:
+    """Expect the files of a completed job; a second time changes nothing."""
+    await conn.execute(
+        """INSERT INTO models (id, job_id, user_id, name, cluster, external_job_id, spec, gpu, dataset, pricing,
+                               trained_tokens, started_at, finished_at, cost)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+           ON CONFLICT (job_id) DO NOTHING""",
+        model_id, job.job_id, job.user_id, name, job.cluster, job.external_job_id,
+        job.spec.model_dump(mode="json"), job.gpu.model_dump(mode="json"), job.dataset.model_dump(mode="json"),
+        job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at, cost,
+    )  # fmt: skip
+
+
+async def wake_transfer(conn: Connection) -> None:
+    """Let the transfer loop look at once when the transaction commits."""
+    await conn.execute("SELECT pg_notify(current_schema() || '.transfer', '')")
+
+
+async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model | None:
+    """The user's model; None if there is none or it is another's."""
+    row = await pool.fetchrow(f"SELECT {COLUMNS} FROM models WHERE id = $1 AND user_id = $2", model_id, user_id)
+    return _model(row) if row else None
+
+
+async def list_models(pool: Pool, user_id: UUID, sort: Sort, offset: int, limit: int) -> Sequence[Model]:
+    """The user's models: newest, best or dearest first."""
+    rows = await pool.fetch(
+        f"SELECT {COLUMNS} FROM models WHERE user_id = $1 ORDER BY {ORDERS[sort]} OFFSET $2 LIMIT $3",
+        user_id, offset, limit,
+    )  # fmt: skip
+    return [_model(row) for row in rows]
+
+
+async def count_models(pool: Pool, user_id: UUID) -> int:
+    """How many models the user has."""
+    return int(await pool.fetchval("SELECT count(*) FROM models WHERE user_id = $1", user_id))
+
+
+async def list_files(pool: Pool, model_ids: Sequence[UUID]) -> dict[UUID, list[ArtifactFile]]:
+    """The stored files of each model, by name."""
+    rows = await pool.fetch(
+        "SELECT model_id, name, size, sha256 FROM model_files WHERE model_id = ANY($1) ORDER BY model_id, name",
+        model_ids,
+    )
+    files: dict[UUID, list[ArtifactFile]] = {model_id: [] for model_id in model_ids}
+    for row in rows:
+        files[row["model_id"]].append(ArtifactFile(name=row["name"], size=row["size"], sha256=row["sha256"]))
+    return files
+
+
+async def find_curve(conn: Connection, job_id: UUID) -> Curve:
+    """A job's loss curve; an empty one if it reported no point."""
+    summary = await conn.fetchval("SELECT summary FROM curves WHERE job_id = $1", job_id)
+    return Curve.model_validate(summary or {})
+
+
+async def lock_curve(conn: Connection, job_id: UUID) -> tuple[Curve, tuple[int, int]]:
+    """A job's curve and the `(attempt, seq)` that it is known up to, held for this transaction."""
+    row = await conn.fetchrow(
+        """INSERT INTO curves (job_id, attempt, seq, summary) VALUES ($1, 0, 0, '{}')
+           ON CONFLICT (job_id) DO UPDATE SET seq = curves.seq RETURNING attempt, seq, summary""",
+        job_id,
+    )
+    assert row is not None  # noqa: S101 - RETURNING gives a row
+    return Curve.model_validate(row["summary"]), (row["attempt"], row["seq"])
+
+
+async def save_curve(conn: Connection, job_id: UUID, curve: Curve, known: tuple[int, int]) -> None:
+    """Store a locked curve."""
+    await conn.execute(
+        "UPDATE curves SET attempt = $2, seq = $3, summary = $4 WHERE job_id = $1", job_id, *known, curve.model_dump()
+    )
+
+
+async def claim_model(conn: Connection, cluster: str, lease: timedelta) -> Model | None:
+    """Claim the cluster's model whose transfer is due, or whose mover is silent past its lease."""
+    row = await conn.fetchrow(
+        f"""UPDATE models SET fence = fence + 1, tries = tries + 1, leased_until = now() + $2
+            WHERE id = (
+                SELECT id FROM models WHERE status = 'pending' AND cluster = $1 AND leased_until <= now()
+                ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
+            )
+            RETURNING {COLUMNS}""",
+        cluster, lease,
+    )  # fmt: skip
+    return _model(row) if row else None
+
+
+async def renew_transfer(conn: Connection | Pool, claim: Claim, lease: timedelta) -> bool:
+    """Keep the claim; False if another has it by now."""
+    status = await conn.execute(
+        "UPDATE models SET leased_until = now() + $3 WHERE id = $1 AND fence = $2 AND status = 'pending'",
+        claim.id, claim.fence, lease,
+    )  # fmt: skip
+    return status == "UPDATE 1"
+
+
+async def save_stored(conn: Connection, claim: Claim, curve: Curve, quality: QualityMetrics) -> bool:
+    """Mark a model's files as whole; False if the claim is no longer held, and nothing is changed then."""
+    status = await conn.execute(
+        """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL
+           WHERE id = $1 AND fence = $2 AND status = 'pending'""",
+        claim.id, claim.fence, curve.model_dump(), quality.model_dump(),
+    )  # fmt: skip
+    return status == "UPDATE 1"
+
+
+async def insert_files(conn: Connection, model_id: UUID, files: Sequence[ArtifactFile]) -> None:
+    """Record a model's files."""
+    await conn.executemany(
+        "INSERT INTO model_files (model_id, name, size, sha256) VALUES ($1, $2, $3, $4)",
+        [(model_id, file.name, file.size, file.sha256) for file in files],
+    )
+
+
+async def save_problem(conn: Connection, claim: Claim, status: str, problem: str, pause: timedelta) -> None:
+    """Record why a try failed; a `pending` model is tried again after `pause`. Void without the claim."""
+    await conn.execute(
+        """UPDATE models SET status = $3, problem = $4, leased_until = now() + $5
+           WHERE id = $1 AND fence = $2 AND status = 'pending'""",
+        claim.id, claim.fence, status, problem, pause,
+    )  # fmt: skip
+
+
+def _model(row: asyncpg.Record) -> Model:
+    parsed = {
+        "spec": TrainingSpec.model_validate(row["spec"]),
+        "gpu": GpuConfig.model_validate(row["gpu"]),
+        "dataset": DatasetRef.model_validate(row["dataset"]),
+        "pricing": Pricing.model_validate(row["pricing"]),
+        "curve": Curve.model_validate(row["curve"]) if row["curve"] else None,
+        "quality": QualityMetrics.model_validate(row["quality"]) if row["quality"] else None,
+    }
+    return Model(**dict(row) | parsed)

@@ -1,0 +1,116 @@
+"""Data sets: upload, list, report, signed URL."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
+
+from brightrun.artifacts import actions
+from brightrun.artifacts.models import Dataset
+from brightrun.artifacts.queries import datasets
+from brightrun.artifacts.routes.dependencies import PageOf, Store
+from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
+from brightrun.artifacts.rules.files import DATASETS, LARGEST_DATASET, dataset_key
+from brightrun.artifacts.schemas import Datasets, DatasetView, Errors, SignedUrl
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.errors import NotFound, ServiceError
+from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.tokens import CallerOf
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/datasets")
+
+URL_LIFETIME = timedelta(hours=24)
+
+Name = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class UnsupportedFormat(ServiceError):
+    """Data sets of this format are not supported; `details` names those that are."""
+
+    status = 400
+    code = "unsupported_format"
+
+
+class UploadAborted(ServiceError):
+    """The upload ended before its end; nothing of it was kept."""
+
+    status = 400
+    code = "upload_aborted"
+
+
+@router.post("", status_code=201)
+async def upload_dataset(
+    *,
+    request: Request,
+    name: Name,
+    caller: CallerOf,
+    pool: Db,
+    store: Store,
+    file_format: Annotated[str, Query(alias="format")] = OPENAI_CHAT,
+) -> Answer[DatasetView]:
+    """Take a JSONL file of up to 5 GiB as the request's body; it is validated afterwards."""
+    if file_format != OPENAI_CHAT:
+        raise UnsupportedFormat({"supported": [OPENAI_CHAT]})
+    dataset_id = new_id()
+    key = dataset_key(caller.user, dataset_id)
+    try:
+        stored = await store.put(DATASETS, key, request.stream(), LARGEST_DATASET)
+    except ClientDisconnect:
+        log.info("upload.aborted", dataset_id=str(dataset_id))
+        raise UploadAborted from None
+    try:
+        async with transaction(pool) as conn:
+            dataset = await actions.record_dataset(
+                conn, dataset_id, caller.user, name=name, file_format=file_format, stored=stored
+            )
+    except BaseException:
+        await store.remove(DATASETS, key)
+        raise
+    return Answer(data=DatasetView.of(dataset))
+
+
+@router.get("")
+async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Answer[Datasets]:
+    """The user's data sets, newest first."""
+    rows = await datasets.list_datasets(pool, caller.user, page.offset, page.limit)
+    total = await datasets.count_datasets(pool, caller.user)
+    return Answer(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
+
+
+@router.get("/{dataset_id}")
+async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Answer[DatasetView]:
+    """One data set."""
+    return Answer(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
+
+
+@router.get("/{dataset_id}/errors")
+async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db) -> Answer[Errors]:
+    """The errors of a data set in the order of its lines."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    errors = Errors(
+        errors=list(await datasets.list_errors(pool, dataset_id, page.offset, page.limit)),
+        error_count=dataset.error_count,
+        errors_by_code=dataset.errors_by_code,
+        pagination=page.of(await datasets.count_errors(pool, dataset_id)),
+    )
+    return Answer(data=errors)
+
+
+@router.get("/{dataset_id}/url")
+async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Answer[SignedUrl]:
+    """A URL that a cluster fetches the data set from."""
+    await _find(pool, caller.user, dataset_id)
+    url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), URL_LIFETIME)
+    return Answer(data=SignedUrl(url=url, expires_in=int(URL_LIFETIME.total_seconds())))
+
+
+async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:
+    dataset = await datasets.find_dataset(pool, user_id, dataset_id)
+    if dataset is None:
+        raise NotFound
+    return dataset

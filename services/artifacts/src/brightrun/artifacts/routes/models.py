@@ -1,0 +1,76 @@
+"""Models: list, detail, signed URLs of their files."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from brightrun.artifacts.models import Model
+from brightrun.artifacts.queries import models
+from brightrun.artifacts.queries.models import Sort
+from brightrun.artifacts.routes.dependencies import Configured, PageOf, Store
+from brightrun.artifacts.rules.files import MODELS, model_key
+from brightrun.artifacts.schemas import Download, Downloads, Models, ModelView
+from brightrun.runtime.database import Pool
+from brightrun.runtime.errors import NotFound, ServiceError
+from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.tokens import CallerOf
+
+router = APIRouter(prefix="/models")
+
+
+class ModelNotStored(ServiceError):
+    """The model's files are not all stored yet; `details` says how it stands."""
+
+    status = 409
+    code = "model_not_stored"
+
+
+class UnknownFiles(ServiceError):
+    """The model has no files of these names; `details` lists those that it has."""
+
+    status = 400
+    code = "unknown_files"
+
+
+@router.get("")
+async def list_models(page: PageOf, caller: CallerOf, pool: Db, sort: Sort = "created_at") -> Answer[Models]:
+    """The user's models: newest, best or dearest first."""
+    rows = await models.list_models(pool, caller.user, sort, page.offset, page.limit)
+    files = await models.list_files(pool, [row.id for row in rows])
+    total = await models.count_models(pool, caller.user)
+    views = [ModelView.of(row, files[row.id]) for row in rows]
+    return Answer(data=Models(models=views, pagination=page.of(total)))
+
+
+@router.get("/{model_id}")
+async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[ModelView]:
+    """One model."""
+    model = await _find(pool, caller.user, model_id)
+    files = await models.list_files(pool, [model_id])
+    return Answer(data=ModelView.of(model, files[model_id]))
+
+
+@router.post("/{model_id}/download")
+async def sign_files(
+    *, model_id: UUID, body: Download, caller: CallerOf, pool: Db, store: Store, settings: Configured
+) -> Answer[Downloads]:
+    """A URL for each file that is wanted."""
+    model = await _find(pool, caller.user, model_id)
+    if model.status != "stored":
+        raise ModelNotStored({"status": model.status, "problem": model.problem})
+    known = [file.name for file in (await models.list_files(pool, [model_id]))[model_id]]
+    wanted = known if body.files is None else body.files
+    if unknown := sorted(set(wanted) - set(known)):
+        raise UnknownFiles({"unknown": unknown, "files": known})
+    urls = {
+        name: store.sign(MODELS, model_key(model.user_id, model.id, name), settings.download_url_lifetime)
+        for name in wanted
+    }
+    return Answer(data=Downloads(download_urls=urls, expires_in=settings.download_url_seconds))
+
+
+async def _find(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
+    model = await models.find_model(pool, user_id, model_id)
+    if model is None:
+        raise NotFound
+    return model

@@ -1,0 +1,47 @@
+"""Names: where objects lie in the store, and which file names a cluster may give."""
+
+import re
+from uuid import UUID
+
+from brightrun.contracts.cluster_api import RunArtifacts
+
+DATASETS = "lora-datasets"
+MODELS = "lora-models"
+MANIFEST = "manifest.json"
+LARGEST_DATASET = 5 * 1024**3
+LARGEST_FILE = 40 * 1024**3
+MOST_FILES = 1000
+LONGEST_NAME = 200
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+class UnusableFiles(ValueError):
+    """What the cluster offers cannot be stored."""
+
+
+def dataset_key(user_id: UUID, dataset_id: UUID) -> str:
+    """Where a data set lies in its bucket."""
+    return f"{user_id}/{dataset_id}/data.jsonl"
+
+
+def model_key(user_id: UUID, model_id: UUID, name: str) -> str:
+    """Where a model's file lies in its bucket."""
+    return f"{user_id}/{model_id}/{name}"
+
+
+def check_offer(offer: RunArtifacts) -> None:
+    """Refuse incomplete offers, and names that are no plain relative path.
+
+    Such are `..`, absolute and hidden ones, NUL, backslash, look-alike letters, and what is too long.
+    """
+    names = offer.download_urls.keys()
+    if not names:
+        raise UnusableFiles("the cluster offers no files")
+    if len(names) > MOST_FILES:
+        raise UnusableFiles(f"the cluster offers {len(names)} files; {MOST_FILES} is the most")
+    for name in names:
+        if name == MANIFEST or len(name) > LONGEST_NAME or not _SAFE_NAME.fullmatch(name):
+            raise UnusableFiles(f"the cluster offers a file with an unsafe name: {name[:LONGEST_NAME]!a}")
+    if missing := {file.name for file in offer.files} - names:
+        raise UnusableFiles(f"the cluster announces files without an address: {len(missing)}")

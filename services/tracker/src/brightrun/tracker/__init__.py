@@ -1,0 +1,1 @@
+"""Metrics, the event log, and the cost ledger."""

@@ -1,0 +1,33 @@
+"""The tracker: what jobs measured, did and cost."""
+
+from pathlib import Path
+
+from brightrun.contracts.events import CATALOGUE
+from brightrun.runtime.service import open_service, run
+from brightrun.runtime.settings import SliceSettings
+from brightrun.tracker import routes, subscribers
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def start(settings: SliceSettings) -> None:
+    """Serve until told to stop."""
+    async with open_service("tracker", settings, MIGRATIONS, CATALOGUE) as service:
+        service.app.include_router(routes.router)
+        service.subscribe(
+            subscribers.on_job_queued,
+            subscribers.on_job_started,
+            subscribers.on_job_progress,
+            subscribers.on_job_completed,
+            subscribers.on_artifact_ready,
+        )
+        await service.run()
+
+
+def main() -> None:
+    """The process's entry point."""
+    run(start(SliceSettings()))
+
+
+if __name__ == "__main__":
+    main()

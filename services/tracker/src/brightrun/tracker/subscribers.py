@@ -1,0 +1,33 @@
+"""Facts that the tracker keeps, from Kafka."""
+
+from collections.abc import Sequence
+
+from brightrun.contracts.events import ArtifactReady, JobCompleted, JobProgress, JobQueued, JobStarted
+from brightrun.runtime.database import Connection
+from brightrun.runtime.kafka import subscribe, subscribe_batch
+from brightrun.tracker import actions
+
+
+@subscribe(JobQueued)
+async def on_job_queued(event: JobQueued, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobStarted)
+async def on_job_started(event: JobStarted, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobCompleted)
+async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(ArtifactReady)
+async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe_batch(JobProgress)
+async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> None:
+    await actions.record_progress(conn, events)

@@ -1,0 +1,192 @@
+"""The gateway as an application over its real slice, with neighbours that speak the internal interface over HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+import uvicorn
+from argon2 import PasswordHasher
+from fastapi import FastAPI
+
+from brightrun.api import passwords, routes
+from brightrun.api.neighbours import open_neighbours
+from brightrun.api.queries import datasets
+from brightrun.api.settings import Settings
+from brightrun.runtime.database import Connection, Pool, transaction
+from brightrun.runtime.http import create_app
+from tests.builders import dataset_validated
+from tests.conftest import SECRET, SlicePool
+from tests.services.api.fakes import FakeArtifacts, FakeNotifier, FakeTracker
+from tests.waiting import eventually
+
+PASSWORD = "correct horse battery"
+
+
+class User(httpx.AsyncClient):
+    """A client that is signed in."""
+
+    def __init__(self, app: FastAPI, account: dict[str, Any]) -> None:
+        super().__init__(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://api",
+            headers={"authorization": f"Bearer {account['token']}"},
+        )
+        self.id = UUID(account["user"]["id"])
+        self.account = account
+
+
+@pytest_asyncio.fixture
+async def pool(slice_pool: SlicePool) -> Pool:
+    return await slice_pool("api")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def artifacts() -> AsyncIterator[FakeArtifacts]:
+    async with served(FakeArtifacts()) as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="session")
+async def tracker() -> AsyncIterator[FakeTracker]:
+    async with served(FakeTracker()) as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="session")
+async def notifier() -> AsyncIterator[FakeNotifier]:
+    async with served(FakeNotifier()) as fake:
+        yield fake
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id all the same, but these tests sign up many users."""
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
+
+
+@pytest.fixture(autouse=True)
+def _forget(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> None:
+    for fake in (artifacts, tracker, notifier):
+        fake.reset()
+
+
+@pytest.fixture
+def settings(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> Settings:
+    return Settings(
+        port=0,
+        database_url="postgresql://unused",
+        kafka_bootstrap="unused:9092",
+        service_secret=SECRET,
+        artifacts_url=artifacts.url,
+        tracker_url=tracker.url,
+        notifier_url=notifier.url,
+    )
+
+
+@pytest_asyncio.fixture
+async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
+    async with gateway(pool, settings) as application:
+        yield application
+
+
+@asynccontextmanager
+async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
+    async with open_neighbours(settings) as neighbours:
+        application = create_app("api", SECRET, **routes.ABOUT)
+        application.state.pool = pool
+        routes.mount(application, settings, neighbours)
+        yield application
+
+
+@pytest_asyncio.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def new_user(app: FastAPI, anonymous: httpx.AsyncClient) -> AsyncIterator[Callable[[], Awaitable[User]]]:
+    users: list[User] = []
+    numbers = count(1)
+
+    async def register() -> User:
+        body = {"email": f"user{next(numbers)}@example.com", "password": PASSWORD}
+        answer = await anonymous.post("/api/auth/register", json=body)
+        assert answer.status_code == 201, answer.text
+        users.append(User(app, answer.json()["data"]))
+        return users[-1]
+
+    yield register
+    for user in users:
+        await user.aclose()
+
+
+@pytest_asyncio.fixture
+async def ada(new_user: Callable[[], Awaitable[User]]) -> User:
+    return await new_user()
+
+
+@pytest_asyncio.fixture
+async def eve(ada: User, new_user: Callable[[], Awaitable[User]]) -> User:
+    """Somebody else."""
+    return await new_user()
+
+
+async def validated_dataset(pool: Pool, user: User, **changes: Any) -> UUID:
+    """A data set whose validation the gateway has heard of."""
+    event = dataset_validated(user_id=user.id, **changes)
+    async with transaction(pool) as conn:
+        await datasets.save_dataset(conn, event)
+    return event.dataset_id
+
+
+def submission(dataset_id: UUID, **changes: Any) -> dict[str, Any]:
+    return {
+        "dataset_id": str(dataset_id),
+        "preset_id": "fast",
+        "gpu_config": {"type": "A100-80GB", "count": 1},
+        "hyperparameters": {},
+    } | changes
+
+
+async def outbox_topics(pool: Pool) -> list[str]:
+    return [row["topic"] for row in await pool.fetch("SELECT topic FROM outbox ORDER BY id")]
+
+
+async def in_turn(
+    pool: Pool, first: Callable[[Connection], Awaitable[Any]], second: Callable[[Connection], Any]
+) -> None:
+    """Run both in transactions of their own, `second` while `first` is not committed: it must wait for it."""
+
+    async def later() -> None:
+        async with transaction(pool) as conn:
+            await second(conn)
+
+    async def waits_or_is_done() -> bool:
+        return task.done() or bool(await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+
+    async with transaction(pool) as conn:
+        await first(conn)
+        task = asyncio.create_task(later())
+        await eventually(waits_or_is_done)
+    await task
+
+
+@asynccontextmanager
+async def served(fake: Any) -> AsyncIterator[Any]:
+    """The fake on a port of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(fake.app, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield fake
+        server.should_exit = True
+        await serving

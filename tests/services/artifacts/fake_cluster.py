@@ -1,0 +1,55 @@
+"""A cluster at the edge of the world: real sockets, files as the test wants them, faults on demand."""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from brightrun.contracts.cluster_api import ClusterFile, RunArtifacts
+
+KEY = "the-key-of-the-cluster"
+
+
+class FakeCluster:
+    """Gives the same files for every run: announces `files`, and sends `sent` where that differs."""
+
+    def __init__(self) -> None:
+        self.files = {"adapter_config.json": b'{"r": 16}', "adapter_model.safetensors": bytes(range(256)) * 50_000}
+        self.sent: dict[str, bytes] = {}
+        self.metadata: dict[str, Any] = {}
+        self.down = False
+        self.announces_digests = True
+        self.downloads: Counter[str] = Counter()
+        self.app = FastAPI()
+        self.app.add_api_route("/training/artifacts/{run}", self.artifacts)
+        self.app.add_api_route("/files/{name:path}", self.file)
+
+    async def artifacts(self, run: str, request: Request) -> Response:
+        if self.down:
+            return Response(status_code=500)
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return Response(status_code=401)
+        announced = tuple(
+            ClusterFile(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for name, content in self.files.items()
+        )
+        offer = RunArtifacts(
+            download_urls={name: f"/files/{name}" for name in self.files},
+            model_metadata=self.metadata,
+            files=announced if self.announces_digests else (),
+        )
+        return Response(offer.model_dump_json(), media_type="application/json")
+
+    async def file(self, name: str) -> Response:
+        """Announces the length of the right content, then sends `sent`; a shorter one breaks the connection."""
+        self.downloads[name] += 1
+        content = self.sent.get(name, self.files[name])
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for start in range(0, len(content), 1 << 16):
+                yield content[start : start + (1 << 16)]
+
+        return StreamingResponse(pieces(), headers={"content-length": str(len(self.files[name]))})

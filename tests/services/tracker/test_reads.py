@@ -1,0 +1,120 @@
+"""The event log, facts in any order, and whose a job is."""
+
+import asyncio
+from itertools import permutations
+
+import pytest
+
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import transaction
+from brightrun.tracker import actions
+from tests.builders import artifact_ready, job_completed, job_progress, job_queued, job_started
+from tests.services.tracker.conftest import deliver
+from tests.waiting import eventually
+
+JOB_READS = ("metrics", "costs", "events")
+
+
+async def read(ask, fact, what: str, **params: int):
+    answer = await ask(fact.user_id).get(f"/jobs/{fact.job_id}/{what}", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
+    seen = set()
+    facts = [job_queued(), job_started(), job_progress(), job_completed(), artifact_ready()]
+    for order in permutations(facts):
+        whose = {"job_id": new_id(), "user_id": new_id()}
+        await deliver(pool, *(fact.model_copy(update=whose) for fact in order))
+        first = facts[0].model_copy(update=whose)
+        log = (await read(ask, first, "events"))["events"]
+        costs = (await read(ask, first, "costs"))["cost_records"]
+        points = (await read(ask, first, "metrics"))["points"]
+        seen.add(
+            (
+                tuple(sorted((entry["occurred_at"], entry["type"], entry["message"]) for entry in log)),
+                tuple(sorted((cost["cost_type"], cost["amount"], cost["recorded_at"]) for cost in costs)),
+                tuple(point["training_loss"] for point in points),
+            )
+        )
+    assert len(seen) == 1
+    log, costs, points = seen.pop()
+    assert {kind for _, kind, _ in log} == {"queued", "started", "stage_changed", "completed", "artifact_ready"}
+    assert len(costs) == 2
+    assert len(points) == 1
+
+
+async def test_a_redelivered_fact_is_logged_once(pool, ask) -> None:
+    queued = job_queued()
+    whose = {"job_id": queued.job_id, "user_id": queued.user_id}
+    facts = [queued, job_started(**whose), job_progress(**whose), job_completed(**whose), artifact_ready(**whose)]
+    await deliver(pool, *facts)
+    before = await read(ask, queued, "events")
+    await deliver(pool, *facts)
+    assert await read(ask, queued, "events") == before
+
+
+async def test_the_log_is_paged_by_the_last_id_seen(pool, ask) -> None:
+    stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
+    first = job_progress(stage=stages[0])
+    whose = {"job_id": first.job_id, "user_id": first.user_id}
+    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], **whose) for seq in range(1, 5)))
+    page = (await read(ask, first, "events", limit=2))["events"]
+    rest = (await read(ask, first, "events", after=page[-1]["id"]))["events"]
+    assert [entry["data"]["stage"] for entry in page + rest] == stages
+
+
+async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
+    queued = job_queued()
+    started = job_started(job_id=queued.job_id, user_id=queued.user_id)
+    stored = artifact_ready(job_id=queued.job_id, user_id=queued.user_id)
+    await deliver(pool, queued)
+
+    async def waits_for_a_lock() -> bool:
+        return await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+
+    async with transaction(pool) as conn:
+        await actions.record_fact(conn, started)
+        later = asyncio.create_task(deliver(pool, stored))
+        await eventually(waits_for_a_lock)
+        assert [entry["type"] for entry in (await read(ask, queued, "events"))["events"]] == ["queued"]
+    await later
+    log = (await read(ask, queued, "events"))["events"]
+    assert [entry["type"] for entry in log] == ["queued", "started", "artifact_ready"]
+
+
+@pytest.mark.parametrize("what", JOB_READS)
+async def test_a_foreign_job_does_not_exist(pool, ask, what: str) -> None:
+    fact = job_progress()
+    await deliver(pool, fact)
+    foreign = await ask(new_id()).get(f"/jobs/{fact.job_id}/{what}")
+    unknown = await ask(fact.user_id).get(f"/jobs/{new_id()}/{what}")
+    assert foreign.status_code == unknown.status_code == 404
+    assert foreign.json() == unknown.json()
+
+
+@pytest.mark.parametrize("path", [f"/jobs/{new_id()}/{what}" for what in JOB_READS] + ["/costs"])
+async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
+    params = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+    async with ask(None) as client:
+        assert (await client.get(path, params=params)).status_code == 401
+        client.headers.pop("authorization")
+        assert (await client.get(path, params=params)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("metrics", {"max_points": 9}),
+        ("metrics", {"max_points": 10_001}),
+        ("metrics", {"from": -1}),
+        ("events", {"limit": 0}),
+        ("events", {"limit": 101}),
+        ("events", {"after": -1}),
+    ],
+)
+async def test_what_is_asked_for_is_bounded(ask, path: str, params: dict[str, int]) -> None:
+    answer = await ask(new_id()).get(f"/jobs/{new_id()}/{path}", params=params)
+    assert answer.status_code == 400
+    assert list(answer.json()["details"]) == list(params)

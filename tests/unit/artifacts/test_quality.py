@@ -1,0 +1,78 @@
+"""The curve's summary and the verdict on it."""
+
+import math
+
+import pytest
+
+from brightrun.artifacts.models import Comparison, Curve
+from brightrun.artifacts.rules.quality import extend, judge
+from brightrun.contracts.training import MetricPoint
+
+
+def curve(*losses: float, validation: tuple[float, ...] = ()) -> Curve:
+    points = [MetricPoint(step=step, epoch=step / 10, training_loss=loss) for step, loss in enumerate(losses, 1)]
+    points += [MetricPoint(step=len(losses), epoch=1.0, validation_loss=loss) for loss in validation]
+    return extend(Curve(), points)
+
+
+def test_a_curve_is_summed_up():
+    assert curve(2.0, 1.0, 1.5, validation=(1.8, 1.9)) == Curve(
+        points=5,
+        last_step=3,
+        last_epoch=1.0,
+        first_training_loss=2.0,
+        best_training_loss=1.0,
+        last_training_loss=1.5,
+        best_validation_loss=1.8,
+        last_validation_loss=1.9,
+    )
+
+
+def test_a_curve_may_be_extended_piece_by_piece():
+    points = [MetricPoint(step=step, epoch=0.0, training_loss=3.0 / (step + 1)) for step in range(9)]
+    assert extend(extend(Curve(), points[:4]), points[4:]) == extend(Curve(), points)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "convergence", "score"),
+    [
+        (2.0, 1.0, "excellent", 5),
+        (2.0, 1.01, "good", 4),
+        (2.0, 1.5, "good", 4),
+        (2.0, 1.75, "fair", 3),
+        (2.0, 1.9, "poor", 2),
+        (2.0, 2.0, "poor", 1),
+        (2.0, 2.5, "poor", 1),
+        (0.0, 0.0, "poor", 1),
+    ],
+)
+def test_convergence_is_how_far_the_loss_fell(before: float, after: float, convergence: str, score: int):
+    by_training = judge(curve(before, after), None)
+    by_comparison = judge(Curve(), Comparison(base_loss=before, adapter_loss=after, examples=24))
+    for verdict in (by_training, by_comparison):
+        assert (verdict.convergence_quality, verdict.overall_score) == (convergence, score)
+
+
+def test_held_out_examples_count_more_than_the_training_loss():
+    verdict = judge(curve(2.0, 0.1), Comparison(base_loss=2.0, adapter_loss=2.1, examples=24))
+    assert verdict.overall_score == 1
+    assert "held-out" in verdict.reason
+    assert (verdict.base_loss, verdict.adapter_loss, verdict.compared_examples) == (2.0, 2.1, 24)
+
+
+def test_overfitting_costs_a_class_and_is_explained():
+    verdict = judge(curve(2.0, 0.5, validation=(1.0, 1.2)), None)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
+    assert "overfits" in verdict.reason
+    assert verdict.overfitting_gap == pytest.approx(0.7)
+
+
+def test_perplexity_is_the_exponential_of_the_validation_loss():
+    assert judge(curve(2.0, 1.0, validation=(1.5,)), None).perplexity == pytest.approx(math.exp(1.5))
+    assert judge(curve(2.0, 1.0, validation=(5000.0,)), None).perplexity is None
+
+
+@pytest.mark.parametrize("empty", [Curve(), curve(2.0), curve(validation=(1.0,))])
+def test_without_figures_the_verdict_is_unknown(empty: Curve):
+    verdict = judge(empty, None)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("unknown", 3)

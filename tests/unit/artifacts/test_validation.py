@@ -1,0 +1,108 @@
+"""A whole data set, fed in pieces of any size."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brightrun.artifacts.models import Report
+from brightrun.artifacts.rules import validation
+from brightrun.artifacts.rules.validation import Validation
+
+GOOD = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]}).encode()
+
+
+def check(content: bytes, piece: int = 1 << 20) -> Report:
+    run = Validation()
+    for start in range(0, len(content), piece):
+        run.feed(content[start : start + piece])
+    return run.report()
+
+
+def lines(*broken: bytes, good: int = 10) -> bytes:
+    return b"\n".join([*[GOOD] * good, *broken]) + b"\n"
+
+
+def found(report: Report) -> list[tuple[int, str]]:
+    return [(issue.line, issue.code) for issue in report.issues]
+
+
+def test_a_sound_data_set_is_measured():
+    report = check(lines())
+    assert report.error_count == 0
+    assert (report.training_pairs, report.duplicates, report.format) == (10, 9, "openai_chat")
+    assert report.tokens == 10 * (2 + 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b'{"messages": [', "invalid_json"),
+        (GOOD + b" trailing", "invalid_json"),
+        (b'{"messages": NaN}', "invalid_json"),
+        (b'{"messages": -Infinity}', "invalid_json"),
+        (rb'{"messages": "\ud800"}', "invalid_json"),
+        (b"[" * 100_000, "invalid_json"),
+        (b'{"messages": "\xff"}', "not_utf8"),
+        (b'{"messages": "\xed\xa0\x80"}', "not_utf8"),
+        (b"", "empty_line"),
+        (b" \t\r", "empty_line"),
+        (b"7", "data_type"),
+    ],
+)
+def test_a_broken_line_is_named(line: bytes, code: str):
+    report = check(lines(line, GOOD))
+    assert found(report) == [(11, code)]
+    assert report.training_pairs == 11
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + lines(), lines().replace(b"\n", b"\r\n"), lines()[:-1]])
+def test_a_byte_order_mark_foreign_line_ends_and_a_missing_last_one_are_accepted(content: bytes):
+    report = check(content)
+    assert (report.error_count, report.training_pairs) == (0, 10)
+
+
+def test_too_few_examples_are_an_error_of_the_whole():
+    assert found(check(lines(good=9))) == [(0, "too_few_examples")]
+    assert found(check(b"")) == [(0, "too_few_examples")]
+
+
+@pytest.mark.parametrize("piece", [7, 64, 1 << 20])
+def test_a_line_without_end_is_refused_without_being_kept(monkeypatch: pytest.MonkeyPatch, piece: int):
+    monkeypatch.setattr(validation, "LONGEST_LINE", 1000)
+    assert found(check(lines(b"x" * 1001, GOOD, b"y" * 5000), piece)) == [(11, "line_too_long"), (13, "line_too_long")]
+    assert found(check(lines() + b"z" * 5000, piece)) == [(11, "line_too_long")]
+
+
+def test_another_format_is_named_once():
+    report = check(b'{"prompt": "a", "completion": "b"}\n' * 50)
+    assert found(report) == [(1, "unsupported_format")]
+    assert report.format == "prompt_completion"
+    assert "openai_chat" in report.issues[0].message
+
+
+def test_all_errors_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(validation, "MOST_ISSUES", 3)
+    report = check(lines(*[b"7"] * 20, b"{"))
+    assert report.errors_by_code == {"data_type": 20, "invalid_json": 1}
+    assert [issue.line for issue in report.issues] == [11, 12, 13]
+
+
+JSON_LIKE: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["messages", "role", "content", "weight", "tool_calls", "tools"]), inner)
+    ),
+)
+
+
+@given(
+    st.lists(st.one_of(st.just(GOOD), st.binary(max_size=30), JSON_LIKE.map(lambda x: json.dumps(x).encode()))),
+    st.integers(1, 40),
+)
+def test_the_report_does_not_depend_on_how_the_stream_is_cut(content: list[bytes], piece: int):
+    whole = b"\n".join(content)
+    assert check(whole, piece) == check(whole)
