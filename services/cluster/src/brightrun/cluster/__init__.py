@@ -1,0 +1,1 @@
+"""The reference GPU cluster: really trains, on this machine."""

@@ -1,0 +1,60 @@
+"""The cluster service as a process."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+
+from brightrun.cluster import routes
+from brightrun.cluster.callbacks import Callbacks
+from brightrun.cluster.errors import StartupError
+from brightrun.cluster.executor import Executor
+from brightrun.cluster.local import LocalExecutor
+from brightrun.cluster.settings import Settings
+from brightrun.cluster.simulated import SimulatedExecutor
+from brightrun.cluster.stop_signals import on_stop_signal
+from brightrun.cluster.store import open_store
+from brightrun.cluster.supervisor import Facilities, Supervisor
+from brightrun.runtime import logs
+from brightrun.runtime.http import create_app
+from brightrun.runtime.service import run, serve_http
+
+
+async def start(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartupError."""
+    logs.configure("cluster", settings.log_level)
+    executor: Executor = (
+        LocalExecutor(settings)
+        if settings.executor == "local"
+        else SimulatedExecutor(settings.simulated_steps_per_second)
+    )
+    async with open_store(settings.cluster_home) as store, httpx.AsyncClient() as http:
+        callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
+        supervisor = Supervisor(Facilities(settings, store, executor, http, callbacks))
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            on_stop_signal(store.release_readers)  # long polls would hold up a graceful stop
+            async with supervisor.working():
+                yield
+            await callbacks.close()
+
+        app = create_app("cluster", lifespan=lifespan)
+        app.state.cluster = routes.Cluster(settings, store, executor, supervisor)
+        app.include_router(routes.router)
+        app.include_router(routes.open_router)
+        await serve_http(app, settings)
+
+
+def main() -> None:
+    """Run the service; exits 1 with one line when it cannot start."""
+    try:
+        run(start(Settings()))
+    except StartupError as error:
+        sys.exit(f"cluster: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""What a run does from its submission to its one end."""
+
+import hashlib
+import json
+
+import pytest
+
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import new_id
+from tests.services.cluster.world import CALLBACK_SECRET, KEY, World
+from tests.waiting import eventually
+
+
+async def test_a_run_trains_and_its_files_can_be_fetched(world: World) -> None:
+    await world.start()
+    run_id = await world.submit({"steps": 4})
+    status = await world.reaches(run_id, "completed")
+
+    assert (status.progress, status.current_step, status.total_steps, status.trained_tokens) == (100, 4, 4, 30)
+    assert status.metrics
+    assert status.metrics.training_loss == 2.0
+    assert status.started_at
+    assert status.finished_at
+    assert status.finished_at >= status.started_at
+    artifacts = await world.artifacts(run_id)
+    assert [file.name for file in artifacts.files] == ["adapter_config.json", "adapter_model.safetensors"]
+    for file in artifacts.files:
+        answer = await world.http.get(artifacts.download_urls[file.name], headers={"authorization": ""})
+        assert len(answer.content) == file.size
+        assert hashlib.sha256(answer.content).hexdigest() == file.sha256
+    log = await world.http.get(f"/training/logs/{run_id}", params={"tail": 1})
+    assert log.text == "trainer: hello\n"
+
+
+async def test_a_trainer_sees_no_secret_and_is_nice(world: World) -> None:
+    await world.start()
+    run_id = await world.submit()
+    await world.reaches(run_id, "completed")
+    metadata = (await world.artifacts(run_id)).model_metadata
+    assert metadata["niceness"] == 5
+    assert [name for name in metadata["environment"] if name.startswith("BRIGHTRUN")] == ["BRIGHTRUN_MODELS"]
+    written = "".join(path.read_text() for path in (world.home / "cluster" / "runs").rglob("*.json*"))
+    written += (world.home / "service.log").read_text()
+    for secret in (KEY, CALLBACK_SECRET, "a-secret-signature"):
+        assert secret not in written
+
+
+async def test_every_report_becomes_one_event_in_order(world: World) -> None:
+    await world.start()
+    run_id = await world.submit({"steps": 3})
+    await world.reaches(run_id, "completed")
+    events = (await world.events()).events
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.cursor for event in events] == sorted(event.cursor for event in events)
+    assert [(event.run.status, event.run.stage) for event in events[:5]] == [
+        ("initializing", "downloading"),
+        ("initializing", "loading"),
+        ("initializing", "loading"),
+        ("initializing", "tokenizing"),
+        ("running", "tokenizing"),
+    ]
+    assert [point.step for event in events for point in event.points] == [1, 2, 3]
+    assert events[-1].run.status == "completed"
+
+
+async def test_an_attempt_submitted_again_answers_with_its_first_run(world: World) -> None:
+    await world.start()
+    request = world.request({"hold_at": 1})
+    first, again = await world.post(request), await world.post(request)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["external_job_id"] == again.json()["external_job_id"]
+    run_id = first.json()["external_job_id"]
+    world.let_go(run_id)
+    await world.reaches(run_id, "completed")
+    assert (await world.post(request)).json() == {"external_job_id": run_id, "status": "completed"}
+    assert (await world.post(request.model_copy(update={"attempt": 2}))).status_code == 201
+
+
+async def test_a_busy_cluster_takes_no_more_until_a_slot_is_free(world: World) -> None:
+    await world.start(BRIGHTRUN_SLOTS=3)
+    two = await world.submit({"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=2))
+    await world.submit({"hold_at": 1})
+    capacity = await world.http.get("/training/capacity")
+    assert capacity.json() == {"total_gpus": 3, "free_gpus": 0}
+    refused = await world.post(world.request())
+    assert (refused.status_code, refused.json()["code"]) == (429, "no_capacity")
+    world.let_go(two)
+    await world.reaches(two, "completed")
+    assert (await world.http.get("/training/capacity")).json()["free_gpus"] == 2
+    await world.submit(gpu_config=GpuConfig(type="CPU", count=2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"gpu_config": GpuConfig(type="H100")}, "gpu_config.type"),
+        ({"gpu_config": GpuConfig(type="CPU", count=2)}, "gpu_config.count"),
+        ({"hyperparameters": TrainingSpec(base_model="../tiny")}, "hyperparameters.base_model"),
+    ],
+)
+async def test_what_the_cluster_does_not_have_is_refused_by_name(world: World, changes: dict, field: str) -> None:
+    await world.start()
+    answer = await world.post(world.request(**changes))
+    assert (answer.status_code, answer.json()["code"]) == (400, "unsupported")
+    assert list(answer.json()["details"]) == [field]
+
+
+async def test_a_dataset_that_cannot_be_fetched_fails_the_run_without_showing_its_url(world: World) -> None:
+    await world.start()
+    run_id = await world.submit(dataset_url=f"{world.outside.url}/nothing?signature=a-secret-signature")
+    status = await world.reaches(run_id, "failed")
+    assert status.error
+    assert (status.error.code, status.error.retryable) == ("dataset_unreachable", True)
+    assert status.started_at is None
+    assert "secret" not in status.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("orders", "code", "starts"),
+    [
+        ({"fail": "out_of_memory"}, "out_of_memory", 1),
+        ({"die": True}, "run_lost", 3),
+        ({"files": ["adapter_config.json", "not_there"]}, "artifact_incomplete", 1),
+        ({"files": ["../spec.json"]}, "artifact_incomplete", 1),
+    ],
+)
+async def test_a_run_that_cannot_go_on_fails_with_its_cause(world: World, orders: dict, code: str, starts: int) -> None:
+    await world.start(BRIGHTRUN_MAX_RESTARTS=2)
+    run_id = await world.submit(orders)
+    status = await world.reaches(run_id, "failed")
+    assert status.error
+    assert status.error.code == code
+    assert status.error_message == status.error.message
+    assert (world.folder(run_id) / "starts").stat().st_size == starts
+
+
+async def test_a_trainer_that_dies_in_the_middle_of_a_line_is_resumed(world: World) -> None:
+    await world.start()
+    run_id = await world.submit({"steps": 6, "die_at": 3})
+    await world.reaches(run_id, "completed")
+    steps = [point.step for event in (await world.events()).events for point in event.points]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert (world.folder(run_id) / "starts").stat().st_size == 2
+
+
+async def test_cancelling_a_training_saves_and_stops_it(world: World) -> None:
+    await world.start()
+    run_id = await world.submit({"hold_at": 2})
+    await world.reaches_step(run_id, 2)
+    assert (await world.cancel(run_id)).stage == "cancelling"
+    status = await world.reaches(run_id, "cancelled", within=5)
+    assert status.finished_at
+    assert json.loads((world.folder(run_id) / "out.jsonl").read_text().splitlines()[-1])["outcome"] == "stopped"
+    events = (await world.events()).events
+    assert (await world.cancel(run_id)).status == "cancelled"
+    assert (await world.events()).events == events
+
+
+async def test_cancelling_while_the_dataset_is_fetched_stops_at_once(world: World) -> None:
+    await world.start()
+    run_id = await world.submit(dataset_url=world.outside.add_dataset(None))
+    await world.cancel(run_id)
+    status = await world.reaches(run_id, "cancelled", within=5)
+    assert status.started_at is None
+
+
+async def test_a_trainer_that_does_not_stop_is_killed(world: World) -> None:
+    await world.start(BRIGHTRUN_STOP_GRACE_SECONDS=0.3)
+    run_id = await world.submit({"ignore_stop": True, "steps": 10_000, "pace": 0.01})
+    await world.reaches_step(run_id, 1)
+    await world.cancel(run_id)
+    await world.cancel(run_id)
+    await world.reaches(run_id, "cancelled", within=5)
+    assert not world.trainers(run_id)
+    assert [event.run.stage for event in (await world.events()).events].count("cancelled") == 1
+
+
+async def test_cancelling_a_completed_run_changes_nothing(world: World) -> None:
+    await world.start()
+    run_id = await world.submit()
+    completed = await world.reaches(run_id, "completed")
+    assert await world.cancel(run_id) == completed
+
+
+async def test_state_changes_are_called_back_with_a_signature(world: World) -> None:
+    await world.start()
+    job_id = new_id()
+    run_id = await world.submit({"hold_at": 1}, job_id=job_id)
+    await world.reaches(run_id, "running")
+    world.let_go(run_id)
+
+    async def states() -> bool:
+        return {call.status for call in world.outside.callbacks if call.job_id == job_id} == {"running", "completed"}
+
+    await eventually(states)
+
+
+async def test_a_dead_callback_address_does_not_hold_up_the_run(world: World) -> None:
+    await world.start()
+    run_id = await world.submit(callback_url="http://127.0.0.1:9/callback")
+    await world.reaches(run_id, "completed", within=5)
+
+
+async def test_a_simulation_says_so_everywhere(world: World) -> None:
+    await world.start(
+        BRIGHTRUN_EXECUTOR="simulated",
+        BRIGHTRUN_TRAINER_PYTHON=None,
+        BRIGHTRUN_MODELS=None,
+        BRIGHTRUN_SIMULATED_STEPS_PER_SECOND=500,
+    )
+    run_id = await world.submit(hyperparameters=TrainingSpec(max_steps=200, base_model="any/model"))
+    await world.reaches(run_id, "completed")
+    assert (await world.http.get("/training/capabilities")).json()["simulated"] is True
+    assert (await world.artifacts(run_id)).model_metadata["simulated"] is True
+    events = (await world.events()).events
+    assert all(event.run.stage.endswith("(simulated)") for event in events)
+    losses = [point.training_loss for event in events for point in event.points]
+    assert len(losses) == 200
+    assert sum(losses[:20]) > sum(losses[-20:])

@@ -1,0 +1,26 @@
+"""Signatures of file URLs."""
+
+import time
+
+import pytest
+
+from brightrun.cluster import file_urls
+
+SOON = int(time.time()) + 3600
+
+
+def test_a_signed_query_opens_its_file() -> None:
+    assert file_urls.valid("key", "run_1", "a/b", **file_urls.sign("key", "run_1", "a/b", SOON))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"key": "other"}, {"run_id": "run_2"}, {"name": "c"}, {"expires": str(SOON + 1)}, {"signature": "ü"}],
+)
+def test_a_query_opens_nothing_else(changes: dict[str, str]) -> None:
+    query = {"key": "key", "run_id": "run_1", "name": "a/b", **file_urls.sign("key", "run_1", "a/b", SOON)}
+    assert not file_urls.valid(**query | changes)
+
+
+def test_an_expired_query_opens_nothing() -> None:
+    assert not file_urls.valid("key", "run_1", "a", **file_urls.sign("key", "run_1", "a", int(time.time()) - 1))
