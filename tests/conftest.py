@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 import asyncpg
 import pytest
 import pytest_asyncio
+
 from brightrun.local.engines import ApacheKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.installation import Installation
 from brightrun.runtime.database import Pool, create_pool, migrate
 
-SECRET = "a-secret-of-the-tests-that-is-long-enough"  # noqa: S105 - of the tests only
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+
 
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Installation]:

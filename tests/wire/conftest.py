@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from fastapi import FastAPI
+
 from brightrun.contracts.event import Event
 from brightrun.local.engines import ApacheKafka, Postgres, TansuBroker
 from brightrun.runtime import outbox
@@ -18,8 +20,6 @@ from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription, ensure_topics
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
-from fastapi import FastAPI
-
 from tests.conftest import SECRET, SlicePool
 from tests.wire.ping import HEARD, Ping, ping_on, topic_of
 

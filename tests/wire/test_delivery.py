@@ -5,7 +5,6 @@ import signal
 
 from brightrun.contracts.values import new_id
 from brightrun.runtime.dead_letters import describe, replay
-
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
 from tests.wire.ping import hear, hear_in_batches, heard, said
