@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,26 +56,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 async def migrate(url: str, migrations: Path) -> None:
     """Bring the slice to the newest schema: the chassis's tables and the service's own. Many may call it at once."""
-    dbmate = shutil.which("dbmate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if dbmate is None:
-        raise MigrationError("dbmate is not installed; run `uv sync`")
+    # dbmate's driver insists on TLS unless told otherwise; an `sslmode` in the URL is stronger than this.
     process = await asyncio.create_subprocess_exec(
-        dbmate,
+        str(Path(sys.executable).with_name("dbmate")),
         "--migrations-dir", str(RUNTIME_MIGRATIONS),
         "--migrations-dir", str(migrations),
         "--no-dump-schema", "--migration-lock",
         "migrate",
-        env={"DATABASE_URL": _without_tls_by_default(url), "PATH": os.environ.get("PATH", "")},
+        env={"PGSSLMODE": "disable", **os.environ, "DATABASE_URL": url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await process.communicate()
     if process.returncode != 0:
         raise MigrationError(output.decode(errors="replace").strip())
-
-
-def _without_tls_by_default(url: str) -> str:
-    """`url` as dbmate's driver wants it, which insists on TLS unless told otherwise; asyncpg only prefers it."""
-    if "sslmode=" in url:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}sslmode=disable"

@@ -33,18 +33,14 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="brightrun-dead-letters", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("list", "print the letters that were not replayed yet, one JSON object a line"),
-        ("replay", "send them to their topic again; readers that handled them already ignore them"),
-    ):
-        commands.add_parser(name, help=text).add_argument("topic", help="the original topic, such as job.queued")
+    explained = "list: print what was not replayed yet, a JSON object a line; replay: send it to its topic again"
+    parser.add_argument("command", choices=["list", "replay"], help=explained)
+    parser.add_argument("topic", help="the original topic, such as job.queued")
     return parser
 
 
 async def _print_waiting(settings: KafkaSettings, topic: str) -> None:
-    consumer = _consumer(settings)
-    async with consumer:
+    async with _consumer(settings) as consumer:
         async for letter in _waiting(consumer, topic):
             print(json.dumps(describe(letter)))
 

@@ -4,12 +4,14 @@ FastStream is given bytes and manual acknowledgement only. What happens to a mes
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
@@ -144,46 +146,31 @@ class Bus:
     async def lag(self) -> dict[str, int]:
         """Records that wait, by topic, as the last fetches saw them."""
         waiting: dict[str, int] = {}
-        for subscriber in self.broker.subscribers:
-            consumer: Any = getattr(subscriber, "consumer", None)
-            for partition in consumer.assignment() if consumer else ():
-                behind = (consumer.highwater(partition) or 0) - await _position(consumer, partition)
+        for consumer, partition in self._assigned():
+            with contextlib.suppress(Exception):  # the partition may be leaving
+                position = await asyncio.wait_for(consumer.position(partition), 0.2)
+                behind = (consumer.highwater(partition) or 0) - position
                 waiting[partition.topic] = waiting.get(partition.topic, 0) + max(behind, 0)
         return waiting
 
     def oldest_fetch_ms(self) -> int | None:
         """When the partition that was fetched longest ago was fetched, in Unix milliseconds; None before any was."""
-        moments = [
-            consumer.last_poll_timestamp(partition)
-            for subscriber in self.broker.subscribers
-            if (consumer := getattr(subscriber, "consumer", None))
-            for partition in consumer.assignment()
-        ]
+        moments = [consumer.last_poll_timestamp(partition) for consumer, partition in self._assigned()]
         return min((moment for moment in moments if moment), default=None)
 
-
-async def _position(consumer: Any, partition: TopicPartition) -> int:
-    try:
-        return int(await asyncio.wait_for(consumer.position(partition), 0.2))
-    except Exception:
-        return 0
+    def _assigned(self) -> list[tuple[AIOKafkaConsumer, TopicPartition]]:
+        consumers = [reader.consumer for reader in self.broker.subscribers if isinstance(reader, LogicSubscriber)]
+        return [(consumer, partition) for consumer in consumers if consumer for partition in consumer.assignment()]
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> None:
     """Create the catalogue's topics and their dead-letter topics where they are missing; waits for the broker."""
     admin = await _connect_admin(settings)
     try:
-        wanted = [
-            new_topic
-            for topic in topics
-            for new_topic in (
-                _new_topic(topic.name, topic.partitions, topic.retention, settings),
-                _new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings),
-            )
-        ]
         existing = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in existing]
-        if missing:
+        wanted = [_new_topic(topic.name, topic.partitions, topic.retention, settings) for topic in topics]
+        wanted += [_new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings) for topic in topics]
+        if missing := [topic for topic in wanted if topic.name not in existing]:
             _refuse_errors(await admin.create_topics(missing))
     finally:
         await admin.close()

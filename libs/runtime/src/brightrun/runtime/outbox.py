@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import asyncpg
@@ -11,19 +12,23 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from brightrun.contracts.event import Event
-from brightrun.runtime.database import DATABASE_DOWN, Connection
+from brightrun.contracts.values import utc_now
+from brightrun.runtime.database import Connection
 from brightrun.runtime.failpoints import failpoint
 
 log = structlog.get_logger()
 
 RELAY_BATCH = 500
 SAFETY_POLL_SECONDS = 2.0
-RETRY_SECONDS = 0.5
 
-TAKE_LEAD = "SELECT pg_try_advisory_lock(hashtextextended($1 || '.outbox', 0))"
+TAKE_LEAD = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '.outbox', 0))"
 
 SENT = Counter("brightrun_outbox_sent_total", "Events that the relay handed to Kafka.", ["topic"])
 OLDEST = Gauge("brightrun_outbox_oldest_seconds", "Age of the oldest event that still waits in the outbox.")
+
+
+class SendError(RuntimeError):
+    """The broker did not take everything; the rest stays in the outbox."""
 
 
 class Sender(Protocol):
@@ -41,6 +46,7 @@ class OutboxRow:
     topic: str
     key: str
     value: bytes
+    created_at: datetime
 
 
 async def add(conn: Connection, *events: Event) -> None:
@@ -53,55 +59,49 @@ async def add(conn: Connection, *events: Event) -> None:
     await conn.execute("SELECT pg_notify(current_schema() || '.outbox', '')")
 
 
-async def relay(database_url: str, sender: Sender) -> None:
-    """Send what the outbox holds, for ever, while this process is the slice's one relay.
+class Relay:
+    """Sends what the outbox holds, while this process is the slice's one relay.
 
-    The lock belongs to a session of its own; no transaction is open while Kafka is spoken to. A crash between the
+    The lead is a lock of a session of its own; no transaction is open while Kafka is spoken to. A crash between the
     acknowledgement and the deletion sends the event twice, which readers' inboxes absorb.
     """
-    while True:
-        try:
-            connection = await asyncpg.connect(database_url, command_timeout=30)
-            try:
-                await _relay_session(connection, sender)
-            finally:
-                connection.terminate()
-        except (*DATABASE_DOWN, asyncpg.PostgresError) as error:
-            log.warning("relay.database_down", error=str(error))
-            await asyncio.sleep(RETRY_SECONDS)
 
+    def __init__(self, database_url: str, sender: Sender) -> None:
+        self._database_url = database_url
+        self._sender = sender
+        self._session: asyncpg.Connection[asyncpg.Record] | None = None
+        self._leads = False
 
-async def _relay_session(connection: Connection, sender: Sender) -> None:
-    wake = asyncio.Event()
-    schema = await connection.fetchval("SELECT current_schema()")
-    await connection.add_listener(f"{schema}.outbox", lambda *_: wake.set())
-    while not await connection.fetchval(TAKE_LEAD, schema):  # noqa: ASYNC110 - the lock is another process's
-        await asyncio.sleep(SAFETY_POLL_SECONDS)
-    log.info("relay.leading", schema=schema)
-    while True:
-        wake.clear()
-        if await _send_waiting(connection, sender):
-            continue
-        try:
-            await asyncio.wait_for(wake.wait(), SAFETY_POLL_SECONDS)
-        except TimeoutError:
-            continue
+    async def work(self) -> bool:
+        """Send one batch; True if anything was sent, so that the caller looks again at once."""
+        session = await self._connected()
+        self._leads = self._leads or await session.fetchval(TAKE_LEAD)
+        return self._leads and await self._send_waiting(session)
 
+    async def close(self) -> None:
+        """Give up the lead."""
+        if self._session:
+            self._session.terminate()
 
-async def _send_waiting(connection: Connection, sender: Sender) -> bool:
-    """Send one batch; True if anything was sent, so that the caller looks again at once."""
-    rows = [
-        OutboxRow(*row)
-        for row in await connection.fetch("SELECT id, topic, key, value FROM outbox ORDER BY id LIMIT $1", RELAY_BATCH)
-    ]
-    OLDEST.set(await connection.fetchval("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"))
-    sent = await _send(rows, sender)
-    failpoint("relay.sent")
-    if sent:
-        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
-    elif rows:
-        await asyncio.sleep(RETRY_SECONDS)
-    return bool(sent)
+    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._session is None or self._session.is_closed():
+            self._leads = False
+            self._session = await asyncpg.connect(self._database_url, command_timeout=30)
+        return self._session
+
+    async def _send_waiting(self, session: Connection) -> bool:
+        found = await session.fetch(
+            "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT $1", RELAY_BATCH
+        )
+        rows = [OutboxRow(*row) for row in found]
+        OLDEST.set((utc_now() - rows[0].created_at).total_seconds() if rows else 0)
+        sent = await _send(rows, self._sender)
+        failpoint("relay.sent")
+        if sent:
+            await session.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
+        if len(sent) < len(rows):
+            raise SendError(f"{len(rows) - len(sent)} events are still to be sent")
+        return bool(sent)
 
 
 async def _send(rows: Sequence[OutboxRow], sender: Sender) -> list[int]:

@@ -47,6 +47,8 @@ class Service:
         self._deliveries: list[Delivery] = []
         self._wakeups = Wakeups(settings.database_url.get_secret_value())
         self._background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._relay = outbox.Relay(settings.database_url.get_secret_value(), self.bus)
+        self.every("outbox.relay", outbox.SAFETY_POLL_SECONDS, self._relay.work, wake="outbox")
         self.every("inbox.prune", 3600.0, lambda: inbox.prune(pool))
         app.add_api_route("/ready", self._ready, include_in_schema=False)
 
@@ -67,22 +69,15 @@ class Service:
         """Readers, relay and loops, without the HTTP server."""
         await ensure_topics(self.settings, self._topics)
         await self.bus.start()
-        url = self.settings.database_url.get_secret_value()
-        tasks = [
-            asyncio.create_task(work())
-            for work in (
-                lambda: outbox.relay(url, self.bus),
-                self._wakeups.listen,
-                self._watch_readers,
-                *self._background,
-            )
-        ]
+        work = (self._wakeups.listen, self._watch_readers, *self._background)
+        tasks = [asyncio.create_task(start()) for start in work]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._relay.close()
             await self.bus.stop()
 
     async def run(self) -> None:

@@ -29,8 +29,8 @@ class KafkaSettings(EnvironmentSettings):
     """The broker. `kafka_idempotence` is off only for brokers without the idempotent producer.
 
     `kafka_fetch_wait_ms`: how long the broker may hold an empty fetch. Kafka answers as soon as a record comes; the
-    embedded broker waits out about half of it. `kafka_session_ms`: how long a reader may be silent before its partitions
-    go to another; the embedded broker also lets every join wait for half of it.
+    embedded broker waits out about half of it. `kafka_session_ms`: how long a reader may be silent before another
+    gets its partitions; the embedded broker also lets every join wait for half of it.
     """
 
     kafka_bootstrap: str

@@ -1,5 +1,6 @@
 """Calls between services: short-lived signed tokens that name the caller, the callee and the user."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ LIFETIME_SECONDS = 60
 ALGORITHM = "HS256"
 BUDGET_SECONDS = 2.0
 READ_ATTEMPTS = 3
+UPLOAD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +78,21 @@ class Neighbour:
     async def get(self, path: str, user_id: UUID | None = None, **params: Any) -> Any:
         """Read `data`; tried again when the neighbour does not answer, since a read changes nothing."""
         given = {name: value for name, value in params.items() if value is not None}
-        for attempt in range(1, READ_ATTEMPTS + 1):
-            try:
-                return self._data(await self._http.get(path, params=given, headers=self._headers(user_id)))
-            except (httpx.TransportError, Unavailable) as error:
-                if attempt == READ_ATTEMPTS:
-                    raise Unavailable(f"{self.name} does not answer") from error
-        raise AssertionError("unreachable")
+        for _ in range(READ_ATTEMPTS - 1):
+            with contextlib.suppress(Unavailable):
+                return await self.send("GET", path, user_id, params=given)
+        return await self.send("GET", path, user_id, params=given)
 
-    async def send(self, method: str, path: str, user_id: UUID | None = None, json: Any = None) -> Any:
-        """Ask for a change once and return `data`."""
+    async def send(self, method: str, path: str, user_id: UUID | None = None, **request: Any) -> Any:
+        """Ask for a change once, with httpx's `json`, `params` …, and return `data`."""
         try:
-            return self._data(await self._http.request(method, path, json=json, headers=self._headers(user_id)))
+            return self._data(await self._http.request(method, path, headers=self._headers(user_id), **request))
         except httpx.TransportError as error:
             raise Unavailable(f"{self.name} does not answer") from error
 
     async def upload(self, path: str, user_id: UUID, body: AsyncIterator[bytes], **params: Any) -> Any:
         """Stream `body` on, as slowly as it comes, and return `data`."""
-        try:
-            answer = await self._http.post(
-                path, content=body, params=params, headers=self._headers(user_id), timeout=httpx.Timeout(60.0)
-            )
-        except httpx.TransportError as error:
-            raise Unavailable(f"{self.name} does not answer") from error
-        return self._data(answer)
+        return await self.send("POST", path, user_id, content=body, params=params, timeout=UPLOAD_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""
