@@ -1,0 +1,65 @@
+# Everything lives in this folder: .tools (uv), .venv (services), .trainer-venv (PyTorch), .cache/models, .brightrun (data).
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := $(CURDIR)/.tools/bin/uv
+MODELS := .cache/models
+
+export UV
+export UV_PYTHON := $(PYTHON)
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: setup ## set up, start everything and train a first adapter; EXIT=1 stops it all afterwards
+	@exec .venv/bin/python -m brightrun.local demo $(if $(filter 1,$(EXIT)),--exit)
+
+run: setup ## set up and serve until Ctrl-C
+	@exec .venv/bin/python -m brightrun.local run
+
+test: setup development ## run all tests; ARGS=… goes to pytest
+	@.venv/bin/pytest $(ARGS)
+
+check: development ## format, lint, types, imports
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+clean: ## remove what set-up made; data in .brightrun stays
+	rm -rf .tools .venv .trainer-venv .cache
+
+setup: services trainer $(MODELS)/tiny/config.json ## set up only; the others do it when needed
+
+services: $(UV)
+	@$(call sync,--no-dev --inexact)
+
+development: $(UV)
+	@$(call sync,)
+
+trainer: $(UV)
+	@$(PYTHON) trainer/install.py .trainer-venv
+
+$(MODELS)/tiny/config.json: | trainer
+	@echo "building the tiny base model in $(@D) (once, about a minute)"
+	@.trainer-venv/bin/python -m brightrun_trainer.tiny $(@D)
+
+$(UV): .tools/uv-$(UV_VERSION)
+
+.tools/uv-$(UV_VERSION): | python
+	@echo "installing uv $(UV_VERSION) into .tools"
+	@$(PYTHON) -m venv --clear .tools || { echo "this Python cannot make a venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "BrightRun needs Python 3.11 or newer and $(PYTHON) is not; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+
+# uv compares the environment with uv.lock itself; it is only let speak when there is something to do.
+define sync
+$(UV) sync --frozen $(1) --check --quiet 2>/dev/null || { echo "installing packages into .venv"; $(UV) sync --frozen $(1); }
+endef
+
+.PHONY: help demo run test check clean setup services development trainer python

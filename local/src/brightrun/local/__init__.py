@@ -1,0 +1,1 @@
+"""The whole of BrightRun on one machine."""

@@ -1,0 +1,148 @@
+"""The main job as a first user does it: data set, estimate, training, adapter."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from brightrun.local.errors import DemoError
+from brightrun.local.first_user import FirstUser, Json
+from brightrun.local.platform import Platform
+from brightrun.local.program import call
+from brightrun.local.settings import LocalSettings
+
+SAMPLE = Path(__file__).parents[3] / "sample" / "conversations.jsonl"
+EMAIL = "demo@brightrun.local"
+JOB: Json = {
+    "gpu_config": {"type": "CPU", "count": 1},
+    "hyperparameters": {"learning_rate": 1e-3, "rank": 16, "epochs": 3, "batch_size": 8},
+}
+LINE_SECONDS = 2.0
+
+Say = Callable[[str], None]
+
+
+def run(platform: Platform, settings: LocalSettings, say: Say) -> None:
+    """Train an adapter through the public API and prove it; raises `DemoError` when a step fails."""
+    user = FirstUser(platform.api_url)
+    try:
+        password = platform.installation.secret("demo.password")
+        user.sign_in(EMAIL, password)
+        say(f"signed in as {EMAIL}, password {password}")
+        dataset = upload(user, say)
+        job = train(user, dataset, say)
+        adapter = download(user, job, platform.installation.home / "demo-adapter", say)
+    except httpx.HTTPError as error:
+        raise DemoError(f"the platform did not answer: {error}") from error
+    verify(adapter, settings, say)
+    say(f"the training cost {_money(job['final_cost'])}")
+
+
+def upload(user: FirstUser, say: Say) -> Json:
+    """Upload the sample and show what the check found."""
+    say(f"uploading {SAMPLE.name} ({SAMPLE.stat().st_size // 1024} KiB)")
+    dataset = user.upload_dataset(SAMPLE)
+    if not dataset["training_ready"]:
+        raise DemoError(f"the sample has {dataset['error_count']} errors")
+    say(
+        f"data set {dataset['id']}: {dataset['format']} format, {dataset['total_training_pairs']} training pairs, "
+        f"{dataset['total_tokens']} tokens, no errors"
+    )
+    return dataset
+
+
+def train(user: FirstUser, dataset: Json, say: Say) -> Json:
+    """Estimate, submit and watch the training; returns the finished job."""
+    wanted = {"dataset_id": dataset["id"], **JOB}
+    estimate = user.post("/api/jobs/estimate", wanted)
+    say(
+        f"estimate: {_money(estimate['estimated_cost'])}, {estimate['estimated_duration_hours']} h, "
+        f"{estimate['training_details']['total_steps']} steps"
+    )
+    price = {"estimated_cost": estimate["estimated_cost"]}
+    job = user.post("/api/jobs", {"preset_id": "custom", **wanted, **price})
+    say(f"job {job['id']} is queued")
+    finished = show(user.watch(job["id"]), say)
+    if finished["status"] != "completed":
+        raise DemoError(f"the job {finished['status']}: {finished['error_message'] or 'no reason given'}")
+    return finished
+
+
+def download(user: FirstUser, job: Json, folder: Path, say: Say) -> Path:
+    """Fetch the adapter into an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    files = user.download(job["artifact_id"], folder)
+    size = sum(file.stat().st_size for file in files)
+    say(f"downloaded {len(files)} files ({size / 1e6:.1f} MB) to {folder}, digests match")
+    return folder
+
+
+def verify(adapter: Path, settings: LocalSettings, say: Say) -> None:
+    """Load the adapter with PEFT and compare it with its base model on held-out examples."""
+    say("loading the adapter with PEFT and comparing it with its base model on held-out examples")
+    base = settings.models / "tiny"
+    command = [str(settings.trainer_python), "-m", "brightrun_trainer.verify", str(adapter), "--base", str(base)]
+    done = call(command)
+    if not done.stdout:
+        raise DemoError(f"the adapter could not be checked: {done.stderr.strip()[-300:]}")
+    found = json.loads(done.stdout)
+    sample = found["sample"]
+    say(
+        f"loss on {found['examples']} held-out examples: base {found['base_loss']:.3f}, "
+        f"adapter {found['adapter_loss']:.3f}"
+    )
+    for speaker in ("prompt", "base", "adapter"):
+        say(f"  {speaker:8} {sample[speaker].strip()!r}")
+    if done.returncode != 0:
+        raise DemoError("the adapter is no better than its base model")
+
+
+def show(jobs: Iterable[Json], say: Say) -> Json:
+    """Show the job as it goes: a live bar on a terminal, else a line every two seconds. Returns its last state."""
+    console = Console()
+    return _show_bar(jobs, console) if console.is_terminal else _show_lines(jobs, say)
+
+
+def _show_bar(jobs: Iterable[Json], console: Console) -> Json:
+    job: Json = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("queued", total=100, numbers="")
+        for job in jobs:
+            progress.update(bar, description=_stage(job), completed=job["progress"] or 0, numbers=_numbers(job))
+    return job
+
+
+def _show_lines(jobs: Iterable[Json], say: Say) -> Json:
+    job: Json = {}
+    shown = 0.0
+    for job in jobs:
+        if time.monotonic() - shown >= LINE_SECONDS:
+            shown = time.monotonic()
+            say(f"  {job['progress'] or 0:3.0f} %  {_stage(job)}  {_numbers(job)}")
+    return job
+
+
+def _stage(job: Json) -> str:
+    return "storing the adapter" if job["status"] == "completed" else job["current_stage"] or job["status"]
+
+
+def _numbers(job: Json) -> str:
+    parts = [f"step {job['current_step'] or 0}/{job['total_steps'] or '?'}"]
+    loss = (job["current_metrics"] or {}).get("training_loss")
+    if loss is not None:
+        parts.append(f"loss {loss:.3f}")
+    if job["eta_seconds"] is not None:
+        parts.append(f"ETA {job['eta_seconds']:.0f} s")
+    return "  ".join(parts)
+
+
+def _money(amount: object) -> str:
+    return f"${Decimal(str(amount)):.4f}"

@@ -1,0 +1,82 @@
+"""The folder of one installation: where its data, logs, ports and secrets are."""
+
+import json
+import os
+import random
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+PORTS = range(20_000, 22_700)
+"""Below the ports that systems lend to outgoing connections, also after a shift by 10 000."""
+
+
+class Installation:
+    """One platform's folder. Ports and secrets are picked when first asked for, and kept."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
+        self._checked: dict[str, int] = {}
+
+    def folder(self, name: str) -> Path:
+        """The durable folder of one program, created when absent."""
+        path = self.home / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def log(self, name: str) -> Path:
+        """The log file of one program."""
+        return self.home / "logs" / f"{name}.log"
+
+    def secret(self, name: str) -> str:
+        """The secret of that name, generated on first use."""
+        path = self.home / "secrets.json"
+        known: dict[str, str] = read_json(path, {})
+        if name not in known:
+            known[name] = secrets.token_hex(24)
+            write_json(path, known, mode=0o600)
+        return known[name]
+
+    def port(self, name: str, *, shift: int = 0) -> int:
+        """The port of that name: the last run's, or another if that is taken by now. `shift` above it is free too."""
+        if name not in self._checked:
+            path = self.home / "ports.json"
+            known: dict[str, int] = read_json(path, {})
+            port = known.get(name)
+            if port is None or not _are_free(port, shift):
+                others = {*known.values(), *self._checked.values()}
+                port = next(p for p in random.sample(PORTS, len(PORTS)) if p not in others and _are_free(p, shift))
+                write_json(path, known | {name: port})
+            self._checked[name] = port
+        return self._checked[name]
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def read_json(path: Path, default: Any) -> Any:
+    """The content of a JSON file, or `default` when there is none."""
+    return json.loads(path.read_text()) if path.exists() else default
+
+
+def write_json(path: Path, content: object, *, mode: int = 0o644) -> None:
+    """Replace a JSON file at once, so that a crash leaves the old or the new one."""
+    draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        json.dump(content, file, indent=2)
+    draft.replace(path)
+
+
+def _are_free(port: int, shift: int) -> bool:
+    return is_free(port) and is_free(port + shift)

@@ -1,0 +1,125 @@
+"""The whole platform as programs: which engines, which services, and what each service is told."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from brightrun.local.engines import ROLES, ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
+from brightrun.local.errors import StartError
+from brightrun.local.installation import Installation, is_free
+from brightrun.local.process_ledger import claim
+from brightrun.local.service import Service
+from brightrun.local.settings import APACHE, EMBEDDED, LocalSettings
+from brightrun.local.supervisor import Supervisor, Wave
+
+SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster")
+SPEAKS_TO_CLUSTER = ("scheduler", "artifacts", "cluster")
+MINIMUM_FREE_BYTES = 1_000_000_000
+EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
+"""The embedded broker waits out about half of these, on every empty fetch and on every join of a reader."""
+
+
+class Platform:
+    """The programs of one installation, and the settings that join them."""
+
+    def __init__(self, installation: Installation, settings: LocalSettings, names: Sequence[str] = SERVICES) -> None:
+        self.installation = installation
+        self._settings = settings
+        self.postgres = Postgres(installation)
+        self.store = ObjectStore(installation)
+        self.broker = self._choose_broker()
+        ports = {name: settings.api_port if name == "api" else installation.port(name) for name in SERVICES}
+        self._urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        self.services = {name: Service(installation, name, ports[name], self._environment(name)) for name in names}
+
+    @property
+    def api_url(self) -> str:
+        """Where users reach the platform."""
+        return self._urls["api"]
+
+    @property
+    def waves(self) -> list[Wave]:
+        """What starts together, in order."""
+        engines: list[Wave] = [(self.postgres, self.store)]
+        if not isinstance(self.broker, ExternalKafka):
+            engines.append((self.broker,))
+        return [*engines, tuple(self.services.values())]
+
+    def _choose_broker(self) -> TansuBroker | ApacheKafka | ExternalKafka:
+        kafka, kafka_home = self._settings.kafka, self._settings.kafka_home
+        if kafka == EMBEDDED:
+            return TansuBroker(self.installation, self.store)
+        if kafka != APACHE:
+            return ExternalKafka(kafka)
+        if kafka_home is None:
+            raise StartError("BRIGHTRUN_KAFKA=apache needs KAFKA_HOME, the folder of an Apache Kafka distribution")
+        return ApacheKafka(self.installation, kafka_home)
+
+    def _environment(self, service: str) -> dict[str, str]:
+        told = {f"{name.upper()}_URL": url for name, url in self._urls.items() if name != service}
+        told |= {"SERVICE_SECRET": self.installation.secret("service")}
+        if service in ROLES:
+            told |= self._slice(service)
+        if service in SPEAKS_TO_CLUSTER:
+            told |= self._cluster_access()
+        if service == "artifacts":
+            told |= self._storage()
+        if service == "cluster":
+            told |= self._cluster()
+        return {f"BRIGHTRUN_{name}": value for name, value in told.items()}
+
+    def _slice(self, service: str) -> dict[str, str]:
+        told = {
+            "DATABASE_URL": self.postgres.url(service),
+            "KAFKA_BOOTSTRAP": self.broker.bootstrap,
+            "KAFKA_IDEMPOTENCE": str(self.broker.idempotence).lower(),
+        }
+        if isinstance(self.broker, TansuBroker):
+            told |= EMBEDDED_KAFKA
+        return told
+
+    def _cluster_access(self) -> dict[str, str]:
+        return {
+            "CLUSTER_NAME": "local",
+            "CLUSTER_KEY": self.installation.secret("cluster.key"),
+            "CALLBACK_SECRET": self.installation.secret("cluster.callbacks"),
+        }
+
+    def _storage(self) -> dict[str, str]:
+        return {
+            "S3_ENDPOINT": self.store.endpoint,
+            "S3_REGION": self.store.region,
+            "S3_ACCESS_KEY": self.store.access_key,
+            "S3_SECRET_KEY": self.store.secret_key,
+        }
+
+    def _cluster(self) -> dict[str, str]:
+        return {
+            "CLUSTER_HOME": str(self.installation.folder("cluster")),
+            "TRAINER_PYTHON": str(self._settings.trainer_python.absolute()),
+            "MODELS": str(self._settings.models.absolute()),
+        }
+
+
+@contextmanager
+def running(settings: LocalSettings, say: Callable[[str], None]) -> Iterator[Platform]:
+    """The platform, up and kept up inside the block; raises `StartError` when it cannot run here."""
+    installation = Installation(settings.home)
+    with claim(installation, say) as ledger:
+        check(settings)
+        platform = Platform(installation, settings)
+        with Supervisor(platform.waves, ledger, say):
+            yield platform
+
+
+def check(settings: LocalSettings) -> None:
+    """Raise `StartError` when something that the platform needs is not here."""
+    free = shutil.disk_usage(settings.home).free
+    if free < MINIMUM_FREE_BYTES:
+        raise StartError(f"the disk of {settings.home} is full ({free // 1_000_000} MB free): free at least 1 GB")
+    if not is_free(settings.api_port):
+        raise StartError(f"port {settings.api_port} is in use: set BRIGHTRUN_API_PORT to another one")
+    if not settings.trainer_python.exists():
+        raise StartError(f"there is no trainer environment at {settings.trainer_python}: run `make setup`")
+    if not settings.models.is_dir():
+        raise StartError(f"there is no folder of base models at {settings.models}: run `make setup`")

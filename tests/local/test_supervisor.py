@@ -1,0 +1,162 @@
+"""The supervisor keeps programs running and leaves nothing behind, whatever ends it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from brightrun.local import program
+from brightrun.local.errors import StartError
+from brightrun.local.installation import Installation
+from brightrun.local.process_ledger import claim
+from brightrun.local.program import Program, is_over
+from brightrun.local.supervisor import Supervisor
+from tests.waiting import eventually
+
+CHILD_THAT_IGNORES_SIGTERM = (
+    "import signal, time, pathlib, os; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "pathlib.Path('grandchild').write_text(str(os.getpid())); time.sleep(600)"
+)
+PARENT = (
+    "import os, subprocess, sys, time; os.chdir(sys.argv[1]);"
+    f"subprocess.Popen([sys.executable, '-c', {CHILD_THAT_IGNORES_SIGTERM!r}], start_new_session=True);"
+    "time.sleep(600)"
+)
+
+
+class Parent(Program):
+    """A program with a stubborn child in a session of its own, as a cluster with a training run is."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", PARENT, str(self.installation.folder(self.name))]
+
+    def is_ready(self) -> bool:
+        return bool(self._note().exists() and self._note().read_text())
+
+    def grandchild(self) -> psutil.Process:
+        return psutil.Process(int(self._note().read_text()))
+
+    def _note(self) -> Path:
+        return self.installation.folder(self.name) / "grandchild"
+
+
+class Broken(Program):
+    """A program that ends at once."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", "raise SystemExit('no luck today')"]
+
+    def is_ready(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    return Installation(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.5)
+
+
+@contextmanager
+def supervised(home: Installation, programs: Sequence[Program], lines: list[str]) -> Iterator[None]:
+    with claim(home, lines.append) as ledger, Supervisor([programs], ledger, lines.append):
+        yield
+
+
+async def test_nothing_is_left_of_a_program_and_what_it_started(home: Installation) -> None:
+    parent = Parent(home, "parent")
+    with supervised(home, [parent], []):
+        processes = [psutil.Process(parent.pid), parent.grandchild()]
+    assert all(is_over(process) for process in processes)
+
+
+async def test_a_program_that_dies_is_started_again_and_the_user_is_told(home: Installation) -> None:
+    parent, lines = Parent(home, "parent"), list[str]()
+    with supervised(home, [parent], lines):
+        first, orphan = parent.pid, parent.grandchild()
+        parent.kill()
+
+        async def started_again() -> bool:
+            return parent.pid != first and parent.returncode is None
+
+        await eventually(started_again)
+        assert not is_over(orphan)
+    assert "parent ended (exit status -9), starting it again in 1 s" in lines
+    assert is_over(orphan)
+
+
+async def test_a_program_that_was_stopped_on_purpose_stays_stopped(home: Installation) -> None:
+    first, second, lines = Parent(home, "first"), Parent(home, "second"), list[str]()
+    with supervised(home, [first, second], lines):
+        first.stop()
+        second.kill()
+
+        async def second_is_back() -> bool:
+            return second.returncode is None
+
+        await eventually(second_is_back)
+        assert first.pid is None
+
+
+async def test_what_a_killed_supervisor_left_is_ended_by_the_next(home: Installation) -> None:
+    left = leave_behind(home)
+    lines = list[str]()
+    with claim(home, lines.append):
+        assert all(is_over(process) for process in left)
+    assert lines == [f"ending {len(left)} processes that an earlier run left behind"]
+
+
+def test_a_process_that_got_the_id_of_a_leftover_is_spared(home: Installation) -> None:
+    (home.home / "processes.json").write_text(json.dumps([{"pid": os.getpid(), "created": 1.0}]))
+    with claim(home, pytest.fail):
+        pass
+
+
+def test_an_installation_is_held_by_one_supervisor(home: Installation) -> None:
+    with claim(home, pytest.fail), pytest.raises(StartError, match="already runs in"), claim(home, pytest.fail):
+        pass
+
+
+def test_a_program_that_does_not_come_up_takes_the_others_down(home: Installation) -> None:
+    parent = Parent(home, "parent")
+    programs = [parent, Broken(home, "broken")]
+    with pytest.raises(StartError, match=r"broken ended .*no luck today"), supervised(home, programs, []):
+        pass
+    assert parent.pid is None
+    assert not (home.home / "processes.json").exists()
+
+
+SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from brightrun.local.installation import Installation
+from tests.local.test_supervisor import Parent, supervised
+home = Installation(Path(sys.argv[1]))
+with supervised(home, [Parent(home, "parent")], []):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+def leave_behind(home: Installation) -> list[psutil.Process]:
+    """Kill a supervisor once its program is up; returns what it left running."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", SUPERVISOR, str(home.home)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == "up\n"
+        left = psutil.Process(supervisor.pid).children(recursive=True)
+        supervisor.send_signal(signal.SIGKILL)
+    assert left
+    assert not any(is_over(process) for process in left)
+    return left
