@@ -65,6 +65,7 @@ def _demonstrate(platform: Platform, settings: LocalSettings) -> bool:
 
 def _show_addresses(platform: Platform) -> None:
     say(f"BrightRun serves from {platform.installation.home}")
+    say(f"  pages {platform.web_url}")
     say(f"  API   {platform.api_url}")
     say(f"  docs  {platform.api_url}/docs")
     say("Ctrl-C stops everything.")

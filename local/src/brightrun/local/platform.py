@@ -12,7 +12,7 @@ from brightrun.local.service import Service
 from brightrun.local.settings import APACHE, EMBEDDED, LocalSettings
 from brightrun.local.supervisor import Supervisor, Wave
 
-SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster")
+SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster", "web")
 SPEAKS_TO_CLUSTER = ("scheduler", "artifacts", "cluster")
 MINIMUM_FREE_BYTES = 1_000_000_000
 EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
@@ -28,7 +28,8 @@ class Platform:
         self.postgres = Postgres(installation)
         self.store = ObjectStore(installation)
         self.broker = self._choose_broker()
-        ports = {name: settings.api_port if name == "api" else installation.port(name) for name in SERVICES}
+        public = {"api": settings.api_port, "web": settings.web_port}
+        ports = {name: public.get(name) or installation.port(name) for name in SERVICES}
         self._urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.services = {name: Service(installation, name, ports[name], self._environment(name)) for name in names}
 
@@ -36,6 +37,11 @@ class Platform:
     def api_url(self) -> str:
         """Where users reach the platform."""
         return self._urls["api"]
+
+    @property
+    def web_url(self) -> str:
+        """Where the pages are."""
+        return self._urls["web"]
 
     @property
     def waves(self) -> list[Wave]:
@@ -66,6 +72,8 @@ class Platform:
             told |= self._storage()
         if service == "cluster":
             told |= self._cluster()
+        if service == "web":
+            told |= {"WEB_SECRET": self.installation.secret("web")}
         return {f"BRIGHTRUN_{name}": value for name, value in told.items()}
 
     def _slice(self, service: str) -> dict[str, str]:
@@ -117,8 +125,9 @@ def check(settings: LocalSettings) -> None:
     free = shutil.disk_usage(settings.home).free
     if free < MINIMUM_FREE_BYTES:
         raise StartError(f"the disk of {settings.home} is full ({free // 1_000_000} MB free): free at least 1 GB")
-    if not is_free(settings.api_port):
-        raise StartError(f"port {settings.api_port} is in use: set BRIGHTRUN_API_PORT to another one")
+    for name, port in (("API", settings.api_port), ("WEB", settings.web_port)):
+        if not is_free(port):
+            raise StartError(f"port {port} is in use: set BRIGHTRUN_{name}_PORT to another one")
     if not settings.trainer_python.exists():
         raise StartError(f"there is no trainer environment at {settings.trainer_python}: run `make setup`")
     if not settings.models.is_dir():
