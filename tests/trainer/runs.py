@@ -1,0 +1,129 @@
+"""Run folders for the trainer, and the trainer itself as a process of its own environment."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from brightrun.contracts.reports import (
+    REPORT,
+    CheckpointReport,
+    FailedReport,
+    FinishedReport,
+    PlanReport,
+    PointsReport,
+    Report,
+)
+from brightrun.contracts.training import MetricPoint
+
+REPOSITORY = Path(__file__).parents[2]
+SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
+SECONDS = 150
+
+Kind = TypeVar("Kind", CheckpointReport, PlanReport, PointsReport)
+
+
+class Trainer:
+    """The Python of the trainer's environment and the folder of base models."""
+
+    def __init__(self, python: Path, models: Path) -> None:
+        self.python = python
+        self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models)}
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.python, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def start(self, folder: Path, *options: str) -> "RunningTrainer":
+        process = subprocess.Popen(
+            [self.python, "-m", "brightrun_trainer", folder, *options],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "log").open("ab"),
+            text=True,
+        )
+        return RunningTrainer(process)
+
+    def run(self, folder: Path, *options: str) -> "Outcome":
+        return self.start(folder, *options).outcome()
+
+
+class Outcome:
+    """Everything a trainer reported, and how it exited."""
+
+    def __init__(self, reports: list[Report], exit_code: int) -> None:
+        self.reports = reports
+        self.exit_code = exit_code
+
+    @property
+    def points(self) -> list[MetricPoint]:
+        return [point for report in self._of(PointsReport) for point in report.points]
+
+    @property
+    def plan(self) -> PlanReport:
+        return self._of(PlanReport)[0]
+
+    @property
+    def checkpoints(self) -> list[CheckpointReport]:
+        return self._of(CheckpointReport)
+
+    @property
+    def finished(self) -> FinishedReport:
+        assert isinstance(self.reports[-1], FinishedReport), self.reports[-1]
+        return self.reports[-1]
+
+    @property
+    def failure(self) -> FailedReport:
+        assert isinstance(self.reports[-1], FailedReport), self.reports[-1]
+        return self.reports[-1]
+
+    def _of(self, kind: type[Kind]) -> list[Kind]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+
+class RunningTrainer:
+    """A trainer at work whose reports are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._reports = self._read()
+        self._heard: list[Report] = []
+
+    def stop_after(self, kind: str) -> None:
+        """Ask it to stop as soon as it has sent a report of this kind."""
+        for report in self._reports:
+            if report.kind == kind:
+                self._process.send_signal(signal.SIGTERM)
+                return
+        raise AssertionError(f"it ended without a report of kind {kind}: {self._heard}")
+
+    def outcome(self) -> Outcome:
+        for _ in self._reports:
+            pass
+        return Outcome(self._heard, self._process.wait(timeout=SECONDS))
+
+    def _read(self) -> Iterator[Report]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            report = REPORT.validate_json(line)
+            self._heard.append(report)
+            yield report
+
+
+def run_folder(folder: Path, *, examples: int = 48, data: str | None = None, **spec: Any) -> Path:
+    """A folder ready for the trainer: by default the sample's first examples and a spec that trains in seconds."""
+    folder.mkdir()
+    lines = SAMPLE.read_text().splitlines()[:examples]
+    (folder / "data.jsonl").write_text("\n".join(lines) if data is None else data)
+    defaults = {"base_model": "tiny", "learning_rate": 1e-3, "batch_size": 4, "max_steps": 24}
+    (folder / "spec.json").write_text(json.dumps({**defaults, **spec}))
+    return folder

@@ -1,0 +1,73 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.runs import Trainer, run_folder
+
+GOOD_LINE = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]})
+
+
+def failure(trainer: Trainer, folder: Path) -> Any:
+    outcome = trainer.run(folder)
+    assert outcome.exit_code == 1
+    assert outcome.failure.error.advice
+    return outcome.failure.error
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"method": "dpo"}, "method_unsupported"),
+        ({"quantization": "nf4"}, "quantization_unsupported"),
+        ({"init_from": "0198f2c4-7d3a-7c52-9d55-0a1b2c3d4e5f"}, "init_from_unsupported"),
+        ({"target_modules": ["lm_head"]}, "target_modules_unsupported"),
+        ({"rank": 1}, "spec_invalid"),
+    ],
+)
+def test_what_the_trainer_cannot_do_is_refused(
+    trainer: Trainer, tmp_path: Path, spec: dict[str, Any], code: str
+) -> None:
+    assert failure(trainer, run_folder(tmp_path / "run", **spec)).code == code
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("not JSON", "line 2: not JSON"),
+        ("[1]", "line 2: there is no list of messages"),
+        ('{"messages": [{"role": "robot", "content": "Beep"}]}', "line 2: a message needs a role"),
+        ('{"messages": [{"role": "assistant", "content": "Hi", "weight": 2}]}', "line 2: a weight is 0 or 1"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "line 2: the content"),
+    ],
+)
+def test_data_that_cannot_be_read_is_named_by_its_line(trainer: Trainer, tmp_path: Path, line: str, said: str) -> None:
+    error = failure(trainer, run_folder(tmp_path / "run", data=f"{GOOD_LINE}\n{line}\n"))
+    assert error.code == "data_unreadable"
+    assert said in error.message
+
+
+def test_an_empty_data_set_is_refused(trainer: Trainer, tmp_path: Path) -> None:
+    assert failure(trainer, run_folder(tmp_path / "run", data="\n")).code == "data_empty"
+
+
+def test_early_stopping_needs_something_to_evaluate_on(trainer: Trainer, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", examples=5, early_stopping={"patience": 1})
+    assert failure(trainer, folder).code == "validation_missing"
+
+
+def test_a_base_model_that_is_not_there_is_named(trainer: Trainer, tmp_path: Path) -> None:
+    error = failure(trainer, run_folder(tmp_path / "run", base_model=str(tmp_path / "nowhere")))
+    assert error.code == "base_model_missing"
+    assert "nowhere" in error.message
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training(trainer: Trainer, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny", broken)
+    with (broken / "model.safetensors").open("r+b") as weights:
+        weights.seek(-512, 2)
+        weights.write(b"\xff" * 512)
+    assert failure(trainer, run_folder(tmp_path / "run", base_model=str(broken))).code == "loss_not_finite"

@@ -1,0 +1,29 @@
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.trainer.runs import Trainer
+
+LEARNED_TEXT = Path(__file__).with_name("learned_text.py")
+FIRST, SECOND = "A tube is four euros.", "Gladly, until noon."
+
+
+def conversation(**first: Any) -> dict[str, Any]:
+    return {
+        "messages": [
+            {"role": "system", "content": "You are brief."},
+            {"role": "user", "content": "What is a tube?"},
+            {"role": "assistant", "content": FIRST, **first},
+            {"role": "user", "content": "Keep one for me."},
+            {"role": "assistant", "content": SECOND},
+        ]
+    }
+
+
+def test_only_assistant_messages_of_weight_1_are_learned_with_their_end(trainer: Trainer, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    silent = {"messages": conversation(weight=0)["messages"][:3]}
+    data.write_text("\n".join(map(json.dumps, [conversation(), conversation(weight=0), silent])))
+    printed = trainer.call(str(LEARNED_TEXT), str(data))
+    assert printed.returncode == 0, printed.stderr
+    assert json.loads(printed.stdout) == [f"{FIRST}<|end|>", f"{SECOND}<|end|>", f"{SECOND}<|end|>"]

@@ -1,0 +1,216 @@
+"""Makes the trainer's Python environment: `python3 trainer/install.py ENV_DIR`.
+
+Needs nothing but Python >= 3.11. With `UV` naming a uv binary the same steps go through uv, which is faster.
+A second call with unchanged inputs returns at once.
+"""
+
+from __future__ import annotations  # an older Python shall reach the line that says which one is needed
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+TRAINER = Path(__file__).resolve().parent
+REPOSITORY = TRAINER.parent
+REQUIREMENTS = TRAINER / "requirements.txt"
+TORCH = TRAINER / "torch.txt"
+PROJECTS = (REPOSITORY / "libs" / "contracts", TRAINER)
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+STEPS = 4
+QUIET_SECONDS = 10
+DISK_FULL = "No space left on device"
+
+
+class InstallError(Exception):
+    """A step could not be done; the message is one line that says why and what to do."""
+
+
+class Environment:
+    """A virtual environment under construction, with what its steps print kept in `install.log`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self.log = folder / "install.log"
+        self.stamp = folder / "install.stamp"
+        self.uv = os.environ.get("UV")
+
+    def create(self) -> None:
+        """Make it afresh, so that nothing of an earlier or broken one remains."""
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "pyvenv.cfg").exists():
+            raise InstallError(f"{self.folder} holds other files: give a new folder for the environment")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        (self.folder / "pyvenv.cfg").touch()
+        if self.uv:
+            self._call([self.uv, "venv", "--allow-existing", "--python", sys.executable, str(self.folder)])
+        else:
+            self._call([sys.executable, "-m", "venv", str(self.folder)])
+
+    def install(self, *arguments: str, patient: bool = True) -> None:
+        """Install packages; `patient=False` gives up early on an index that does not answer."""
+        env = dict(os.environ)
+        if self.uv:
+            command = [self.uv, "pip", "install", "--python", str(self.python)]
+            if not patient:
+                env |= {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_RETRIES": "1"}
+        else:
+            command = [str(self.python), "-m", "pip", "install", "--progress-bar", "off"]
+            if not patient:
+                command += ["--timeout", "15", "--retries", "1"]
+        self._call([*command, *arguments], env)
+
+    def _call(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
+        with self.log.open("a") as log:
+            log.write(f"$ {' '.join(command)}\n")
+            log.flush()
+            start = log.tell()
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)  # noqa: S603
+            try:
+                self._watch(process)
+            finally:
+                process.terminate()
+        if process.returncode:
+            raise InstallError(self._cause(start))
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        started = shown = time.monotonic()
+        while True:
+            try:
+                process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+            if now - shown >= QUIET_SECONDS:
+                print(f"      {now - started:.0f} s: {self._last_line()}", flush=True)
+                shown = now
+
+    def _last_line(self) -> str:
+        lines = self.log.read_text(errors="replace").split("\n")
+        return next((line.strip()[:110] for line in reversed(lines) if line.strip()), "")
+
+    def _cause(self, start: int) -> str:
+        output = self.log.read_bytes()[start:].decode(errors="replace")
+        if DISK_FULL in output:
+            return f"the disk is full: free about 3 GB where {self.folder} lies, then run this again"
+        if "ensurepip is not" in output:
+            return (
+                "this Python has no venv module: install it (Debian: apt-get install python3-venv), then run this again"
+            )
+        lines = [line.strip() for line in output.split("\n") if line.strip()]
+        error = next((line for line in lines if line.lower().startswith(("error", "×"))), lines[-1] if lines else "?")
+        return f"{error[:200]} (all of it: {self.log})"
+
+
+def main() -> None:
+    """Install what is missing and say so; exits 1 with one line when it cannot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", metavar="ENV_DIR", type=Path)
+    environment = Environment(parser.parse_args().folder.resolve())
+    try:
+        if sys.version_info < (3, 11):  # noqa: UP036 - it runs on whatever Python is there
+            raise InstallError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+        with alone():
+            build(environment)
+    except InstallError as error:
+        sys.exit(f"trainer environment: {error}")
+    except OSError as error:
+        sys.exit(f"trainer environment: {error.strerror or error}: {error.filename or environment.folder}")
+    except KeyboardInterrupt:
+        sys.exit("trainer environment: interrupted, run this again to go on")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other installation from this repository is under way."""
+    with Path(__file__).open() as script:
+        try:
+            fcntl.flock(script, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("trainer environment: another installation is under way, waiting for it", flush=True)
+            fcntl.flock(script, fcntl.LOCK_EX)
+        yield
+
+
+def build(environment: Environment) -> None:
+    """Run the four steps unless the stamp says that the same inputs were installed before."""
+    cpu = wants_cpu_build()
+    digest = inputs_digest(cpu)
+    if environment.stamp.exists() and environment.stamp.read_text() == digest:
+        return
+    started = time.monotonic()
+    with Step(1, f"virtual environment in {environment.folder}"):
+        environment.create()
+    install_torch(environment, cpu)
+    pins = sum(1 for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
+    with Step(3, f"{pins} pinned packages of requirements.txt"):
+        environment.install("-r", str(REQUIREMENTS))
+    with Step(4, "BrightRun's trainer and contracts"):
+        environment.install("--no-deps", *(part for project in PROJECTS for part in ("-e", str(project))))
+    environment.stamp.write_text(digest)
+    print(f"trainer environment: ready in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def install_torch(environment: Environment, cpu: bool) -> None:
+    """Install PyTorch: without a GPU its CPU build, a tenth of CUDA's size, from the nearest place that has it."""
+    requirement = ("-r", str(TORCH))
+    wheels = os.environ.get("PIP_FIND_LINKS", "").split()
+    sources: list[tuple[str, tuple[str, ...]]] = []
+    if cpu and wheels:
+        links = tuple(part for place in wheels for part in ("--find-links", place))
+        sources.append(("CPU build, local wheel folder", ("--no-index", "--no-deps", *links)))
+    if cpu:
+        sources.append(("CPU build, PyTorch's index", ("--no-deps", "--index-url", CPU_INDEX)))
+    for name, options in sources:
+        try:
+            with Step(2, f"PyTorch ({name})"):
+                environment.install(*options, *requirement, patient=False)
+            return
+        except InstallError as error:
+            if DISK_FULL in environment.log.read_text(errors="replace"):
+                raise
+            print(f"      not there: {error}", flush=True)
+    if cpu:
+        print("      WARNING: no CPU build found, the default one may bring CUDA (some 3 GB)", flush=True)
+    with Step(2, "PyTorch (default build)"):
+        environment.install(*requirement)
+
+
+def wants_cpu_build() -> bool:
+    """Whether this is a Linux machine without an NVIDIA GPU."""
+    return sys.platform == "linux" and not Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") is None
+
+
+def inputs_digest(cpu: bool) -> str:
+    """A digest of everything that decides what the environment holds."""
+    digest = hashlib.sha256(f"{sys.version} {REPOSITORY} {cpu}".encode())
+    for path in (REQUIREMENTS, TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class Step:
+    """Shows one step of the installation with its number and the time it took."""
+
+    def __init__(self, number: int, title: str) -> None:
+        self.label = f"[{number}/{STEPS}] {title}"
+        self.started = time.monotonic()
+
+    def __enter__(self) -> None:
+        print(f"{self.label} …", flush=True)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        outcome = "failed after" if kind else "done in"
+        print(f"      {outcome} {time.monotonic() - self.started:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

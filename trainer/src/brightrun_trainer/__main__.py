@@ -1,0 +1,41 @@
+"""`python -m brightrun_trainer RUN_DIR [--resume]`: trains what RUN_DIR/spec.json asks for."""
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+
+from brightrun.contracts.reports import FailedReport, FinishedReport
+from brightrun_trainer import checkpoints
+from brightrun_trainer.failures import explain
+from brightrun_trainer.reporting import Reporter
+from brightrun_trainer.stop import StopSignal
+from brightrun_trainer.task import read_task
+
+
+def main() -> None:
+    """Train, and report on standard output how it goes and how it ends; exits 1 if it failed."""
+    parser = argparse.ArgumentParser(prog="brightrun_trainer", description=__doc__)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    parser.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint, if any")
+    arguments = parser.parse_args()
+    run_dir: Path = arguments.run_dir.resolve()
+    reporter = Reporter.take_stdout()
+    checkpoint = checkpoints.newest(run_dir / "checkpoints") if arguments.resume else None
+    tokens = checkpoint.trained_tokens if checkpoint else 0
+    stop = StopSignal(lambda: reporter.send(FinishedReport(outcome="stopped", trained_tokens=tokens)))
+    try:
+        task = read_task(run_dir)
+        reporter.stage("loading", "starting PyTorch and Transformers")
+        # Takes seconds: what is wrong, or to be stopped, is said before.
+        from brightrun_trainer.run import train  # noqa: PLC0415
+
+        reporter.send(train(run_dir, task, checkpoint, reporter, stop))
+    except Exception as error:
+        traceback.print_exc()
+        reporter.send(FailedReport(error=explain(error)))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Follows a training step by step: reports it, and stops it when asked to."""
+
+import math
+import time
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from brightrun.contracts.reports import CheckpointReport, PlanReport, PointsReport
+from brightrun.contracts.training import MetricPoint
+from brightrun_trainer.checkpoints import PREFIX
+from brightrun_trainer.failures import TrainingFailure
+from brightrun_trainer.preparation import Prepared
+from brightrun_trainer.reporting import Reporter
+from brightrun_trainer.stop import StopSignal
+
+SECONDS_BETWEEN_BATCHES = 0.25
+MIB = 1 << 20
+
+
+class Stopping(TrainerCallback):
+    """Ends the training with a checkpoint at the first step after a stop was requested."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if self._stop.requested:
+            control.should_training_stop = control.should_save = True
+            control.should_evaluate = False
+        return control
+
+
+class Reporting(TrainerCallback):
+    """Reports the plan, one metric point a step, and checkpoints.
+
+    A step's point waits until its evaluation is done, and for the next batch if the last one has just been sent.
+    """
+
+    def __init__(self, reporter: Reporter, prepared: Prepared) -> None:
+        self._reporter = reporter
+        self._examples = len(prepared.rows)
+        self._validation_examples = len(prepared.held_out or ())
+        self._points: list[MetricPoint] = []
+        self._sent = 0.0
+        self._process = psutil.Process()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._began = self._logged = time.monotonic()
+        self._first_step, self._tokens = state.global_step, state.num_input_tokens_seen
+        updates = math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
+        self._reporter.send(
+            PlanReport(
+                total_steps=state.max_steps,
+                total_epochs=round(state.max_steps / updates, 4),
+                examples=self._examples,
+                validation_examples=self._validation_examples,
+            )
+        )
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise TrainingFailure(
+                "loss_not_finite",
+                f"The loss is not a number any more at step {state.global_step}.",
+                "Lower learning_rate or max_grad_norm, add warm-up, or look for broken examples.",
+            )
+        self._points.append(self._measure(state, logs))
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss = (metrics or {}).get("eval_loss")
+        if self._points and self._points[-1].step == state.global_step:
+            self._points[-1] = self._points[-1].model_copy(update={"validation_loss": loss})
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if time.monotonic() - self._sent >= SECONDS_BETWEEN_BATCHES:
+            self._send_points(state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._send_points(state)
+        step = state.global_step
+        self._reporter.send(CheckpointReport(step=step, path=f"checkpoints/{PREFIX}{step}"))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._send_points(state)
+
+    def _measure(self, state: TrainerState, logs: dict[str, float]) -> MetricPoint:
+        now = time.monotonic()
+        rate = (state.num_input_tokens_seen - self._tokens) / (now - self._logged)
+        self._logged, self._tokens = now, state.num_input_tokens_seen
+        return MetricPoint(
+            step=state.global_step,
+            epoch=round(logs["epoch"], 4),
+            training_loss=logs["loss"],
+            learning_rate=logs.get("learning_rate"),
+            gradient_norm=logs.get("grad_norm"),
+            token_accuracy=logs.get("mean_token_accuracy"),
+            tokens_per_second=round(rate, 1),
+            memory_mb=round(self._memory(), 1),
+        )
+
+    def _memory(self) -> float:
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated() / MIB
+        return float(self._process.memory_info().rss) / MIB
+
+    def _send_points(self, state: TrainerState) -> None:
+        if not self._points:
+            return
+        self._sent = time.monotonic()
+        seconds_a_step = (self._sent - self._began) / max(1, state.global_step - self._first_step)
+        self._reporter.send(
+            PointsReport(
+                points=tuple(self._points),
+                trained_tokens=state.num_input_tokens_seen,
+                eta_seconds=round(seconds_a_step * (state.max_steps - state.global_step), 1),
+            )
+        )
+        self._points.clear()

@@ -1,0 +1,31 @@
+"""The checkpoints in a run's folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "checkpoint-"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A complete checkpoint; `trained_tokens` counts from the run's first step."""
+
+    path: Path
+    step: int
+    trained_tokens: int
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The complete checkpoint with the highest step; None if there is none."""
+    found = [checkpoint for path in folder.glob(f"{PREFIX}*") if (checkpoint := _read(path))]
+    return max(found, key=lambda checkpoint: checkpoint.step, default=None)
+
+
+def _read(path: Path) -> Checkpoint | None:
+    """The state is the last file that Transformers writes, so a checkpoint whose state can be read is complete."""
+    try:
+        state = json.loads((path / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return Checkpoint(path, state["global_step"], state["num_input_tokens_seen"])

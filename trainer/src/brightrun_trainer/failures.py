@@ -1,0 +1,60 @@
+"""Why a training cannot go on, in words and codes that a user can act on."""
+
+import errno
+from typing import Any
+
+from brightrun.contracts.training import JobError
+
+
+class TrainingFailure(Exception):
+    """A cause that is known: `code` is stable, `advice` says what the user can do."""
+
+    def __init__(self, code: str, message: str, advice: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.error = JobError(code=code, message=message, advice=advice, retryable=retryable)
+
+
+class UnreadableData(TrainingFailure):
+    """A line of the data set is not a conversation that can be trained on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("data_unreadable", message, "Correct the data set and submit the job again.")
+
+
+def explain(error: BaseException) -> JobError:
+    """The error as it is shown to the user, the nearest known cause first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if known := _known(cause):
+            return known
+        cause = cause.__cause__ or cause.__context__
+    return JobError(
+        code="trainer_error",
+        message=f"The trainer failed unexpectedly: {type(error).__name__}: {_shortened(error)}",
+        advice="Try again; if it happens once more, give the run's log to the operator.",
+        retryable=True,
+    )
+
+
+def _known(error: BaseException) -> JobError | None:
+    if isinstance(error, TrainingFailure):
+        return error.error
+    # PyTorch's own type is not imported: this module also serves before PyTorch could be loaded.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
+        return JobError(
+            code="out_of_memory",
+            message=f"The training does not fit into memory: {_shortened(error)}",
+            advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return JobError(
+            code="disk_full",
+            message="The cluster's disk is full.",
+            advice="Ask the operator to free space; the run can go on from its last checkpoint.",
+            retryable=True,
+        )
+    return None
+
+
+def _shortened(error: Any) -> str:
+    return " ".join(str(error).split())[:300]

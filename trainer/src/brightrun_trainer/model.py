@@ -1,0 +1,104 @@
+"""Finds and loads the base model, and says which LoRA adapter goes on it."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl.chat_template_utils import get_training_chat_template
+
+from brightrun.contracts.training import TrainingSpec
+from brightrun_trainer.failures import TrainingFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model ready to be trained. `chat_template` marks the assistant's tokens; `context` is in tokens."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    chat_template: str
+    revision: str
+    context: int
+
+
+def load_base(name: str, revision: str | None = None) -> Base:
+    """Load a base model by the name of its folder in BRIGHTRUN_MODELS, its path, or its name on the model hub.
+
+    Raises TrainingFailure if it is not there or cannot be trained on conversations.
+    """
+    place = _locate(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
+        model: Any = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=precision())
+    except (OSError, ValueError) as error:
+        raise _missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
+    return Base(
+        model=model.to("cuda" if torch.cuda.is_available() else "cpu"),
+        tokenizer=tokenizer,
+        chat_template=_marked_template(name, tokenizer),
+        revision=_weights_digest(Path(place)) if Path(place).is_dir() else str(model.config._commit_hash),
+        context=getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length),
+    )
+
+
+def precision() -> torch.dtype:
+    """The number type of the frozen weights: half on GPUs, bfloat16 where the GPU computes in it."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def lora_config(spec: TrainingSpec) -> LoraConfig:
+    """The adapter that the spec asks for."""
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=spec.rank,
+        lora_alpha=spec.alpha or 2 * spec.rank,
+        lora_dropout=spec.dropout,
+        target_modules=spec.target_modules if isinstance(spec.target_modules, str) else list(spec.target_modules),
+        use_rslora=spec.rslora,
+        bias="none",
+    )
+
+
+def _locate(name: str) -> str:
+    folder = Path(os.environ.get("BRIGHTRUN_MODELS", "")) / name
+    if "BRIGHTRUN_MODELS" in os.environ and (folder / "config.json").is_file():
+        return str(folder)
+    if name == "tiny":
+        raise _missing(name, "it is not in the folder that BRIGHTRUN_MODELS names")
+    return name
+
+
+def _missing(name: str, cause: str) -> TrainingFailure:
+    return TrainingFailure(
+        "base_model_missing",
+        f"The base model {name} is not available on this cluster: {cause}.",
+        "Check the name and revision, or ask the operator to put the model there.",
+    )
+
+
+def _marked_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    try:
+        template = get_training_chat_template(tokenizer) or tokenizer.chat_template
+    except (ValueError, TypeError) as error:
+        raise TrainingFailure(
+            "chat_template_unsupported",
+            f"The chat template of {name} does not mark what the assistant says, which alone is to be learned.",
+            "Choose an instruction-tuned model with a known chat template.",
+        ) from error
+    return str(template)
+
+
+def _weights_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

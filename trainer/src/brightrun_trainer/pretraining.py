@@ -1,0 +1,119 @@
+"""Builds and pretrains the tiny base model from Python's own documentation; the same result on every call."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
+
+from brightrun_trainer import tiny_text
+
+PAD, END = "<|pad|>", "<|end|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+VOCABULARY = 2048
+CONTEXT = 2048
+SEED = 7
+THREADS = 2
+STEPS, BATCH, WINDOW, LEARNING_RATE = 400, 8, 128, 4e-3
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|' + message.role.replace('developer', 'system') + '|>' -}}
+{%- if message.role == 'assistant' -%}
+{%- generation -%}
+{{- message.content or '' -}}
+{%- if message.tool_calls -%}{{- message.tool_calls | tojson -}}{%- endif -%}
+{{- '<|end|>' -}}
+{%- endgeneration -%}
+{%- else -%}
+{{- message.content + '<|end|>' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}
+"""
+
+
+def pretrain_into(folder: Path) -> None:
+    """Train tokenizer and model from Python's documentation and save both in `folder`; the same on every call."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
+    chats = tiny_text.chats()
+    prose = tiny_text.prose()
+    tokenizer = make_tokenizer(prose + [message["content"] for chat in chats for message in chat])
+    model = make_model(tokenizer)
+    documents = prose + [str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats]
+    pretrain(model, _token_stream(tokenizer, documents))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer: no text is unknown to it."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, END, *ROLES],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=CONTEXT,
+        additional_special_tokens=list(ROLES),
+    )
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The untrained network."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def pretrain(model: LlamaForCausalLM, stream: torch.Tensor) -> None:
+    """Teach next-token prediction on random windows of `stream`, showing percent and loss on standard error."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1)
+    schedule = get_cosine_schedule_with_warmup(optimizer, STEPS // 10, STEPS)
+    model.train()
+    for step, batch in enumerate(_windows(stream), start=1):
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if step % (STEPS // 20) == 0:
+            print(f"tiny model: {100 * step // STEPS} %, loss {loss.item():.2f}", file=sys.stderr, flush=True)
+
+
+def _token_stream(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> torch.Tensor:
+    order = torch.randperm(len(documents)).tolist()
+    encoded = tokenizer([documents[index] for index in order], add_special_tokens=False)["input_ids"]
+    return torch.tensor([token for ids in encoded for token in (*ids, tokenizer.eos_token_id)])
+
+
+def _windows(stream: torch.Tensor) -> Iterator[torch.Tensor]:
+    for _ in range(STEPS):
+        starts = torch.randint(len(stream) - WINDOW, (BATCH,)).tolist()
+        yield torch.stack([stream[start : start + WINDOW] for start in starts])
