@@ -1,6 +1,5 @@
 """Whether the books of all services agree on a finished job: read from their ledgers, not from their words."""
 
-import json
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -18,7 +17,7 @@ def audit(house: House, user: FirstUser, job: Json) -> None:
     assert len(runs) == 1, "one run on the cluster"
     _audit_attempts(house, job_id)
     _audit_points(house, user, job["id"])
-    _audit_ledger(house, job, runs[0])
+    _audit_ledger(house, user, job, runs[0])
     _audit_notifications(house, job_id)
     artifacts = house.rows("artifacts", "SELECT status FROM models WHERE job_id = $1", job_id)
     assert [row["status"] for row in artifacts] == ["stored"], "one artifact, whole"
@@ -40,23 +39,20 @@ def _audit_points(house: House, user: FirstUser, job_id: str) -> None:
     eventually(all_stored)
 
 
-def _audit_ledger(house: House, job: Json, run: Json) -> None:
+def _audit_ledger(house: House, user: FirstUser, job: Json, run: Json) -> None:
     def records() -> list[Json] | None:
         found = house.rows("tracker", "SELECT cost_type, amount FROM cost_records WHERE job_id = $1", UUID(job["id"]))
         return found if len(found) == 2 else None
 
     amounts = {record["cost_type"]: record["amount"] for record in eventually(records)}
-    pricing = Pricing.model_validate(_job_row(house, job["id"], "pricing"))
+    pricing = Pricing.model_validate_json(
+        house.rows("api", "SELECT pricing FROM jobs WHERE id = $1", UUID(job["id"]))[0]["pricing"]
+    )
     started, finished = (datetime.fromisoformat(run["status"][name]) for name in ("started_at", "finished_at"))
     assert amounts["compute"] == pricing.compute_cost(started, finished), "cost is rate times time"
     assert amounts["storage"] == pricing.storage
-    shown = _job_row(house, job["id"], "final_cost")
-    assert Decimal(str(shown)) == sum(amounts.values()), "the job shows what the ledger holds"
-
-
-def _job_row(house: House, job_id: str, column: str) -> object:
-    value = house.rows("api", f"SELECT {column} FROM jobs WHERE id = $1", UUID(job_id))[0][column]  # noqa: S608
-    return json.loads(value) if isinstance(value, str) else value
+    shown = Decimal(str(user.get(f"/api/jobs/{job['id']}")["job"]["final_cost"]))
+    assert shown == sum(amounts.values()), "the job shows what the ledger holds"
 
 
 def _audit_notifications(house: House, job_id: UUID) -> None:

@@ -37,7 +37,7 @@ def test_a_job_becomes_an_adapter(house: House, tmp_path: Path) -> None:
     compared = _verify(house, tmp_path)
     assert compared["adapter_loss"] < compared["base_loss"]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["base_model"] == "tiny"
+    assert manifest["base_model"]["name"] == "tiny"
     model = user.get(f"/api/models/{done['artifact_id']}")
     assert model["quality_metrics"]["adapter_loss"] < model["quality_metrics"]["base_loss"]
     audit(house, user, done)

@@ -1,0 +1,135 @@
+"""The composition tells every service exactly what its settings ask for, and starts with no secret missing."""
+
+import re
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+REPOSITORY = Path(__file__).parents[2]
+TEXT = (REPOSITORY / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)["services"]
+DOCKERFILE = (REPOSITORY / "deploy/Dockerfile").read_text()
+ENGINES = {"postgres": "database_url", "kafka": "kafka_bootstrap", "seaweedfs": "s3_endpoint"}
+"""Each engine, and the setting of the services that need it."""
+SERVICES = sorted(path.parent.name for path in (REPOSITORY / "services").glob("*/pyproject.toml"))
+PREFIX = "BRIGHTRUN_"
+REFUSED_WHEN_MISSING = r"\$\{(\w+):\?run deploy/make-env > \.env\}"
+
+
+def settings_of(service: str) -> type[BaseSettings]:
+    """The settings class that the service's composition root is started with."""
+    start = import_module(f"brightrun.{service}.main").start
+    settings: type[BaseSettings] = get_type_hints(start)["settings"]
+    return settings
+
+
+def told(service: str) -> set[str]:
+    """The names of the settings that the service gets: from the composition and from its stage of the Dockerfile."""
+    stages = ["service", "cluster"] if COMPOSE[service]["build"]["target"] == "cluster" else ["service"]
+    lines = re.findall(r"^ENV (.+)$", "".join(_stage(name) for name in stages), re.MULTILINE)
+    in_image = {name for line in lines for name in re.findall(r"(\w+)=", line)}
+    names = {*COMPOSE[service]["environment"], *in_image}
+    return {name.removeprefix(PREFIX).lower() for name in names if name.startswith(PREFIX)}
+
+
+def _stage(name: str) -> str:
+    return next(stage for stage in DOCKERFILE.split("\nFROM ") if re.match(rf"\S+ AS {name}\n", stage))
+
+
+def secrets() -> set[str]:
+    """What the owner of an installation has to set."""
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
+    return {line.removesuffix("=") for line in lines if line.endswith("=") and not line.startswith("#")}
+
+
+def test_the_composition_is_the_engines_and_every_service_in_code() -> None:
+    assert set(COMPOSE) == {*ENGINES, *SERVICES}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_is_built_as_itself(service: str) -> None:
+    build = COMPOSE[service]["build"]
+
+    assert build["dockerfile"] == "deploy/Dockerfile"
+    assert build["args"] == {"SERVICE": service}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_is_told_only_what_it_can_be_told(service: str) -> None:
+    assert told(service) <= set(settings_of(service).model_fields)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_is_told_all_that_it_needs(service: str) -> None:
+    needed = {name for name, field in settings_of(service).model_fields.items() if field.is_required()}
+
+    assert needed <= told(service)
+
+
+def test_the_cluster_finds_its_trainer_and_its_models() -> None:
+    assert {"trainer_python", "models"} <= told("cluster")
+
+
+def test_nothing_starts_while_a_secret_is_missing() -> None:
+    assert set(re.findall(REFUSED_WHEN_MISSING, TEXT)) == secrets()
+
+
+def test_every_variable_is_a_secret_or_has_a_default() -> None:
+    without_default = set(re.findall(r"\$\{(\w+)\}", TEXT))
+
+    assert without_default <= secrets()
+
+
+def test_no_secret_stands_in_the_composition() -> None:
+    """What a service holds as a secret comes out of a variable."""
+    literal = {
+        (service, name)
+        for service in SERVICES
+        for name, value in COMPOSE[service]["environment"].items()
+        if name.endswith(("_SECRET", "_KEY", "_DATABASE_URL")) and "${" not in value
+    }
+
+    assert not literal
+
+
+def test_make_env_gives_every_secret_a_value_of_its_own() -> None:
+    made = subprocess.run([REPOSITORY / "deploy/make-env", "192.0.2.1"], capture_output=True, text=True, check=True)
+    values = dict(line.split("=", 1) for line in made.stdout.splitlines() if line and not line.startswith("#"))
+
+    assert set(values) == secrets()
+    assert values.pop("BRIGHTRUN_S3_PUBLIC_ENDPOINT") == "http://192.0.2.1:8333"
+    assert len(set(values.values())) == len(values)
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in values.values())
+
+
+def test_every_image_is_pinned_to_a_version() -> None:
+    images = [service["image"] for service in COMPOSE.values() if "image" in service]
+    images += re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE)
+
+    assert len(images) == len(ENGINES) + 1
+    assert all(re.search(r":\d+\.\d+", image) for image in images)
+
+
+def test_only_the_api_the_pages_and_the_object_store_can_be_reached_from_outside() -> None:
+    published = {name for name, service in COMPOSE.items() if "ports" in service}
+
+    assert published == {"api", "web", "seaweedfs"}
+
+
+@pytest.mark.parametrize("name", [*ENGINES, *SERVICES])
+def test_whatever_dies_is_started_again(name: str) -> None:
+    assert COMPOSE[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_waits_until_its_engines_are_healthy(service: str) -> None:
+    needs = {name for name, setting in ENGINES.items() if setting in settings_of(service).model_fields}
+    waits = COMPOSE[service].get("depends_on", {})
+
+    assert waits == {name: {"condition": "service_healthy"} for name in needs}
+    assert all("healthcheck" in COMPOSE[name] for name in needs)

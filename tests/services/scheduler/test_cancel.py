@@ -1,0 +1,184 @@
+"""A cancelled job has one end, and its run is stopped."""
+
+import asyncio
+
+import pytest
+
+from brightrun.contracts.events import JobCompleted, JobStarted
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
+from tests.builders import job_cancel_requested, job_queued
+from tests.services.scheduler.conftest import Scheduler
+from tests.services.scheduler.fakes import Mood
+from tests.waiting import eventually
+
+LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+
+
+async def test_a_waiting_job_is_cancelled_at_once_and_costs_nothing(scheduler: Scheduler) -> None:
+    job = await scheduler.queue()
+    await scheduler.request_cancel(job)
+    await scheduler.request_cancel(job)
+    assert not await scheduler.dispatch()
+    await _was_cancelled_before_it_ran(scheduler, job)
+
+
+async def test_a_cancellation_that_comes_before_its_job_is_remembered(scheduler: Scheduler) -> None:
+    job = job_queued()
+    scheduler.artifacts.hold(job)
+    await scheduler.deliver(job_cancel_requested(job_id=job.job_id), job_cancel_requested(job_id=job.job_id), job, job)
+    assert not await scheduler.dispatch()
+    await _was_cancelled_before_it_ran(scheduler, job)
+
+
+async def test_a_job_and_its_cancellation_that_come_at_the_same_time_leave_nothing_to_run(scheduler: Scheduler) -> None:
+    jobs = [job_queued() for _ in range(10)]
+    for job in jobs:
+        scheduler.artifacts.hold(job)
+    await asyncio.gather(
+        *(scheduler.deliver(event) for job in jobs for event in (job, job_cancel_requested(job_id=job.job_id)))
+    )
+    assert not await scheduler.dispatch()
+    for job in jobs:
+        await _was_cancelled_before_it_ran(scheduler, job)
+
+
+async def test_a_live_job_s_run_is_told_to_stop_until_the_cluster_reports_its_end(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    await scheduler.request_cancel(job)
+    run = scheduler.cluster.run_of(job)
+    await scheduler.cancel()
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled[run] == 1, "it is told again after a while only"
+    assert await scheduler.said(JobCompleted, job) == [], "only the cluster knows when the run is over"
+    await scheduler.let_pauses_end()
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled[run] == 2
+
+    scheduler.cluster.report(job, "cancelled", trained_tokens=500)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled[run] == 2
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.attempt, completed.trained_tokens) == (JobStatus.CANCELLED, 1, 500)
+    assert completed.started_at is not None
+
+
+async def test_nobody_s_run_is_stopped_but_the_cancelled_one(scheduler: Scheduler) -> None:
+    kept, stopped = await scheduler.queue_live(), await scheduler.queue_live()
+    await scheduler.request_cancel(stopped)
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled == {scheduler.cluster.run_of(stopped): 1}
+    assert await scheduler.said(JobCompleted, kept) == []
+
+
+async def test_a_run_that_the_cluster_does_not_know_does_not_keep_others_from_being_stopped(
+    scheduler: Scheduler,
+) -> None:
+    jobs = [await scheduler.queue_live() for _ in range(3)]
+    runs = [scheduler.cluster.run_of(job) for job in jobs]
+    scheduler.cluster.forgotten.update(runs)
+    for job in jobs:
+        await scheduler.request_cancel(job)
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled == dict.fromkeys(runs, 1)
+
+
+async def test_a_job_cancelled_while_it_is_submitted_is_stopped_once_it_runs(scheduler: Scheduler) -> None:
+    job, submission = await _cancel_while_submitting(scheduler, None)
+    scheduler.cluster.open_for_answers.set()
+    await submission
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled[scheduler.cluster.run_of(job)] == 1
+    scheduler.cluster.report(job, "cancelled")
+    await scheduler.watch()
+    assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [JobStatus.CANCELLED]
+
+
+async def test_a_job_cancelled_while_the_cluster_is_busy_is_not_submitted_again(scheduler: Scheduler) -> None:
+    job, submission = await _cancel_while_submitting(scheduler, "busy")
+    scheduler.cluster.open_for_answers.set()
+    await submission
+    await scheduler.let_pauses_end()
+    assert not await scheduler.dispatch()
+    await _was_cancelled_before_it_ran(scheduler, job)
+
+
+async def test_a_late_run_of_a_cancelled_job_is_stopped_and_does_not_start_it(scheduler: Scheduler) -> None:
+    scheduler.cluster.moods.append("busy")
+    job = await scheduler.queue()
+    await scheduler.dispatch()
+    await scheduler.request_cancel(job)
+    scheduler.cluster.report(job, "running")
+    await scheduler.watch()
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled[scheduler.cluster.run_of(job)] == 1
+    scheduler.cluster.report(job, "failed", error=LOST)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    assert not await scheduler.dispatch()
+    await _was_cancelled_before_it_ran(scheduler, job)
+
+
+async def test_a_run_that_completes_before_it_can_be_stopped_has_completed(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    await scheduler.request_cancel(job)
+    scheduler.cluster.report(job, "completed")
+    await scheduler.cancel()
+    await scheduler.watch()
+    assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [JobStatus.COMPLETED]
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "failed"])
+async def test_a_cancellation_that_comes_after_the_end_changes_nothing(scheduler: Scheduler, status: str) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, status)
+    await scheduler.watch()
+    await scheduler.request_cancel(job)
+    await scheduler.cancel()
+    assert scheduler.cluster.cancelled == {}
+    assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [status]
+
+
+async def test_a_lost_run_of_a_cancelled_job_is_not_tried_again(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    await scheduler.request_cancel(job)
+    scheduler.cluster.report(job, "failed", error=LOST)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    assert not await scheduler.dispatch()
+    assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [JobStatus.CANCELLED]
+
+
+async def test_a_job_cancelled_in_the_pause_before_a_retry_is_over(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "failed", error=LOST)
+    await scheduler.watch()
+    await scheduler.request_cancel(job)
+    await scheduler.let_pauses_end()
+    assert not await scheduler.dispatch()
+    assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [JobStatus.CANCELLED]
+
+
+async def _was_cancelled_before_it_ran(scheduler: Scheduler, job) -> None:
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.attempt) == (JobStatus.CANCELLED, 0)
+    assert (completed.cluster, completed.external_job_id, completed.started_at) == (None, None, None)
+    assert await scheduler.said(JobStarted, job) == []
+
+
+async def _cancel_while_submitting(scheduler: Scheduler, mood: Mood | None):
+    """A job whose cancellation comes while its submission hangs; `mood` is what the cluster will answer."""
+    scheduler.cluster.moods.append(mood)
+    scheduler.cluster.open_for_answers.clear()
+    job = await scheduler.queue()
+    submission = asyncio.create_task(scheduler.dispatch())
+
+    async def submitting() -> bool:
+        return scheduler.cluster.submissions(job) == [1]
+
+    await eventually(submitting)
+    await scheduler.request_cancel(job)
+    assert await scheduler.said(JobCompleted, job) == [], "the cluster may have it already"
+    return job, submission

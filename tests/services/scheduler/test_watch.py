@@ -1,0 +1,153 @@
+"""What the cluster's stream tells becomes progress and one end."""
+
+import pytest
+
+from brightrun.contracts.events import JobCompleted, JobProgress, JobStarted
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError, MetricPoint
+from brightrun.scheduler import queries, rules
+from tests.builders import NOON, job_queued
+from tests.services.scheduler.conftest import Scheduler
+
+LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+DIVERGED = JobError(code="diverged", message="The loss is not a number.")
+
+
+async def test_events_become_progress_under_the_clusters_ids(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    point = MetricPoint(step=3, epoch=0.5, training_loss=1.25)
+    told = [
+        scheduler.cluster.report(job, "initializing", stage="loading", progress=0),
+        scheduler.cluster.report(job, "running", points=(point,), progress=40, current_step=3, total_steps=8),
+    ]
+    assert await scheduler.watch()
+    assert not await scheduler.watch(), "everything is heard"
+    loading, training = sorted(await scheduler.heard(JobProgress, job), key=lambda progress: progress.seq)
+    assert [loading.event_id, training.event_id] == [event.event_id for event in told]
+    assert [(loading.attempt, loading.seq), (training.attempt, training.seq)] == [(1, 1), (1, 2)]
+    assert (loading.status, loading.stage) == (JobStatus.INITIALIZING, "loading")
+    assert (training.status, training.percent, training.step, training.total_steps) == (JobStatus.RUNNING, 40, 3, 8)
+    assert training.points == (point,)
+    assert training.user_id == job.user_id
+
+
+async def test_a_run_that_ends_ends_its_job_once_though_the_page_comes_twice(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "completed", trained_tokens=9_000, finished_at=NOON)
+    await scheduler.watch()
+    await scheduler.pool.execute("UPDATE clusters SET cursor = 0")
+    assert await scheduler.watch()
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.attempt) == (JobStatus.COMPLETED, 1)
+    assert (completed.cluster, completed.external_job_id) == ("local", scheduler.cluster.run_of(job))
+    assert (completed.started_at, completed.finished_at, completed.trained_tokens) == (NOON, NOON, 9_000)
+    assert (completed.spec, completed.gpu, completed.dataset) == (job.spec, job.gpu, job.dataset)
+    assert completed.pricing == job.pricing
+
+
+async def test_the_last_points_of_a_run_are_not_lost(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    point = MetricPoint(step=8, epoch=1, training_loss=0.5)
+    scheduler.cluster.report(job, "completed", points=(point,))
+    await scheduler.watch()
+    [progress] = await scheduler.heard(JobProgress, job)
+    assert progress.points == (point,)
+
+
+async def test_an_event_of_an_unanswered_submission_starts_the_job_once(scheduler: Scheduler) -> None:
+    scheduler.cluster.moods.append("broken after accepting")
+    job = await scheduler.queue()
+    await scheduler.dispatch()
+    scheduler.cluster.report(job, "initializing")
+    scheduler.cluster.report(job, "running")
+    await scheduler.watch()
+    await scheduler.let_leases_lapse()
+    assert not await scheduler.dispatch()
+    [started] = await scheduler.said(JobStarted, job)
+    assert started.external_job_id == scheduler.cluster.run_of(job)
+
+
+async def test_runs_of_others_are_passed_over(scheduler: Scheduler) -> None:
+    job, foreign = await scheduler.queue_live(), job_queued()
+    scheduler.cluster.report(foreign, "running")
+    scheduler.cluster.report(foreign, "completed")
+    scheduler.cluster.report(job, "completed", attempt=7)
+    scheduler.cluster.report(job, "running")
+    await scheduler.watch()
+    assert await scheduler.said(JobCompleted, job) == []
+    assert await scheduler.heard(JobProgress, foreign) == []
+    assert len(await scheduler.heard(JobProgress, job)) == 1
+
+
+async def test_a_lost_run_is_tried_again_after_a_pause_and_given_up_after_three(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    for attempt in (1, 2):
+        scheduler.cluster.report(job, "failed", attempt=attempt, error=LOST)
+        await scheduler.watch()
+        assert not await scheduler.dispatch(), "it pauses first"
+        await scheduler.let_pauses_end()
+        await scheduler.dispatch()
+    assert await scheduler.said(JobCompleted, job) == []
+
+    scheduler.cluster.report(job, "failed", attempt=3, error=LOST)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    assert not await scheduler.dispatch()
+    assert scheduler.cluster.submissions(job) == [1, 2, 3]
+    assert [started.attempt for started in await scheduler.said(JobStarted, job)] == [1, 2, 3]
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.attempt, completed.error) == (JobStatus.FAILED, 3, LOST)
+
+
+async def test_the_end_of_an_earlier_attempt_does_not_touch_the_next(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "failed", error=LOST)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    await scheduler.dispatch()
+    scheduler.cluster.report(job, "failed", error=DIVERGED)
+    await scheduler.watch()
+    assert await scheduler.said(JobCompleted, job) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ({"error": DIVERGED}, DIVERGED),
+        ({"error_message": "out of memory"}, JobError(code="run_failed", message="out of memory")),
+    ],
+)
+async def test_a_failure_that_is_not_to_be_retried_ends_the_job(scheduler: Scheduler, state, error) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "failed", **state)
+    await scheduler.watch()
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.attempt, completed.error) == (JobStatus.FAILED, 1, error)
+
+
+async def test_a_cluster_that_lost_its_history_is_heard_again(scheduler: Scheduler) -> None:
+    for _ in range(3):
+        scheduler.cluster.report(job_queued(), "running")
+    await scheduler.watch()
+    scheduler.cluster.stream.clear()
+    await scheduler.watch()
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "completed")
+    await scheduler.watch()
+    assert len(await scheduler.said(JobCompleted, job)) == 1
+
+
+async def test_a_slow_listener_does_not_move_the_cursor_back(scheduler: Scheduler) -> None:
+    async with scheduler.pool.acquire() as conn:
+        await queries.move_cursor(conn, "local", 0, 5)
+        await queries.move_cursor(conn, "local", 5, 9)
+        await queries.move_cursor(conn, "local", 0, 7)
+    assert await queries.read_cursor(scheduler.pool, "local") == 9
+
+
+async def test_the_pause_before_a_retry_is_the_rule_s(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "failed", error=LOST)
+    await scheduler.watch()
+    waits = await scheduler.pool.fetchval("SELECT not_before - now() FROM queue WHERE job_id = $1", job.job_id)
+    assert rules.retry_pause(1) / 2 < waits <= rules.retry_pause(1)
