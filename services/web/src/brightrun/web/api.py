@@ -1,0 +1,72 @@
+"""The public API, asked with a visitor's bearer token."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx
+from fastapi import Depends, Request
+
+from brightrun.runtime.errors import Unauthorized, Unavailable
+from brightrun.runtime.tokens import Refused
+
+TIMEOUT = httpx.Timeout(10.0)
+UPLOAD_TIMEOUT = httpx.Timeout(60.0)
+
+
+class Api:
+    """Answers are the `data` of the API's; its refusals are `Refused`, an unknown token is `Unauthorized`."""
+
+    def __init__(self, http: httpx.AsyncClient, token: str | None) -> None:
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Read what lies at `path`."""
+        return await self._ask("GET", path, params=params)
+
+    async def find(self, path: str, **params: Any) -> Any | None:
+        """The same, but None while that part of the platform does not answer."""
+        try:
+            return await self.get(path, **params)
+        except Unavailable:
+            return None
+
+    async def send(self, method: str, path: str, json: Any = None) -> Any:
+        """Ask for a change."""
+        return await self._ask(method, path, json=json)
+
+    async def upload(self, name: str, body: AsyncIterator[bytes]) -> Any:
+        """Stream a data set on, as slowly as it comes."""
+        return await self._ask("POST", "/api/datasets", params={"name": name}, content=body, timeout=UPLOAD_TIMEOUT)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = await self._http.request(method, path, headers=self._headers, **options)
+            body = answer.json()
+        except (httpx.TransportError, ValueError) as error:
+            raise Unavailable from error
+        if answer.is_success:
+            return body["data"]
+        if answer.status_code == Unavailable.status:
+            raise Unavailable
+        if body.get("code") == Unauthorized.code:
+            raise Unauthorized
+        raise Refused(answer.status_code, body)
+
+
+def _visitor(request: Request) -> Api:
+    return Api(request.app.state.http, request.session.get("token"))
+
+
+Visitor = Annotated[Api, Depends(_visitor)]
+"""A route's parameter: the API for whoever comes, signed in or not."""
+
+
+def _signed_in(request: Request) -> Api:
+    if "token" not in request.session:
+        raise Unauthorized
+    return _visitor(request)
+
+
+SignedIn = Annotated[Api, Depends(_signed_in)]
+"""A route's parameter: the API for a visitor with a token; the others are sent to the sign-in page."""

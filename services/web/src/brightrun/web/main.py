@@ -1,0 +1,50 @@
+"""The pages' composition root."""
+
+from pathlib import Path
+
+import httpx
+from fastapi import Depends, FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.sessions import SessionMiddleware
+
+from brightrun.runtime import logs
+from brightrun.runtime.http import create_app
+from brightrun.runtime.service import run, serve_http
+from brightrun.web import routes
+from brightrun.web.api import TIMEOUT
+from brightrun.web.browser import SecurityHeaders, require_own_origin
+from brightrun.web.refusals import REFUSABLE, refuse
+from brightrun.web.settings import Settings
+
+LARGEST_FORM = 65_536
+"""Bytes."""
+
+
+def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
+    """The application over a client of the public API."""
+    app = create_app("web", dependencies=[Depends(require_own_origin)], max_body_size=LARGEST_FORM, openapi_url=None)
+    app.state.http = http
+    secret = settings.web_secret.get_secret_value()
+    app.add_middleware(SessionMiddleware, secret, "brightrun", https_only=settings.web_https)
+    app.add_middleware(SecurityHeaders)
+    for error in REFUSABLE:
+        app.add_exception_handler(error, refuse)
+    routes.mount(app)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    return app
+
+
+async def start(settings: Settings) -> None:
+    """Serve the pages until told to stop."""
+    logs.configure("web", settings.log_level)
+    async with httpx.AsyncClient(base_url=settings.api_url, timeout=TIMEOUT) as http:
+        await serve_http(create_pages(settings, http), settings)
+
+
+def main() -> None:
+    """The process's entry point."""
+    run(start(Settings()))
+
+
+if __name__ == "__main__":
+    main()

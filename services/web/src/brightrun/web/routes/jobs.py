@@ -1,0 +1,113 @@
+"""Jobs: configure, watch, cancel."""
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
+from brightrun.web import pages
+from brightrun.web.api import Api, SignedIn
+from brightrun.web.routes.datasets import list_datasets
+
+router = APIRouter()
+
+
+class Choice(BaseModel):
+    """What the form of a new job holds; `estimated_cost` is the figure that the user was shown."""
+
+    dataset_id: UUID
+    preset_id: str = "balanced"
+    gpu_type: str
+    gpu_count: Annotated[int, Field(ge=1, le=8)] = 1
+    name: str = ""
+    estimated_cost: float | None = None
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """What estimates and submissions have in common."""
+        return {
+            "dataset_id": str(self.dataset_id),
+            "gpu_config": {"type": self.gpu_type, "count": self.gpu_count},
+        }
+
+
+@router.get("/jobs/new")
+async def show_new_job(request: Request, api: SignedIn, dataset_id: UUID | None = None) -> Response:
+    """The form, with the newest data set and the cheapest GPU chosen."""
+    return await _show_form(request, api, 200, [], dataset_id=dataset_id)
+
+
+@router.get("/jobs/estimate")
+async def estimate_job(api: SignedIn, choice: Annotated[Choice, Query()]) -> Response:
+    """What the choice would cost."""
+    return pages.part("_estimate.html", over=True, estimate=await _estimate(api, choice))
+
+
+@router.post("/jobs/new")
+async def submit_job(request: Request, api: SignedIn, choice: Annotated[Choice, Form()]) -> Response:
+    """On to the job's page, or back to the form with the reason and the newest estimate."""
+    body = choice.what | {"preset_id": choice.preset_id, "estimated_cost": choice.estimated_cost}
+    try:
+        job = await api.send("POST", "/api/jobs", body | ({"name": choice.name} if choice.name.strip() else {}))
+    except Unavailable:
+        raise
+    except ServiceError as error:
+        return await _show_form(request, api, error.status, pages.sentences(error), **choice.model_dump())
+    return pages.go(f"/training/jobs/{job['id']}")
+
+
+@router.get("/training/jobs/{job_id}")
+async def show_job(request: Request, api: SignedIn, job_id: UUID) -> Response:
+    """One job."""
+    job = (await api.get(f"/api/jobs/{job_id}"))["job"]
+    return await pages.show(request, api, "job.html", job=job, over=is_over(job))
+
+
+@router.get("/training/jobs/{job_id}/live")
+async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
+    """How it goes now, and its curve."""
+    found = await api.get(f"/api/jobs/{job_id}")
+    job = found["job"]
+    points = [[point[name] for name in ("step", "training_loss", "validation_loss")] for point in found["metrics"]]
+    return pages.part("_job.html", over=is_over(job), more={"status": job["status"], "points": points}, job=job)
+
+
+@router.post("/training/jobs/{job_id}/cancel")
+async def cancel_job(api: SignedIn, job_id: UUID) -> Response:
+    """Ask for it to be stopped."""
+    await api.send("POST", f"/api/jobs/{job_id}/cancel")
+    return pages.go(f"/training/jobs/{job_id}")
+
+
+def is_over(job: dict[str, Any]) -> bool:
+    """Whether nothing more will happen to the job; a completed one still has its model stored."""
+    return job["status"] in ("failed", "cancelled") or job["artifact_id"] is not None
+
+
+async def _estimate(api: Api, choice: Choice) -> Any:
+    """Raises `NotFound` for an unknown preset."""
+    presets = (await api.get("/api/presets"))["presets"]
+    spec = next((preset["hyperparameters"] for preset in presets if preset["id"] == choice.preset_id), None)
+    if spec is None:
+        raise NotFound
+    return await api.send("POST", "/api/jobs/estimate", choice.what | {"hyperparameters": spec})
+
+
+async def _show_form(request: Request, api: Api, status: int, problems: list[str], **chosen: Any) -> Response:
+    datasets, presets, gpus = await asyncio.gather(list_datasets(api), api.get("/api/presets"), api.get("/api/gpus"))
+    ready = [dataset for dataset in datasets if dataset["training_ready"]]
+    options = {"datasets": ready, "presets": presets["presets"], "gpus": gpus["gpus"]}
+    if not ready or not options["gpus"]:
+        return await pages.show(request, api, "new_job.html", status, problems=problems, choice=None, **options)
+    defaults = {"dataset_id": ready[0]["id"], "gpu_type": options["gpus"][0]["type"]}
+    choice = Choice(**defaults | {name: value for name, value in chosen.items() if value is not None})
+    try:
+        estimate = await _estimate(api, choice)
+    except ServiceError:
+        estimate = None
+    return await pages.show(
+        request, api, "new_job.html", status, problems=problems, choice=choice, estimate=estimate, **options
+    )
