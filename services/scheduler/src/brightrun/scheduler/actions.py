@@ -57,7 +57,7 @@ async def apply_submission(conn: Connection, attempt: Attempt, submission: Submi
         case Accepted(external_job_id):
             await accept(conn, attempt, external_job_id)
         case Busy():
-            if await queries.drop_attempt(conn, attempt):
+            if await queries.give_back(conn, attempt):
                 await _wait_again(conn, attempt.job, attempt.attempt - 1, rules.BUSY_PAUSE)
         case Rejected(error):
             if await queries.reject_attempt(conn, attempt, error):
@@ -92,31 +92,25 @@ async def _wait_again(conn: Connection, job: JobQueued, last_attempt: int, pause
         await _complete(conn, job, JobStatus.CANCELLED, utc_now())
 
 
-async def apply_events(conn: Connection, cluster: str, events: Sequence[RunEvent], cursor: int) -> None:
-    """Write down a page of the cluster's stream: accepted runs, ended runs, and how far we have heard."""
-    attempts = {attempt.key: attempt for attempt in await queries.find_attempts(conn, _keys(events))} if events else {}
-    for event in events:
-        attempt = attempts.get((event.run.job_id, event.run.attempt))
-        if attempt is not None and attempt.state == "submitting":
-            await accept(conn, attempt, event.run.external_job_id)
+async def apply_events(conn: Connection, events: Sequence[RunEvent]) -> None:
+    """Write down what the cluster's stream says: runs that were accepted, and runs that are over."""
+    attempts = {attempt.key: attempt for attempt in await queries.find_attempts(conn, rules.keys_of(events))}
+    for attempt, run in rules.accepted_by(events, attempts):
+        await accept(conn, attempt, run.external_job_id)
     for attempt, run in rules.ends_of(events, attempts):
         await _end(conn, attempt, run)
-    await queries.save_cursor(conn, cluster, cursor)
-
-
-def _keys(events: Sequence[RunEvent]) -> set[tuple[UUID, int]]:
-    return {(event.run.job_id, event.run.attempt) for event in events}
 
 
 async def _end(conn: Connection, attempt: Attempt, run: RunStatus) -> None:
-    if not await queries.end_attempt(conn, attempt, run.status, run.error):
+    error = rules.error_of(run)
+    if not await queries.end_attempt(conn, attempt, run.status, error):
         return
     if rules.to_be_retried(attempt, run):
-        log.info("attempt.lost", job_id=str(run.job_id), attempt=run.attempt, error=run.error_message)
+        log.info("attempt.lost", job_id=str(run.job_id), attempt=run.attempt, error=repr(error))
         await _wait_again(conn, attempt.job, attempt.attempt, rules.retry_pause(attempt.attempt))
     else:
         finished_at = run.finished_at or utc_now()
-        await _complete(conn, attempt.job, _outcome(run), finished_at, attempt=attempt, run=run, error=run.error)
+        await _complete(conn, attempt.job, _outcome(run), finished_at, attempt=attempt, run=run, error=error)
     await queries.wake(conn, "queue")
 
 

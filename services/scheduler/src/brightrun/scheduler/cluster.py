@@ -7,10 +7,20 @@ from pydantic import ValidationError
 
 from brightrun.contracts.cluster_api import Capacity, RunEvents, SubmitRun, SubmittedRun
 from brightrun.contracts.training import JobError
+from brightrun.contracts.values import Value
 from brightrun.scheduler.models import Accepted, Attempt, Busy, Rejected, Silent, Submission
 
 BUDGET_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 20
+LONGEST_QUOTE = 200
+
+
+class Refusal(Value):
+    """Why the cluster does not take a job, in the house's shape; clusters of others may say less."""
+
+    error: str
+    code: str = "rejected_by_cluster"
+    details: Any = None
 
 
 class Cluster:
@@ -54,9 +64,9 @@ class Cluster:
         )
         return RunEvents.model_validate_json(answer.raise_for_status().content)
 
-    async def cancel(self, external_job_id: str) -> None:
-        """Ask the run to save and stop; a finished run stays what it is."""
-        answer = await self._http.post(f"/training/cancel/{external_job_id}")
+    async def cancel(self, attempt: Attempt) -> None:
+        """Ask the live attempt's run to save and stop; a finished run stays what it is. Raises `httpx.HTTPError`."""
+        answer = await self._http.post(f"/training/cancel/{attempt.external_job_id}")
         answer.raise_for_status()
 
     async def close(self) -> None:
@@ -70,15 +80,22 @@ def _submission(answer: httpx.Response) -> Submission:
     if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return Busy()
     if answer.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
-        return Rejected(_error(answer.json()))
-    return Silent(f"{answer.status_code}: {answer.text[:200]}")
+        return Rejected(_refusal(answer))
+    return Silent(f"{answer.status_code}: {answer.text[:LONGEST_QUOTE]}")
 
 
-def _error(body: dict[str, Any]) -> JobError:
-    message = body.get("error", "the cluster refused the job")
-    details = body.get("details")
-    return JobError(
-        code=body.get("code", "rejected_by_cluster"),
-        message=f"{message} {details}" if details else str(message),
-        advice="Change the job's configuration and submit it again.",
-    )
+def _refusal(answer: httpx.Response) -> JobError:
+    try:
+        refusal = Refusal.model_validate_json(answer.content)
+    except ValidationError:
+        refusal = Refusal(error=f"The cluster refused the job: {answer.text[:LONGEST_QUOTE]}")
+    message = f"{refusal.error} {_in_words(refusal.details)}".strip()
+    return JobError(code=refusal.code, message=message, advice="Change the job's configuration and submit it again.")
+
+
+def _in_words(details: Any) -> str:
+    """`{"gpu_config.type": ["this cluster has CPU"]}` as a sentence; any other details as they are."""
+    if not isinstance(details, dict):
+        return str(details or "")
+    problems = {path: said if isinstance(said, list) else [said] for path, said in details.items()}
+    return "; ".join(f"{path}: {', '.join(map(str, said))}" for path, said in problems.items())

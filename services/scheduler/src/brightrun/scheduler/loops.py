@@ -1,5 +1,8 @@
 """Dispatch, watch and cancel: load, ask the cluster without a transaction, write down under the attempt's fence."""
 
+import asyncio
+
+import httpx
 import structlog
 
 from brightrun.contracts.training import JobError
@@ -29,14 +32,17 @@ async def dispatch(pool: Pool, cluster: Cluster, artifacts: Neighbour) -> bool:
     failpoint("dispatch.submitted")
     async with transaction(pool) as conn:
         await actions.apply_submission(conn, attempt, submission)
-    log.info("attempt.submitted", job_id=str(attempt.job.job_id), attempt=attempt.attempt, answer=repr(submission))
+    log.info("attempt.answered", job_id=str(attempt.job.job_id), attempt=attempt.attempt, answer=repr(submission))
     return True
 
 
 async def _submit(attempt: Attempt, cluster: Cluster, artifacts: Neighbour) -> Submission:
-    job = attempt.job
     try:
-        dataset = await artifacts.get(f"/datasets/{job.dataset.dataset_id}/url", job.user_id)
+        async with asyncio.timeout(rules.SUBMISSION_BUDGET.total_seconds()):
+            dataset = await artifacts.get(f"/datasets/{attempt.job.dataset.dataset_id}/url", attempt.job.user_id)
+            return await cluster.submit(attempt, dataset["url"])
+    except TimeoutError:
+        return Silent("no answer in time")
     except Unavailable as error:
         return Silent(f"no data set URL: {error.details}")
     except Refused as error:
@@ -44,26 +50,31 @@ async def _submit(attempt: Attempt, cluster: Cluster, artifacts: Neighbour) -> S
             raise
         advice = "Upload the data set again and start a new job."
         return Rejected(JobError(code="dataset_not_found", message="The job's data set is gone.", advice=advice))
-    return await cluster.submit(attempt, dataset["url"])
 
 
 async def watch(pool: Pool, bus: Bus, cluster: Cluster) -> bool:
-    """Hear the cluster's next events, publish progress, and move the cursor once Kafka has it. Always more to hear."""
-    page = await cluster.events(await queries.read_cursor(pool, cluster.name))
-    if not page.events:
-        return True
-    keys = {(event.run.job_id, event.run.attempt) for event in page.events}
-    attempts = {attempt.key: attempt for attempt in await queries.find_attempts(pool, keys)}
+    """Hear the cluster's next events, publish progress, and move the cursor once Kafka has it; True if there were any.
+
+    The cursor also follows a cluster that has lost its history and counts from the beginning again.
+    """
+    cursor = await queries.read_cursor(pool, cluster.name)
+    page = await cluster.events(cursor)
+    if page.cursor == cursor:
+        return False
+    attempts = {attempt.key: attempt for attempt in await queries.find_attempts(pool, rules.keys_of(page.events))}
     await bus.publish(rules.progress_of(page.events, attempts))
     failpoint("watch.published")
     async with transaction(pool) as conn:
-        await actions.apply_events(conn, cluster.name, page.events, page.cursor)
+        await actions.apply_events(conn, page.events)
+        await queries.move_cursor(conn, cluster.name, cursor, page.cursor)
     return True
 
 
 async def cancel(pool: Pool, cluster: Cluster) -> bool:
     """Pass cancellations on; the cluster's stream reports the end. False: repeats come with the clock."""
     for attempt in await queries.take_cancelling(pool, cluster.name, rules.CANCEL_REPEAT):
-        if attempt.external_job_id is not None:
-            await cluster.cancel(attempt.external_job_id)
+        try:
+            await cluster.cancel(attempt)
+        except httpx.HTTPError as error:
+            log.warning("cancel.failed", job_id=str(attempt.job.job_id), attempt=attempt.attempt, error=repr(error))
     return False

@@ -28,9 +28,11 @@ async def start(settings: Settings) -> None:
         service.every("dispatch", 1.0, partial(loops.dispatch, service.pool, cluster, artifacts), wake="queue")
         service.every("watch", 1.0, partial(loops.watch, service.pool, service.bus, cluster), wake="watch")
         service.every("cancel", 1.0, partial(loops.cancel, service.pool, cluster), wake="cancel")
-        await service.run()
-        await cluster.close()
-        await artifacts.close()
+        try:
+            await service.run()
+        finally:
+            await cluster.close()
+            await artifacts.close()
 
 
 def main() -> None:

@@ -6,6 +6,9 @@ from uuid import UUID
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
 
+Key = tuple[UUID, int]
+"""Job and attempt: what identifies a run, here and on the cluster."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -17,11 +20,10 @@ class Attempt:
     fence: int
     state: str
     external_job_id: str | None
-    cancel_requested: bool
 
     @property
-    def key(self) -> tuple[UUID, int]:
-        """What identifies the run, here and on the cluster."""
+    def key(self) -> Key:
+        """The run's identity."""
         return self.job.job_id, self.attempt
 
 

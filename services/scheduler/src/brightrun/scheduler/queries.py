@@ -1,6 +1,6 @@
 """All SQL of the scheduler's slice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,12 +8,9 @@ from uuid import UUID
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.models import Attempt
+from brightrun.scheduler.models import Attempt, Key
 
-ATTEMPT = """
-    a.attempt, a.cluster, a.fence, a.state, a.external_job_id,
-    q.job, q.cancel_requested_at IS NOT NULL AS cancel_requested
-"""
+ATTEMPT = "a.attempt, a.cluster, a.fence, a.state, a.external_job_id, q.job"
 
 
 async def lock_job(conn: Connection, job_id: UUID) -> None:
@@ -78,45 +75,51 @@ async def take_lapsed(conn: Connection, cluster: str, lease: timedelta) -> Attem
 
 
 async def take_waiting(conn: Connection, cluster: str, free_gpus: int, lease: timedelta) -> Attempt | None:
-    """Start an attempt of the oldest waiting job that fits `free_gpus`; None if none does."""
-    job_id = await conn.fetchval(
-        """
-        UPDATE queue SET state = 'submitting', attempt = attempt + 1
-        WHERE job_id = (
-            SELECT job_id FROM queue
-            WHERE state = 'waiting' AND gpus <= $1 AND not_before <= now()
-            ORDER BY queued_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1)
-        RETURNING job_id
-        """,
-        free_gpus,
-    )
-    if job_id is None:
-        return None
+    """Start an attempt of the oldest waiting job that fits `free_gpus`; None if none does.
+
+    An attempt that was given back starts again under its number, with a new fence.
+    """
     row = await conn.fetchrow(
-        """
-        INSERT INTO attempts AS a (job_id, attempt, cluster, leased_until)
-        SELECT job_id, attempt, $2, now() + $3::interval FROM queue WHERE job_id = $1
-        RETURNING a.attempt, a.cluster, a.fence, a.state, a.external_job_id,
-                  (SELECT job FROM queue q WHERE q.job_id = a.job_id), false AS cancel_requested
-        """,
-        job_id, cluster, lease,
+        f"""
+        WITH q AS (
+            UPDATE queue SET state = 'submitting', attempt = attempt + 1
+            WHERE job_id = (
+                SELECT job_id FROM queue
+                WHERE state = 'waiting' AND gpus <= $1 AND not_before <= now()
+                ORDER BY queued_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1)
+            RETURNING job_id, attempt, job),
+        a AS (
+            INSERT INTO attempts AS known (job_id, attempt, cluster, leased_until)
+            SELECT job_id, attempt, $2, now() + $3::interval FROM q
+            ON CONFLICT (job_id, attempt) DO UPDATE SET
+                state = 'submitting', fence = known.fence + 1,
+                cluster = excluded.cluster, leased_until = excluded.leased_until
+            RETURNING known.*)
+        SELECT {ATTEMPT} FROM a, q
+        """,  # noqa: S608 - a constant
+        free_gpus, cluster, lease,
     )  # fmt: skip
-    return _attempt(row)
+    return _attempt(row) if row else None
 
 
 async def set_live(conn: Connection, attempt: Attempt, external_job_id: str) -> bool:
-    """Record which run the attempt is; False if that is known already. Needs no fence: a cluster has one run of it."""
+    """Record which run the attempt is; True if that has started the job. Needs no fence: a cluster has one run of it.
+
+    A run of a job that was cancelled meanwhile is recorded too, so that it is stopped.
+    """
     tag = await conn.execute(
         """
         UPDATE attempts SET state = 'live', external_job_id = $3
-        WHERE job_id = $1 AND attempt = $2 AND state = 'submitting'
+        WHERE job_id = $1 AND attempt = $2 AND state IN ('submitting', 'given_back')
         """,
         *attempt.key, external_job_id,
     )  # fmt: skip
     if tag == "UPDATE 0":
         return False
-    await conn.execute("UPDATE queue SET state = 'live' WHERE job_id = $1", attempt.job.job_id)
-    return True
+    tag = await conn.execute(
+        "UPDATE queue SET state = 'live', attempt = $2 WHERE job_id = $1 AND state <> 'over'", *attempt.key
+    )
+    return tag == "UPDATE 1"
 
 
 async def shorten_lease(conn: Connection, attempt: Attempt, pause: timedelta) -> None:
@@ -130,13 +133,19 @@ async def shorten_lease(conn: Connection, attempt: Attempt, pause: timedelta) ->
     )  # fmt: skip
 
 
-async def drop_attempt(conn: Connection, attempt: Attempt) -> bool:
-    """Undo an attempt that the cluster did not take; False if the fence has moved on."""
+async def give_back(conn: Connection, attempt: Attempt) -> bool:
+    """Release an attempt that the cluster did not take; False if the fence has moved on.
+
+    It stays known, should an earlier submission of it reach the cluster late.
+    """
     tag = await conn.execute(
-        "DELETE FROM attempts WHERE job_id = $1 AND attempt = $2 AND fence = $3 AND state = 'submitting'",
+        """
+        UPDATE attempts SET state = 'given_back'
+        WHERE job_id = $1 AND attempt = $2 AND fence = $3 AND state = 'submitting'
+        """,
         *attempt.key, attempt.fence,
     )  # fmt: skip
-    return tag == "DELETE 1"
+    return tag == "UPDATE 1"
 
 
 async def reject_attempt(conn: Connection, attempt: Attempt, error: JobError) -> bool:
@@ -169,7 +178,7 @@ async def set_waiting(conn: Connection, job_id: UUID, last_attempt: int, pause: 
         await conn.fetchval(
             """
             UPDATE queue SET state = 'waiting', attempt = $2, not_before = now() + $3::interval
-            WHERE job_id = $1 RETURNING cancel_requested_at IS NOT NULL
+            WHERE job_id = $1 AND state <> 'over' RETURNING cancel_requested_at IS NOT NULL
             """,
             job_id, last_attempt, pause,
         )
@@ -189,15 +198,14 @@ async def get_job(conn: Connection, job_id: UUID) -> JobQueued:
     return JobQueued.model_validate(await conn.fetchval("SELECT job FROM queue WHERE job_id = $1", job_id))
 
 
-async def find_attempts(conn: Connection | Pool, keys: Iterable[tuple[UUID, int]]) -> Sequence[Attempt]:
+async def find_attempts(conn: Connection | Pool, keys: Collection[Key]) -> Sequence[Attempt]:
     """The attempts with these keys; unknown ones are left out."""
-    job_ids, numbers = zip(*keys, strict=True)
     rows = await conn.fetch(
         f"""
         SELECT {ATTEMPT} FROM attempts a JOIN queue q USING (job_id)
         WHERE (a.job_id, a.attempt) IN (SELECT * FROM unnest($1::uuid[], $2::int[]))
         """,  # noqa: S608 - a constant
-        job_ids, numbers,
+        [job_id for job_id, _ in keys], [attempt for _, attempt in keys],
     )  # fmt: skip
     return [_attempt(row) for row in rows]
 
@@ -222,14 +230,14 @@ async def read_cursor(pool: Pool, cluster: str) -> int:
     return await pool.fetchval("SELECT cursor FROM clusters WHERE name = $1", cluster) or 0
 
 
-async def save_cursor(conn: Connection, cluster: str, cursor: int) -> None:
-    """Remember it; never backwards, since several schedulers may listen."""
+async def move_cursor(conn: Connection, cluster: str, before: int, after: int) -> None:
+    """Remember up to where the stream was heard from `before` on; nothing if another scheduler has moved it since."""
     await conn.execute(
         """
-        INSERT INTO clusters (name, cursor) VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET cursor = greatest(clusters.cursor, excluded.cursor)
+        INSERT INTO clusters (name, cursor) VALUES ($1, $3)
+        ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor WHERE clusters.cursor = $2
         """,
-        cluster, cursor,
+        cluster, before, after,
     )  # fmt: skip
 
 

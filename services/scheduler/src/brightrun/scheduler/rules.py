@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from brightrun.contracts.cluster_api import RunEvent, RunStatus
 from brightrun.contracts.events import JobProgress
 from brightrun.contracts.job_status import JobStatus
-from brightrun.scheduler.models import Attempt
+from brightrun.contracts.training import JobError
+from brightrun.scheduler.models import Attempt, Key
 
 MAX_ATTEMPTS = 3
+SUBMISSION_BUDGET = timedelta(seconds=12)
 LEASE = timedelta(seconds=15)
 """Longer than a submission may take, so that a second holder appears only when the first is gone."""
 
@@ -30,24 +31,46 @@ def to_be_retried(attempt: Attempt, run: RunStatus) -> bool:
     return lost and attempt.attempt < MAX_ATTEMPTS
 
 
-def progress_of(events: Sequence[RunEvent], attempts: Mapping[tuple[UUID, int], Attempt]) -> list[JobProgress]:
+def error_of(run: RunStatus) -> JobError | None:
+    """Why the run failed; the original's clusters give a sentence only."""
+    if run.error is None and run.error_message:
+        return JobError(code="run_failed", message=run.error_message)
+    return run.error
+
+
+def keys_of(events: Sequence[RunEvent]) -> set[Key]:
+    """The runs that the events tell of."""
+    return {_key(event.run) for event in events}
+
+
+def progress_of(events: Sequence[RunEvent], attempts: Mapping[Key, Attempt]) -> list[JobProgress]:
     """What the events say of our attempts' progress; an end's last points count as progress too."""
     return [
-        _progress(event, attempts[event.run.job_id, event.run.attempt])
+        _progress(event, attempts[_key(event.run)])
         for event in events
-        if (event.run.job_id, event.run.attempt) in attempts and (event.points or not _over(event.run))
+        if _key(event.run) in attempts and (event.points or not _over(event.run))
     ]
 
 
-def ends_of(
-    events: Sequence[RunEvent], attempts: Mapping[tuple[UUID, int], Attempt]
-) -> list[tuple[Attempt, RunStatus]]:
+def accepted_by(events: Sequence[RunEvent], attempts: Mapping[Key, Attempt]) -> list[tuple[Attempt, RunStatus]]:
+    """Our attempts that the cluster turns out to have though its answer was not written down, once each."""
+    runs = {_key(event.run): event.run for event in events}
+    return [
+        (attempts[key], run)
+        for key, run in runs.items()
+        if key in attempts and attempts[key].state in ("submitting", "given_back")
+    ]
+
+
+def ends_of(events: Sequence[RunEvent], attempts: Mapping[Key, Attempt]) -> list[tuple[Attempt, RunStatus]]:
     """Our attempts that are over, with their last state."""
     return [
-        (attempts[event.run.job_id, event.run.attempt], event.run)
-        for event in events
-        if _over(event.run) and (event.run.job_id, event.run.attempt) in attempts
+        (attempts[_key(event.run)], event.run) for event in events if _over(event.run) and _key(event.run) in attempts
     ]
+
+
+def _key(run: RunStatus) -> Key:
+    return run.job_id, run.attempt
 
 
 def _over(run: RunStatus) -> bool:

@@ -17,7 +17,8 @@ CREATE TABLE attempts (
     job_id           uuid        NOT NULL REFERENCES queue,
     attempt          int         NOT NULL,
     cluster          text        NOT NULL,
-    state            text        NOT NULL DEFAULT 'submitting' CHECK (state IN ('submitting', 'live', 'over')),
+    state            text        NOT NULL DEFAULT 'submitting'
+                     CHECK (state IN ('submitting', 'given_back', 'live', 'over')),
     fence            int         NOT NULL DEFAULT 1,  -- grows with each holder of the lease
     leased_until     timestamptz NOT NULL,
     external_job_id  text,
