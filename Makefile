@@ -21,10 +21,11 @@ run: setup ## set up and serve until Ctrl-C
 test: setup development ## run all tests; ARGS=… goes to pytest
 	@.venv/bin/pytest $(ARGS)
 
-check: development ## format, lint, types, imports
+check: development trainer ## format, lint, types, imports
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
+	cd trainer && ../.venv/bin/mypy --python-executable ../.trainer-venv/bin/python
 	.venv/bin/lint-imports
 
 clean: ## remove what set-up made; data in .brightrun stays

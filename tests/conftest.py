@@ -1,4 +1,4 @@
-"""Engines for the tests: real PostgreSQL, a real S3 store, real Kafka-protocol brokers, each started once when asked for."""
+"""Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

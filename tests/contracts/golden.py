@@ -1,4 +1,4 @@
-"""What readers may rely on, frozen: `python -m tests.contracts.golden` writes the schemas, samples and topic table anew.
+"""What readers may rely on, frozen: `python -m tests.contracts.golden` writes schemas, samples and the topic table.
 
 Run it after an additive change; a change that the tests call breaking needs a new event on `<topic>.v2` instead.
 """

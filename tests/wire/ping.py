@@ -7,10 +7,11 @@ from uuid import UUID
 
 from brightrun.contracts.event import Event, Topic
 from brightrun.contracts.values import new_id
-from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.database import Connection, Pool, create_pool
 from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
+from fastapi import FastAPI
 
 HEARD = "CREATE TABLE IF NOT EXISTS heard (n bigint GENERATED ALWAYS AS IDENTITY, ping_id uuid, text text)"
 
@@ -72,8 +73,6 @@ def said(event: type[Ping], text: str, who: UUID | None = None) -> Ping:
 
 async def serve(settings: SliceSettings, pool: Pool, event: type[Ping]) -> None:
     """A reader and relay until the process is killed."""
-    from fastapi import FastAPI
-
     service = Service("notifier", settings, [topic_of(event)], pool, FastAPI())
     service.subscribe(hear(event))
     async with service.working():
@@ -81,8 +80,6 @@ async def serve(settings: SliceSettings, pool: Pool, event: type[Ping]) -> None:
 
 
 async def main() -> None:
-    from brightrun.runtime.database import create_pool
-
     settings = SliceSettings(port=0)
     pool = await create_pool(settings.database_url.get_secret_value(), 3)
     await serve(settings, pool, ping_on(os.environ["PING_TOPIC"]))

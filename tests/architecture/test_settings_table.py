@@ -1,0 +1,25 @@
+"""The README's table names every setting of every service, and nothing else."""
+
+import importlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from brightrun.local.platform import SERVICES
+from brightrun.runtime.settings import SliceSettings
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_lists_the_services_settings() -> None:
+    table = README.read_text().split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    documented = {name.lower() for cell in first_cells for name in re.findall(r"`([A-Z0-9_]+)`", cell)}
+    existing = {name for service in SERVICES for name in _settings(service).model_fields}
+    assert documented == existing
+
+
+def _settings(service: str) -> type[SliceSettings]:
+    """The tracker and the notifier need no more than every slice does."""
+    module = f"brightrun.{service}.settings"
+    return importlib.import_module(module).Settings if find_spec(module) else SliceSettings
