@@ -5,13 +5,14 @@ import os
 from typing import ClassVar
 from uuid import UUID
 
+from fastapi import FastAPI
+
 from brightrun.contracts.event import Event, Topic
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection, Pool, create_pool
 from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
-from fastapi import FastAPI
 
 HEARD = "CREATE TABLE IF NOT EXISTS heard (n bigint GENERATED ALWAYS AS IDENTITY, ping_id uuid, text text)"
 
