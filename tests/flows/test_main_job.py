@@ -4,7 +4,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from brightrun.local.platform import SERVICES
@@ -57,15 +56,8 @@ def test_a_job_survives_the_death_of(victim: str, house: House) -> None:
     job = submit(user, user.upload_dataset(house.sample(40)), max_steps=60, batch_size=4)
     follow(user, job["id"], _running)
     house.platform.services[victim].kill()
-    eventually(lambda: _answers(house, victim), within=60)
+    eventually(house.platform.services[victim].is_ready, within=60)
     audit(house, user, follow(user, job["id"], _stored))
-
-
-def _answers(house: House, service: str) -> bool:
-    try:
-        return httpx.get(f"{house.platform.services[service].url}/ready").is_success
-    except httpx.TransportError:
-        return False
 
 
 def test_a_running_job_is_cancelled_within_five_seconds(house: House) -> None:
