@@ -140,6 +140,14 @@ def test_an_empty_curve_draws_nothing() -> None:
 def test_of_attempts_that_measured_a_step_the_newest_counts(points: list[tuple[int, int]]) -> None:
     attempts, steps = [attempt for attempt, _ in points], [step for _, step in points]
     kept = worth_drawing(curve([1.0] * len(points), steps=steps, attempts=attempts), 0, HIGHEST, 100)
-    newest = {step: attempt for attempt, step in sorted(points)}
-    expected = [index for index, (attempt, step) in enumerate(points) if newest[step] == attempt]
-    assert list(kept) == sorted(expected, key=lambda index: steps[index])
+    newest = {step: max(attempt for attempt, measured in points if measured == step) for step in steps}
+    last = {step: max(i for i, p in enumerate(points) if p == (newest[step], step)) for step in newest}
+    assert list(kept) == [last[step] for step in sorted(last)]
+
+
+def test_a_step_measured_again_after_a_resume_is_drawn_once_with_its_evaluation() -> None:
+    steps = [1, 2, 2, 3, 2, 2, 3]
+    training = [9.0, 8.0, nan, 7.0, 8.1, nan, 7.1]
+    validation = [nan, nan, 8.5, nan, nan, 8.6, nan]
+    kept = worth_drawing(curve(training, validation, steps=steps), 0, HIGHEST, 100)
+    assert list(kept) == [0, 4, 5, 6]

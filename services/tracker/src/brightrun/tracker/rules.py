@@ -160,12 +160,17 @@ def _pack(values: list[float | None]) -> bytes | None:
 def worth_drawing(curve: Curve, first: int, last: int, max_points: int) -> Integers:
     """Indices of at most `max_points` points with `first` ≤ step ≤ `last`, in the order of their steps.
 
-    Of attempts that measured the same step the newest counts. Both losses keep their extremes, and the validation
-    losses, which are few, are kept whole as long as they fill at most half of the room.
+    Of attempts that measured the same step the newest counts; within an attempt, which measures some steps again when
+    it is resumed from a checkpoint, the last reading does. Both losses keep their extremes, and the validation losses,
+    which are few, are kept whole as long as they fill at most half of the room.
     """
     inside = np.flatnonzero((curve.step >= first) & (curve.step <= last))
     ordered = inside[np.lexsort((curve.seq[inside], curve.attempt[inside], curve.step[inside]))]
     newest = ordered[_is_newest(curve.step[ordered], curve.attempt[ordered])]
+    again = [
+        _is_measured_again(curve.step[newest], loss[newest]) for loss in (curve.training_loss, curve.validation_loss)
+    ]
+    newest = newest[~np.logical_or(*again)]
     if len(newest) <= max_points:
         return newest
     validation = _thin(newest, curve.step, curve.validation_loss, max_points // 2)
@@ -182,6 +187,14 @@ def _is_newest(steps: Floats, attempts: Integers) -> "np.ndarray[tuple[int], np.
     last_of_step = np.searchsorted(steps, steps, side="right") - 1
     newest: np.ndarray[tuple[int], np.dtype[np.bool]] = attempts == attempts[last_of_step]
     return newest
+
+
+def _is_measured_again(steps: Floats, losses: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool]]":
+    """Which points have a loss although a later one of the same step has it too; `steps` rise."""
+    again = np.zeros(len(steps), dtype=bool)
+    measured = np.flatnonzero(np.isfinite(losses))
+    again[measured[:-1]] = steps[measured[:-1]] == steps[measured[1:]]
+    return again
 
 
 def _thin(indices: Integers, steps: Floats, losses: Floats, room: int) -> Integers:
