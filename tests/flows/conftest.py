@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from brightrun.local.installation import Installation
-from brightrun.local.platform import Platform, running
+from brightrun.local.platform import running
 from brightrun.local.settings import LocalSettings
 from tests.flows.house import ROOT, House
 
@@ -25,18 +25,34 @@ def settings() -> LocalSettings:
     return found
 
 
-@pytest.fixture(scope="session", params=BROKERS)
-def house(request: pytest.FixtureRequest, settings: LocalSettings) -> Iterator[House]:
-    """One platform for all flows on a broker."""
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(TemporaryDirectory(prefix="brightrun-flows-")))
+@pytest.fixture(scope="session")
+def house(settings: LocalSettings) -> Iterator[House]:
+    """One platform for all flows."""
+    with _open_house(settings, "embedded") as house:
+        yield house
+
+
+@pytest.fixture(params=BROKERS)
+def house_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings) -> Iterator[House]:
+    """The platform that all flows share, and one of its own on Apache Kafka where a distribution is given."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("house")
+    else:
+        with _open_house(settings, request.param) as house:
+            yield house
+
+
+@contextmanager
+def _open_house(settings: LocalSettings, kafka: str) -> Iterator[House]:
+    with TemporaryDirectory(prefix="brightrun-flows-") as folder:
+        home = Path(folder)
         ports = Installation(home)
         changes = {
             "home": home,
             "api_port": ports.port("test.api"),
             "web_port": ports.port("test.web"),
-            "kafka": request.param,
+            "kafka": kafka,
         }
         lines: list[str] = []
-        platform: Platform = stack.enter_context(running(settings.model_copy(update=changes), lines.append))
-        yield House(platform, settings, home)
+        with running(settings.model_copy(update=changes), lines.append) as platform:
+            yield House(platform, settings, home)

@@ -21,7 +21,8 @@ def _running(job: Json) -> bool:
     return job["status"] == "running" and job["current_step"] >= 2
 
 
-def test_a_job_becomes_an_adapter(house: House, tmp_path: Path) -> None:
+def test_a_job_becomes_an_adapter(house_on_each_broker: House, tmp_path: Path) -> None:
+    house = house_on_each_broker
     user = house.new_user()
     dataset = user.upload_dataset(house.sample(80))
     assert (dataset["status"], dataset["total_training_pairs"]) == ("ready", 80)

@@ -21,6 +21,8 @@ def test_another_body_secret_or_time_does_not() -> None:
     assert not _valid(headers, secret="another")
     assert not _valid(headers | {TIMESTAMP_HEADER: str(int(headers[TIMESTAMP_HEADER]) + 1)})
     assert not _valid(headers | {TIMESTAMP_HEADER: "soon"})
+    assert not _valid(headers | {TIMESTAMP_HEADER: "9" * 5000})
+    assert not _valid(headers | {SIGNATURE_HEADER: "é"})
 
 
 def test_an_old_or_future_signature_does_not() -> None:

@@ -11,11 +11,13 @@ from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+LARGEST_BODY = 65_536
+"""Bytes; a callback has a few hundred."""
 
 
 async def start(settings: Settings) -> None:
     """Serve until the process is told to stop."""
-    async with open_service("scheduler", settings, MIGRATIONS, CATALOGUE) as service:
+    async with open_service("scheduler", settings, MIGRATIONS, CATALOGUE, max_body_size=LARGEST_BODY) as service:
         cluster = Cluster(
             settings.cluster_name, settings.cluster_url, settings.cluster_key.get_secret_value(), settings.callbacks
         )
