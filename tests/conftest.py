@@ -1,6 +1,5 @@
 """Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
@@ -11,9 +10,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from brightrun.local.engines import ApacheKafka, ObjectStore, Postgres, TansuBroker
+from brightrun.local.engines import ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.installation import Installation
 from brightrun.runtime.database import Pool, create_pool, migrate
+from tests import kafka
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
@@ -44,18 +44,19 @@ def tansu(installation: Installation, object_store: ObjectStore) -> Iterator[Tan
 
 
 @pytest.fixture(scope="session")
-def apache_kafka(installation: Installation) -> Iterator[ApacheKafka]:
-    with ApacheKafka(installation, Path(os.environ["KAFKA_HOME"])) as engine:
+def apache_kafka(installation: Installation) -> Iterator[ApacheKafka | ExternalKafka]:
+    with kafka.apache_kafka(installation) as engine:
         yield engine
 
 
-BROKERS = ["tansu", "apache_kafka"] if "KAFKA_HOME" in os.environ else ["tansu"]
+BROKERS = ["tansu", "apache_kafka"] if kafka.IS_GIVEN else ["tansu"]
+AnyBroker = TansuBroker | ApacheKafka | ExternalKafka
 
 
 @pytest.fixture(scope="session", params=BROKERS)
-def broker(request: pytest.FixtureRequest) -> TansuBroker | ApacheKafka:
-    """Each broker there is: the embedded one always, Apache Kafka where a distribution is given."""
-    engine: TansuBroker | ApacheKafka = request.getfixturevalue(request.param)
+def broker(request: pytest.FixtureRequest) -> AnyBroker:
+    """Each broker there is: the embedded one always, Apache Kafka where it is given."""
+    engine: AnyBroker = request.getfixturevalue(request.param)
     return engine
 
 

@@ -1,6 +1,5 @@
 """The whole platform, as `make run` starts it, on each broker there is."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,10 @@ import pytest
 from brightrun.local.installation import Installation
 from brightrun.local.platform import running
 from brightrun.local.settings import LocalSettings
+from tests import kafka
 from tests.flows.house import ROOT, House
 
-BROKERS = ["embedded", "apache"] if "KAFKA_HOME" in os.environ else ["embedded"]
+BROKERS = ["embedded", "apache"] if kafka.IS_GIVEN else ["embedded"]
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +38,16 @@ def house_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings
     if request.param == "embedded":
         yield request.getfixturevalue("house")
     else:
-        with _open_house(settings, request.param) as house:
+        with (
+            TemporaryDirectory(prefix="brightrun-flows-") as home,
+            kafka.apache_kafka(Installation(Path(home))) as broker,
+            _open_house(settings, broker.bootstrap) as house,
+        ):
             yield house
 
 
 @contextmanager
-def _open_house(settings: LocalSettings, kafka: str) -> Iterator[House]:
+def _open_house(settings: LocalSettings, broker: str) -> Iterator[House]:
     with TemporaryDirectory(prefix="brightrun-flows-") as folder:
         home = Path(folder)
         ports = Installation(home)
@@ -51,7 +55,7 @@ def _open_house(settings: LocalSettings, kafka: str) -> Iterator[House]:
             "home": home,
             "api_port": ports.port("test.api"),
             "web_port": ports.port("test.web"),
-            "kafka": kafka,
+            "kafka": broker,
         }
         lines: list[str] = []
         with running(settings.model_copy(update=changes), lines.append) as platform:

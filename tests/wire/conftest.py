@@ -14,13 +14,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from fastapi import FastAPI
 
 from brightrun.contracts.event import Event
-from brightrun.local.engines import ApacheKafka, Postgres, TansuBroker
+from brightrun.local.engines import Postgres
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription, ensure_topics
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
-from tests.conftest import SECRET, SlicePool
+from tests.conftest import SECRET, AnyBroker, SlicePool
 from tests.wire.ping import HEARD, Ping, ping_on, topic_of
 
 
@@ -92,7 +92,7 @@ class Wire:
 
 
 @pytest_asyncio.fixture
-async def wire(slice_pool: SlicePool, postgres: Postgres, broker: TansuBroker | ApacheKafka) -> Wire:
+async def wire(slice_pool: SlicePool, postgres: Postgres, broker: AnyBroker) -> Wire:
     pool = await slice_pool("notifier")
     await pool.execute(HEARD)
     settings = SliceSettings(
