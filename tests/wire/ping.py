@@ -40,7 +40,7 @@ def topic_of(event: type[Ping]) -> Topic:
 
 
 def hear(event: type[Ping]) -> Subscription[Ping]:
-    """Write each ping down; the words 'boom' cannot be heard."""
+    """Write each ping down; 'boom' and 'huge' cannot be heard."""
 
     @subscribe(event)
     async def on_ping(ping: Ping, conn: Connection) -> None:
@@ -62,6 +62,8 @@ async def write_down(ping: Ping, conn: Connection) -> None:
     await conn.execute("INSERT INTO heard (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
     if ping.text == "boom":
         raise ValueError("too loud")
+    if ping.text == "huge":
+        await conn.execute("SELECT $1::bigint", 2**70)
 
 
 async def heard(pool: Pool) -> list[str]:

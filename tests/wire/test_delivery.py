@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 from brightrun.contracts.values import new_id
+from brightrun.local.engines import Postgres
 from brightrun.runtime.dead_letters import describe, replay
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
@@ -51,16 +52,28 @@ async def test_events_of_one_key_arrive_in_the_order_in_which_they_were_written(
 async def test_only_the_poison_goes_to_the_dead_letters(wire: Wire) -> None:
     await wire.send_bytes(b"{not json", b'{"who": "nobody"}', b"\xff" * 1000)
     async with wire.reading(hear(wire.ping)):
-        await wire.say(said(wire.ping, "before"), said(wire.ping, "boom"), said(wire.ping, "after"))
+        await wire.say(*(said(wire.ping, text) for text in ("before", "boom", "huge", "after")))
         await eventually(lambda: _has_heard(wire, 2), within=30)
-        letters = await eventually(lambda: _dead(wire, 4), within=30)
+        letters = await eventually(lambda: _dead(wire, 5), within=30)
     causes = sorted(describe(letter)["cause"] for letter in letters)
-    assert causes == ["handler_failed", "undecodable", "undecodable", "undecodable"]
-    failed = next(described for letter in letters if (described := describe(letter))["cause"] == "handler_failed")
-    assert "too loud" in failed["error"]
-    assert failed["origin"].startswith(f"{wire.ping.topic}/")
-    assert failed["reader"] == "notifier"
+    assert causes == ["handler_failed"] * 2 + ["undecodable"] * 3
+    loud = next(described for letter in letters if "too loud" in (described := describe(letter))["error"])
+    assert loud["origin"].startswith(f"{wire.ping.topic}/")
+    assert loud["reader"] == "notifier"
     assert sorted(await heard(wire.pool)) == ["after", "before"]
+
+
+async def test_while_the_database_is_away_messages_wait_and_none_is_dead(wire: Wire, postgres: Postgres) -> None:
+    async with wire.reading(hear(wire.ping)):
+        await wire.say(said(wire.ping, "before"))
+        await eventually(lambda: _has_heard(wire, 1), within=30)
+        postgres.kill()
+        await wire.send_bytes(said(wire.ping, "meanwhile").model_dump_json().encode())
+        await asyncio.to_thread(postgres.start)
+        await wire.say(said(wire.ping, "after"))
+        await eventually(lambda: _has_heard(wire, 3), within=30)
+    assert sorted(await heard(wire.pool)) == ["after", "before", "meanwhile"]
+    assert await wire.dead() == []
 
 
 async def test_one_bad_message_of_a_batch_leaves_the_others_their_effect(wire: Wire) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -102,6 +103,8 @@ class Delivery:
                         if fresh:
                             await self._subscription.handle(fresh, conn)
                 return None
+            except asyncpg.DataError as error:  # of the message, though asyncpg counts it among the connection's
+                return error
             except DATABASE_DOWN as error:
                 log.warning("consumer.database_down", topic=self._topic, error=repr(error))
                 await asyncio.sleep(DATABASE_WAIT_SECONDS)

@@ -51,11 +51,8 @@ class OutboxRow:
 
 async def add(conn: Connection, *events: Event) -> None:
     """Record `events` to be published if, and only if, the caller's transaction commits."""
-    for event in events:
-        await conn.execute(
-            "INSERT INTO outbox (topic, key, value) VALUES ($1, $2, $3)",
-            event.topic, event.key, event.model_dump_json().encode(),
-        )  # fmt: skip
+    rows = [(event.topic, event.key, event.model_dump_json().encode()) for event in events]
+    await conn.executemany("INSERT INTO outbox (topic, key, value) VALUES ($1, $2, $3)", rows)
     await conn.execute("SELECT pg_notify(current_schema() || '.outbox', '')")
 
 
