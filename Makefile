@@ -21,6 +21,9 @@ run: setup ## set up and serve until Ctrl-C
 test: setup development ## run all tests; ARGS=… goes to pytest
 	@.venv/bin/pytest $(ARGS)
 
+bench: setup development ## measure beside peers; NAME=dispatch, ARGS=… goes to the benchmark
+	@.venv/bin/python -m benchmarks $(or $(NAME),dispatch) $(ARGS)
+
 check: development trainer ## format, lint, types, imports
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
@@ -63,4 +66,4 @@ define sync
 $(UV) sync --frozen $(1) --check --quiet 2>/dev/null || { echo "installing packages into .venv"; $(UV) sync --frozen $(1); }
 endef
 
-.PHONY: help demo run test check clean setup services development trainer python
+.PHONY: help demo run test bench check clean setup services development trainer python

@@ -1,0 +1,75 @@
+"""Ours: `POST /api/jobs` to the cluster's receipt of the submission."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import cluster
+from benchmarks.ledger import Commits, Ledger, commits_on
+from brightrun.local.platform import Platform
+
+SAMPLE = Path(__file__).parents[1] / "local/sample/conversations.jsonl"
+EXAMPLES = 20
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class BrightRun:
+    """A signed-in user with a data set, and a cluster that only listens."""
+
+    http: httpx.AsyncClient
+    dataset_id: str
+    ledger: Ledger
+    commits: Commits
+
+    async def submit(self) -> str:
+        """A job of the smallest kind."""
+        job = {"dataset_id": self.dataset_id, "preset_id": "fast", "gpu_config": {"type": "CPU", "count": 1}}
+        submitted = _data(await self.http.post("/api/jobs", json=job))
+        return str(submitted["id"])
+
+    async def settle(self) -> None:
+        """Every job's start has come back to the api."""
+        await _until(lambda page: page["pagination"]["total"] == 0, self.http, "/api/jobs?status=queued&limit=1")
+
+
+@asynccontextmanager
+async def brightrun(platform: Platform) -> AsyncIterator[BrightRun]:
+    """Ready to be measured on a running platform without a cluster."""
+    ledger = Ledger()
+    async with (
+        cluster.serving(ledger, platform.installation.port("cluster")),
+        httpx.AsyncClient(base_url=platform.api_url, timeout=30) as http,
+        commits_on("api.outbox", platform.postgres.url("api")) as commits,
+    ):
+        account = {"email": "bench@example.com", "password": platform.installation.secret("bench.password")}
+        token = _data(await http.post("/api/auth/register", json=account))["token"]
+        http.headers["authorization"] = f"Bearer {token}"
+        yield BrightRun(http, await _upload(http), ledger, commits)
+
+
+async def _upload(http: httpx.AsyncClient) -> str:
+    """Upload a small data set and wait until it may be trained on."""
+    content = "".join(SAMPLE.read_text().splitlines(keepends=True)[:EXAMPLES])
+    headers = {"content-type": "application/jsonl"}
+    dataset = _data(await http.post("/api/datasets?name=bench", content=content, headers=headers))
+    await _until(lambda found: found["status"] == "ready", http, f"/api/datasets/{dataset['id']}")
+    return str(dataset["id"])
+
+
+async def _until(holds: Callable[[Any], bool], http: httpx.AsyncClient, path: str) -> None:
+    found = _data(await http.get(path))
+    while not holds(found):
+        await asyncio.sleep(POLL_SECONDS)
+        found = _data(await http.get(path))
+
+
+def _data(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        raise RuntimeError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
+    return answer.json()["data"]
