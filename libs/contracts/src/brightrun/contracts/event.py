@@ -1,5 +1,6 @@
 """What an event is, and what the catalogue says of its topic. Names no concrete event."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -19,9 +20,9 @@ class Event(Value):
     occurred_at: Utc = Field(default_factory=utc_now)
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """The Kafka key."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
