@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -79,7 +80,24 @@ class Wire:
 
     async def process(self, failpoint: str) -> asyncio.subprocess.Process:
         """The same service as a process of its own that dies at `failpoint`."""
-        settings = {
+        environment = self._environment() | {"FAILPOINT": failpoint, "PING_TOPIC": self.ping.topic}
+        return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.wire.ping", env=environment)
+
+    async def command(self, name: str) -> str:
+        """What `brightrun-dead-letters` prints of the test's topic."""
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("brightrun-dead-letters"),
+            name,
+            self.ping.topic,
+            env=self._environment(),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        return output.decode()
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "BRIGHTRUN_DATABASE_URL": self.settings.database_url.get_secret_value(),
             "BRIGHTRUN_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
             "BRIGHTRUN_KAFKA_IDEMPOTENCE": str(self.settings.kafka_idempotence),
@@ -87,8 +105,6 @@ class Wire:
             "BRIGHTRUN_KAFKA_SESSION_MS": "2000",
             "BRIGHTRUN_SERVICE_SECRET": SECRET,
         }
-        environment = os.environ | settings | {"FAILPOINT": failpoint, "PING_TOPIC": self.ping.topic}
-        return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.wire.ping", env=environment)
 
 
 @pytest_asyncio.fixture

@@ -49,6 +49,16 @@ def hear(event: type[Ping]) -> Subscription[Ping]:
     return on_ping
 
 
+def hear_everything(event: type[Ping]) -> Subscription[Ping]:
+    """The same reader, mended."""
+
+    @subscribe(event)
+    async def on_ping(ping: Ping, conn: Connection) -> None:
+        await conn.execute("INSERT INTO heard (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
+
+    return on_ping
+
+
 def hear_in_batches(event: type[Ping]) -> Subscription[Ping]:
     @subscribe_batch(event)
     async def on_pings(pings: list[Ping], conn: Connection) -> None:

@@ -1,14 +1,15 @@
 """Nothing lost, nothing doubled, and a poison message hurts nobody else."""
 
 import asyncio
+import json
 import signal
 
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
-from brightrun.runtime.dead_letters import describe, replay
+from brightrun.runtime.dead_letters import describe
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
-from tests.wire.ping import hear, hear_in_batches, heard, said
+from tests.wire.ping import hear, hear_everything, hear_in_batches, heard, said
 
 
 async def test_a_relay_killed_between_send_and_delete_sends_twice_and_the_effect_comes_once(wire: Wire) -> None:
@@ -86,18 +87,20 @@ async def test_one_bad_message_of_a_batch_leaves_the_others_their_effect(wire: W
     assert await heard(wire.pool) == ["a", "b", "c", "d"]
 
 
-async def test_a_replayed_dead_letter_is_handled_once_its_cause_is_mended(wire: Wire) -> None:
-    ping = said(wire.ping, "boom")
+async def test_a_dead_letter_is_listed_and_once_its_cause_is_mended_replayed(wire: Wire) -> None:
     async with wire.reading(hear(wire.ping)):
-        await wire.say(ping)
+        await wire.say(said(wire.ping, "boom"))
         await eventually(lambda: _dead(wire, 1), within=30)
     assert await heard(wire.pool) == []
 
-    quiet = wire.ping.model_validate(ping.model_dump() | {"text": "softly"})
-    assert quiet.event_id == ping.event_id
-    assert await replay(wire.settings, wire.ping.topic) == 1
-    assert await replay(wire.settings, wire.ping.topic) == 0
-    assert len(await wire.records()) == 2
+    listed = json.loads(await wire.command("list"))
+    assert (listed["cause"], "too loud" in listed["error"], "boom" in listed["value"]) == ("handler_failed", True, True)
+    assert await wire.command("replay") == f"1 dead letters sent to {wire.ping.topic} again\n"
+    async with wire.reading(hear_everything(wire.ping)):
+        await eventually(lambda: _has_heard(wire, 1), within=30)
+    assert await heard(wire.pool) == ["boom"]
+    assert await wire.command("list") == ""
+    assert await wire.command("replay") == f"0 dead letters sent to {wire.ping.topic} again\n"
 
 
 async def _outbox_is_empty(wire: Wire) -> bool:
