@@ -25,6 +25,11 @@ from tests.conftest import SECRET, AnyBroker, SlicePool
 from tests.wire.ping import HEARD, Ping, ping_on, topic_of
 
 
+SHORTEST_KAFKA_SESSION_MS = 6000
+"""Kafka's `group.min.session.timeout.ms`."""
+SHORT_EMBEDDED_SESSION_MS = 2000
+
+
 @dataclass
 class Wire:
     """What a wire test holds: a slice, a broker, and an event on a topic of its own."""
@@ -102,7 +107,7 @@ class Wire:
             "BRIGHTRUN_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
             "BRIGHTRUN_KAFKA_IDEMPOTENCE": str(self.settings.kafka_idempotence),
             "BRIGHTRUN_KAFKA_FETCH_WAIT_MS": "20",
-            "BRIGHTRUN_KAFKA_SESSION_MS": "2000",
+            "BRIGHTRUN_KAFKA_SESSION_MS": str(self.settings.kafka_session_ms),
             "BRIGHTRUN_SERVICE_SECRET": SECRET,
         }
 
@@ -117,7 +122,7 @@ async def wire(slice_pool: SlicePool, postgres: Postgres, broker: AnyBroker) -> 
         kafka_bootstrap=broker.bootstrap,
         kafka_idempotence=broker.idempotence,
         kafka_fetch_wait_ms=20,
-        kafka_session_ms=2000,
+        kafka_session_ms=SHORTEST_KAFKA_SESSION_MS if broker.idempotence else SHORT_EMBEDDED_SESSION_MS,
         service_secret=SECRET,
     )
     return Wire(settings, pool, ping_on(f"ping-{uuid4().hex[:12]}"))
