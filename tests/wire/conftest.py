@@ -24,7 +24,6 @@ from brightrun.runtime.settings import SliceSettings
 from tests.conftest import SECRET, AnyBroker, SlicePool
 from tests.wire.ping import HEARD, Ping, ping_on, topic_of
 
-
 SHORTEST_KAFKA_SESSION_MS = 6000
 """Kafka's `group.min.session.timeout.ms`."""
 SHORT_EMBEDDED_SESSION_MS = 2000
