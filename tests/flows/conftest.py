@@ -1,17 +1,15 @@
 """The whole platform, as `make run` starts it, on each broker there is."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from brightrun.local.installation import Installation
-from brightrun.local.platform import running
 from brightrun.local.settings import LocalSettings
 from tests import kafka
-from tests.flows.house import ROOT, House
+from tests.flows.house import ROOT, House, open_house
 
 BROKERS = ["embedded", "apache"] if kafka.IS_GIVEN else ["embedded"]
 
@@ -28,7 +26,7 @@ def settings() -> LocalSettings:
 @pytest.fixture(scope="session")
 def house(settings: LocalSettings) -> Iterator[House]:
     """One platform for all flows."""
-    with _open_house(settings, "embedded") as house:
+    with TemporaryDirectory(prefix="brightrun-flows-") as home, open_house(Path(home), settings) as house:
         yield house
 
 
@@ -40,23 +38,8 @@ def house_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings
     else:
         with (
             TemporaryDirectory(prefix="brightrun-flows-") as home,
-            kafka.apache_kafka(Installation(Path(home))) as broker,
-            _open_house(settings, broker.bootstrap) as house,
+            TemporaryDirectory(prefix="brightrun-kafka-") as kafka_home,
+            kafka.apache_kafka(Installation(Path(kafka_home))) as broker,
+            open_house(Path(home), settings, broker.bootstrap) as house,
         ):
             yield house
-
-
-@contextmanager
-def _open_house(settings: LocalSettings, broker: str) -> Iterator[House]:
-    with TemporaryDirectory(prefix="brightrun-flows-") as folder:
-        home = Path(folder)
-        ports = Installation(home)
-        changes = {
-            "home": home,
-            "api_port": ports.port("test.api"),
-            "web_port": ports.port("test.web"),
-            "kafka": broker,
-        }
-        lines: list[str] = []
-        with running(settings.model_copy(update=changes), lines.append) as platform:
-            yield House(platform, settings, home)

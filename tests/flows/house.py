@@ -4,8 +4,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ import asyncpg
 
 from brightrun.local.engines import ROLES
 from brightrun.local.first_user import FirstUser
-from brightrun.local.platform import Platform
+from brightrun.local.installation import Installation
+from brightrun.local.platform import Platform, running
 from brightrun.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +87,21 @@ def eventually(check: Callable[[], T | None], within: float = 30.0) -> T:
     return value
 
 
+@contextmanager
+def open_house(home: Path, settings: LocalSettings, broker: str = "embedded") -> Iterator[House]:
+    """The platform of `home`, on ports of its own that it keeps."""
+    ports = Installation(home)
+    changes = {
+        "home": home,
+        "api_port": ports.port("test.api"),
+        "web_port": ports.port("test.web"),
+        "kafka": broker,
+    }
+    lines: list[str] = []
+    with running(settings.model_copy(update=changes), lines.append) as platform:
+        yield House(platform, settings, home)
+
+
 def submit(user: FirstUser, dataset: Json, **hyperparameters: object) -> Json:
     """A job on the CPU with the given values over small ones."""
     small = {"learning_rate": 1e-3, "rank": 8, "batch_size": 8, "max_steps": 6}
@@ -108,3 +124,15 @@ def follow(user: FirstUser, job_id: str, until: Callable[[Json], bool], within: 
         return job if until(job) else None
 
     return eventually(reached, within)
+
+
+def stored(job: Json) -> bool:
+    """Whether the job's artifact is there; a job that failed never gets one."""
+    assert job["status"] not in ("failed", "cancelled"), job["error_message"]
+    return job["artifact_id"] is not None
+
+
+def running_for_a_while(job: Json) -> bool:
+    """Whether the job has taken some steps."""
+    assert job["status"] not in ("failed", "cancelled"), job["error_message"]
+    return job["status"] == "running" and job["current_step"] >= 2

@@ -8,17 +8,7 @@ import pytest
 
 from brightrun.local.platform import SERVICES
 from tests.flows.audit import audit
-from tests.flows.house import House, Json, eventually, follow, submit
-
-
-def _stored(job: Json) -> bool:
-    assert job["status"] not in ("failed", "cancelled"), job["error_message"]
-    return job["artifact_id"] is not None
-
-
-def _running(job: Json) -> bool:
-    assert job["status"] not in ("failed", "cancelled"), job["error_message"]
-    return job["status"] == "running" and job["current_step"] >= 2
+from tests.flows.house import House, Json, eventually, follow, running_for_a_while, stored, submit
 
 
 def test_a_job_becomes_an_adapter(house_on_each_broker: House, tmp_path: Path) -> None:
@@ -29,7 +19,7 @@ def test_a_job_becomes_an_adapter(house_on_each_broker: House, tmp_path: Path) -
 
     job = submit(user, dataset, max_steps=24)
     assert job["status"] == "queued"
-    done = follow(user, job["id"], _stored)
+    done = follow(user, job["id"], stored)
     assert (done["status"], done["current_step"], done["progress"]) == ("completed", 24, 100)
 
     files = {file.name for file in user.download(done["artifact_id"], tmp_path)}
@@ -55,16 +45,16 @@ def _verify(house: House, adapter: Path) -> Json:
 def test_a_job_survives_the_death_of(victim: str, house: House) -> None:
     user = house.new_user()
     job = submit(user, user.upload_dataset(house.sample(40)), max_steps=60, batch_size=4)
-    follow(user, job["id"], _running)
+    follow(user, job["id"], running_for_a_while)
     house.platform.services[victim].kill()
     eventually(house.platform.services[victim].is_ready, within=60)
-    audit(house, user, follow(user, job["id"], _stored))
+    audit(house, user, follow(user, job["id"], stored))
 
 
 def test_a_running_job_is_cancelled_within_five_seconds(house: House) -> None:
     user = house.new_user()
     job = submit(user, user.upload_dataset(house.sample(40)), max_steps=500)
-    follow(user, job["id"], _running)
+    follow(user, job["id"], running_for_a_while)
     user.post(f"/api/jobs/{job['id']}/cancel", {})
     done = follow(user, job["id"], lambda one: one["status"] == "cancelled", within=5 + 5)
     assert done["artifact_id"] is None
