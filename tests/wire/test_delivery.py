@@ -3,10 +3,13 @@
 import asyncio
 import json
 import signal
+import time
 
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
 from brightrun.runtime.dead_letters import describe
+from brightrun.runtime.delivery import BACK_OFF_SECONDS
+from brightrun.runtime.service import Service
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
 from tests.wire.ping import hear, hear_everything, hear_in_batches, heard, said
@@ -65,11 +68,12 @@ async def test_only_the_poison_goes_to_the_dead_letters(wire: Wire) -> None:
 
 
 async def test_while_the_database_is_away_messages_wait_and_none_is_dead(wire: Wire, postgres: Postgres) -> None:
-    async with wire.reading(hear(wire.ping)):
+    async with wire.reading(hear(wire.ping)) as service:
         await wire.say(said(wire.ping, "before"))
         await eventually(lambda: _has_heard(wire, 1), within=30)
         postgres.kill()
         await wire.send_bytes(said(wire.ping, "meanwhile").model_dump_json().encode())
+        await eventually(lambda: _is_at_it_for(service, 2 * sum(BACK_OFF_SECONDS)), within=30)
         await asyncio.to_thread(postgres.start)
         await wire.say(said(wire.ping, "after"))
         await eventually(lambda: _has_heard(wire, 3), within=30)
@@ -101,6 +105,12 @@ async def test_a_dead_letter_is_listed_and_once_its_cause_is_mended_replayed(wir
     assert await heard(wire.pool) == ["boom"]
     assert await wire.command("list") == ""
     assert await wire.command("replay") == f"0 dead letters sent to {wire.ping.topic} again\n"
+
+
+async def _is_at_it_for(service: Service, seconds: float) -> bool:
+    """Whether a reader has been busy with one message for longer than any failing handler would be given."""
+    since = service._deliveries[0].busy_since
+    return since is not None and time.monotonic() - since > seconds
 
 
 async def _outbox_is_empty(wire: Wire) -> bool:

@@ -74,8 +74,7 @@ class Delivery:
                 await self._park(record, "undecodable", str(error))
         if not decoded:
             return
-        failure = await self._try_together([event for event, _ in decoded])
-        if failure is None:
+        if await self._try_together([event for event, _ in decoded]) is None:
             return
         for event, record in decoded:
             failure = await self._try_patiently(event)
@@ -99,7 +98,8 @@ class Delivery:
                 async with transaction(self._pool) as conn:
                     unseen = await inbox.mark(conn, [event.event_id for event in events])
                     fresh = list({event.event_id: event for event in events if event.event_id in unseen}.values())
-                    with structlog.contextvars.bound_contextvars(topic=self._topic, key=events[0].key):
+                    ids = {"topic": self._topic, "key": events[0].key, "event_id": str(events[0].event_id)}
+                    with structlog.contextvars.bound_contextvars(**ids):
                         if fresh:
                             await self._subscription.handle(fresh, conn)
                 return None
