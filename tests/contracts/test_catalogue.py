@@ -6,20 +6,15 @@ import inspect
 import pytest
 
 from brightrun.contracts.events import CATALOGUE, EVENTS
-from brightrun.runtime.kafka import Subscription
 from tests.contracts.golden import ARCHITECTURE, TABLE_BEGIN, TABLE_END, topic_table
+from tests.services.slices import subscriptions_of
 
 SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier")
 
 
-def _subscriptions(service: str) -> list[Subscription]:
-    module = importlib.import_module(f"brightrun.{service}.subscribers")
-    return [value for value in vars(module).values() if isinstance(value, Subscription)]
-
-
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_reads_just_the_topics_that_the_catalogue_says(service: str) -> None:
-    read = {subscription.event.topic for subscription in _subscriptions(service)}
+    read = {subscription.event.topic for subscription in subscriptions_of(service).values()}
     meant = {topic.name for topic in CATALOGUE if service in topic.readers}
     # Budgets are a later issue: nobody stops a job for one yet.
     assert read == meant - ({"budget.reached"} if service == "scheduler" else set())
@@ -39,9 +34,6 @@ def test_architecture_md_shows_the_catalogue() -> None:
 
 def test_every_subscriber_is_composed_into_its_service() -> None:
     for service in SERVICES:
-        main = importlib.import_module(f"brightrun.{service}.main")
-        text = inspect.getsource(main)
-        module = importlib.import_module(f"brightrun.{service}.subscribers")
-        for name, value in vars(module).items():
-            if isinstance(value, Subscription):
-                assert f"subscribers.{name}" in text, f"{service} does not compose {name}"
+        text = inspect.getsource(importlib.import_module(f"brightrun.{service}.main"))
+        for name in subscriptions_of(service):
+            assert f"subscribers.{name}" in text, f"{service} does not compose {name}"

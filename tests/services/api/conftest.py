@@ -1,7 +1,6 @@
 """The gateway as an application over its real slice, with neighbours that speak the internal interface over HTTP."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -11,7 +10,6 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
-import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
@@ -24,6 +22,7 @@ from brightrun.runtime.http import create_app
 from tests.builders import dataset_validated
 from tests.conftest import SECRET, SlicePool
 from tests.services.api.fakes import FakeArtifacts, FakeNotifier, FakeTracker
+from tests.services.slices import serve
 from tests.waiting import eventually
 
 PASSWORD = "correct horse battery"
@@ -49,19 +48,22 @@ async def pool(slice_pool: SlicePool) -> Pool:
 
 @pytest_asyncio.fixture(scope="session")
 async def artifacts() -> AsyncIterator[FakeArtifacts]:
-    async with served(FakeArtifacts()) as fake:
+    fake = FakeArtifacts()
+    async with serve(fake.app) as fake.url:
         yield fake
 
 
 @pytest_asyncio.fixture(scope="session")
 async def tracker() -> AsyncIterator[FakeTracker]:
-    async with served(FakeTracker()) as fake:
+    fake = FakeTracker()
+    async with serve(fake.app) as fake.url:
         yield fake
 
 
 @pytest_asyncio.fixture(scope="session")
 async def notifier() -> AsyncIterator[FakeNotifier]:
-    async with served(FakeNotifier()) as fake:
+    fake = FakeNotifier()
+    async with serve(fake.app) as fake.url:
         yield fake
 
 
@@ -178,15 +180,3 @@ async def in_turn(
         task = asyncio.create_task(later())
         await eventually(waits_or_is_done)
     await task
-
-
-@asynccontextmanager
-async def served(fake: Any) -> AsyncIterator[Any]:
-    """The fake on a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(fake.app, log_config=None, lifespan="off"))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield fake
-        server.should_exit = True
-        await serving

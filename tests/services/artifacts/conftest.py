@@ -1,16 +1,12 @@
 """The artifacts service on a slice of its own, a real store, and a cluster that can be broken."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
 import pytest
 import pytest_asyncio
-import uvicorn
-from fastapi import FastAPI
 from minio import Minio
 from pydantic import SecretStr
 
@@ -28,24 +24,7 @@ from brightrun.runtime.http import create_app
 from brightrun.runtime.tokens import issue
 from tests.conftest import SECRET, SlicePool
 from tests.services.artifacts.fake_cluster import KEY, FakeCluster
-from tests.waiting import eventually
-
-
-@asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[str]:
-    """Serve `app` on a port of its own and lend its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
-    task = asyncio.create_task(server.serve())
-
-    async def started() -> bool:
-        return server.started
-
-    await eventually(started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
+from tests.services.slices import serve
 
 
 def environment(settings: Settings) -> dict[str, str]:

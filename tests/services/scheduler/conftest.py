@@ -16,21 +16,19 @@ from aiokafka import AIOKafkaConsumer
 from brightrun.contracts.event import Event
 from brightrun.contracts.events import CATALOGUE, JobEvent, JobQueued
 from brightrun.local.engines import Postgres, TansuBroker
-from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import Bus, Subscription, ensure_topics
+from brightrun.runtime.database import Pool
+from brightrun.runtime.kafka import Bus, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
 from brightrun.runtime.tokens import Neighbour
-from brightrun.scheduler import loops, subscribers
+from brightrun.scheduler import loops
 from brightrun.scheduler.cluster import Cluster
 from tests.builders import job_cancel_requested, job_queued
 from tests.conftest import SECRET, SlicePool
-from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster, served
+from tests.services import slices
+from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster
 
 CALLBACK_SECRET = "the-callback-secret-of-the-tests"
 CALLBACKS = "http://scheduler/callbacks"
-READERS: dict[type[Event], Subscription[Event]] = {
-    reader.event: reader for reader in vars(subscribers).values() if isinstance(reader, Subscription)
-}
 
 E = TypeVar("E", bound=JobEvent)
 
@@ -49,10 +47,7 @@ class Scheduler:
     artifacts_client: Neighbour
 
     async def deliver(self, *events: Event) -> None:
-        """Hand each event to its reader in a transaction, without the inbox that would stop a redelivery."""
-        for event in events:
-            async with transaction(self.pool) as conn:
-                await READERS[type(event)].handle([event], conn)
+        await slices.deliver("scheduler", self.pool, *events)
 
     async def queue(self, **changes: Any) -> JobQueued:
         """A job whose data set exists, put into the queue."""
@@ -152,7 +147,7 @@ async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[Bus]:
 @pytest_asyncio.fixture(scope="session")
 async def served_fakes() -> AsyncIterator[tuple[FakeCluster, FakeArtifacts]]:
     cluster, artifacts = FakeCluster(), FakeArtifacts()
-    async with served(cluster), served(artifacts):
+    async with slices.serve(cluster.app) as cluster.url, slices.serve(artifacts.app) as artifacts.url:
         yield cluster, artifacts
 
 

@@ -2,12 +2,9 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Literal
 from uuid import UUID
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -20,7 +17,6 @@ from brightrun.runtime.http import Answer, create_app
 from brightrun.runtime.tokens import CallerOf
 from tests.builders import NOON
 from tests.conftest import SECRET
-from tests.waiting import eventually
 
 KEY = "the-key-of-the-cluster"
 UNSUPPORTED = {
@@ -149,21 +145,3 @@ class FakeArtifacts:
         if self.owners.get(dataset_id) != caller.user:
             raise NotFound
         return Answer(data={"url": f"https://store/{dataset_id}", "expires_in": 86_400})
-
-
-@asynccontextmanager
-async def served(fake: FakeCluster | FakeArtifacts) -> AsyncIterator[None]:
-    """Serve the fake on a port of its own."""
-    server = uvicorn.Server(uvicorn.Config(fake.app, port=0, log_config=None, lifespan="off"))
-    task = asyncio.create_task(server.serve())
-
-    async def started() -> bool:
-        return server.started
-
-    await eventually(started)
-    fake.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task

@@ -1,27 +1,19 @@
 """The tracker on a slice of its own, asked as the api asks it."""
 
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
 import httpx
 import pytest
 import pytest_asyncio
 
-from brightrun.contracts.event import Event
-from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.http import create_app
-from brightrun.runtime.kafka import Subscription
-from brightrun.runtime.tokens import issue
-from brightrun.tracker import routes, subscribers
-from tests.conftest import SECRET, SlicePool
+from brightrun.runtime.database import Pool
+from brightrun.tracker import routes
+from tests.conftest import SlicePool
+from tests.services import slices
 
-READERS: dict[type[Event], Subscription[Event]] = {
-    reader.event: reader for reader in vars(subscribers).values() if isinstance(reader, Subscription)
-}
-
-
-async def deliver(pool: Pool, *events: Event) -> None:
-    """Hand each event to its reader in a transaction, without the inbox that would stop a redelivery."""
-    for event in events:
-        async with transaction(pool) as conn:
-            await READERS[type(event)].handle([event], conn)
+deliver = partial(slices.deliver, "tracker")
 
 
 @pytest_asyncio.fixture
@@ -30,14 +22,6 @@ async def pool(slice_pool: SlicePool) -> Pool:
 
 
 @pytest.fixture
-def ask(pool: Pool):
+def ask(pool: Pool) -> Callable[[UUID], httpx.AsyncClient]:
     """`ask(user_id)` is an HTTP client that speaks for the user."""
-    app = create_app("tracker", SECRET)
-    app.state.pool = pool
-    app.include_router(routes.router)
-
-    def as_user(user_id) -> httpx.AsyncClient:
-        headers = {"authorization": f"Bearer {issue(SECRET, 'api', 'tracker', user_id)}"}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tracker", headers=headers)
-
-    return as_user
+    return slices.asking("tracker", routes.router, pool)

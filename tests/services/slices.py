@@ -1,0 +1,64 @@
+"""A service under test: its readers without Kafka, its routes without a port, its neighbours on ports of their own."""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import httpx
+import uvicorn
+from fastapi import APIRouter
+from starlette.types import ASGIApp
+
+from brightrun.contracts.event import Event
+from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.http import create_app
+from brightrun.runtime.kafka import Subscription
+from brightrun.runtime.tokens import issue
+from tests.conftest import SECRET
+from tests.waiting import eventually
+
+
+def subscriptions_of(service: str) -> dict[str, Subscription]:
+    """The service's readers by their names."""
+    module = importlib.import_module(f"brightrun.{service}.subscribers")
+    return {name: value for name, value in vars(module).items() if isinstance(value, Subscription)}
+
+
+async def deliver(service: str, pool: Pool, *events: Event) -> None:
+    """Hand each event to its reader in a transaction, without the inbox that would stop a redelivery."""
+    readers = {reader.event: reader for reader in subscriptions_of(service).values()}
+    for event in events:
+        async with transaction(pool) as conn:
+            await readers[type(event)].handle([event], conn)
+
+
+def asking(service: str, router: APIRouter, pool: Pool) -> Callable[[UUID], httpx.AsyncClient]:
+    """`ask(user_id)` is an HTTP client of the service that speaks for the user, as the api does."""
+    app = create_app(service, SECRET)
+    app.state.pool = pool
+    app.include_router(router)
+
+    def as_user(user_id: UUID) -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {issue(SECRET, 'api', service, user_id)}"}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{service}", headers=headers)
+
+    return as_user
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve `app` on a port of its own and lend its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+    task = asyncio.create_task(server.serve())
+
+    async def started() -> bool:
+        return server.started
+
+    await eventually(started)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
