@@ -12,14 +12,16 @@ from brightrun.contracts.events import (
     DatasetValidated,
     JobCancelRequested,
     JobCompleted,
+    JobDeleted,
     JobProgress,
     JobQueued,
+    JobRefused,
     JobStarted,
     Pricing,
     Quality,
 )
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import GpuConfig, MetricPoint, TrainingSpec
+from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import new_id
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -58,6 +60,21 @@ def job_queued(**changes: Any) -> JobQueued:
 
 def job_cancel_requested(**changes: Any) -> JobCancelRequested:
     return JobCancelRequested(**{"job_id": new_id(), "user_id": new_id()} | changes)
+
+
+def job_refused(**changes: Any) -> JobRefused:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "name": "Workshop replies",
+        "dataset_id": new_id(),
+        "error": JobError(code="invalid_training_file", message="The data set has 3 errors.", advice="Mend them."),
+    }
+    return JobRefused(**values | changes)
+
+
+def job_deleted(**changes: Any) -> JobDeleted:
+    return JobDeleted(**{"job_id": new_id(), "user_id": new_id()} | changes)
 
 
 def job_started(**changes: Any) -> JobStarted:

@@ -21,6 +21,8 @@ TABLE_BEGIN, TABLE_END = "<!-- topics: generated -->", "<!-- /topics -->"
 SAMPLES = (
     builders.job_queued(),
     builders.job_cancel_requested(),
+    builders.job_refused(),
+    builders.job_deleted(),
     builders.job_started(),
     builders.job_progress(),
     builders.job_completed(),

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from brightrun.contracts.event import Event, Topic
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
+from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Money, Sha256, Utc, Value, to_money
 
 
@@ -67,6 +67,28 @@ class JobCancelRequested(JobEvent):
     topic: ClassVar[str] = "job.cancel_requested"
 
 
+class JobRefused(JobEvent):
+    """The job was recorded while its data set was still being checked, and was never queued: the data set is unusable.
+
+    Owner: api.
+    """
+
+    topic: ClassVar[str] = "job.refused"
+
+    name: str
+    dataset_id: UUID
+    error: JobError
+
+
+class JobDeleted(JobEvent):
+    """The user deleted a job that was over: its curve and its log are of no use any more. Owner: api.
+
+    What it cost stays in the ledger, and its model is a thing of its own.
+    """
+
+    topic: ClassVar[str] = "job.deleted"
+
+
 class JobStarted(JobEvent):
     """A cluster took the job's attempt; it is initializing. Owner: scheduler."""
 
@@ -100,6 +122,7 @@ class JobProgress(JobEvent):
     eta_seconds: float | None = None
     started_at: Utc | None = None
     points: tuple[MetricPoint, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class JobCompleted(JobEvent):
@@ -194,6 +217,8 @@ class BudgetReached(JobEvent):
 CATALOGUE: tuple[Topic, ...] = (
     Topic(JobQueued, "api", ("scheduler", "tracker", "notifier")),
     Topic(JobCancelRequested, "api", ("scheduler",)),
+    Topic(JobRefused, "api", ("tracker", "notifier"), partitions=3),
+    Topic(JobDeleted, "api", ("tracker",), partitions=3),
     Topic(JobStarted, "scheduler", ("api", "tracker", "notifier")),
     Topic(JobProgress, "scheduler", ("api", "tracker", "artifacts"), retention=timedelta(days=3)),
     Topic(JobCompleted, "scheduler", ("api", "tracker", "artifacts", "notifier")),

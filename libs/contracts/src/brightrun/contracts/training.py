@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from brightrun.contracts.values import Money, Value
+from brightrun.contracts.values import Money, Utc, Value
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 DEFAULT_EPOCHS = 3
@@ -112,6 +112,13 @@ class MetricPoint(Value):
     tokens_per_second: float | None = None
     memory_mb: float | None = None
     gpu_utilization: float | None = None
+
+
+class Checkpoint(Value):
+    """A state of a run that is complete on its cluster's disk: the adapter after `step` optimizer steps."""
+
+    step: Annotated[int, Field(ge=0)]
+    saved_at: Utc
 
 
 class JobError(Value):

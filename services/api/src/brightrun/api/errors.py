@@ -17,6 +17,13 @@ class SignupClosed(ServiceError):
     code = "signup_closed"
 
 
+class WrongScope(ServiceError):
+    """The API key is not allowed to do this: use one with the scope that `details` names."""
+
+    status = 403
+    code = "wrong_scope"
+
+
 class EmailTaken(ServiceError):
     """The e-mail address has an account already: sign in instead."""
 

@@ -12,6 +12,8 @@ from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
 
 Role = Literal["admin", "member"]
+Scope = Literal["read", "train", "admin"]
+ALL_SCOPES: frozenset[Scope] = frozenset({"read", "train", "admin"})
 PresetId = Literal["fast", "balanced", "quality", "custom"]
 
 READY = "ready"

@@ -7,7 +7,7 @@ from brightrun.api.actions.accounts import register, sign_in
 from brightrun.api.errors import SignupClosed, WrongCredentials
 from brightrun.api.queries import accounts
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Configured, SignedIn, Token
+from brightrun.api.routes.parameters import Configured, Reader, Token
 from brightrun.api.rules.sessions import digest
 from brightrun.api.schemas.accounts import Account, Login, Register, SignedInAccount, UserView
 from brightrun.runtime.database import transaction
@@ -41,7 +41,7 @@ async def post_login(body: Login, pool: Db, settings: Configured) -> Answer[Sign
 
 
 @router.post("/logout", summary="Sign out")
-async def post_logout(_: SignedIn, token: Token, pool: Db) -> Answer[None]:
+async def post_logout(_: Reader, token: Token, pool: Db) -> Answer[None]:
     """The token that is sent is of no use afterwards."""
     async with transaction(pool) as conn:
         await accounts.delete_session(conn, digest(token))
@@ -49,6 +49,6 @@ async def post_logout(_: SignedIn, token: Token, pool: Db) -> Answer[None]:
 
 
 @router.get("/me", summary="Who is signed in")
-async def get_me(user: SignedIn) -> Answer[Account]:
+async def get_me(user: Reader) -> Answer[Account]:
     """The owner of the token."""
     return Answer(data=Account(user=UserView.model_validate(user)))

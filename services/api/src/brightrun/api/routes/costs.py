@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from brightrun.api.errors import Invalid
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Others, SignedIn
+from brightrun.api.routes.parameters import Others, Reader
 from brightrun.api.rules import periods
 from brightrun.api.rules.periods import Period
 from brightrun.api.schemas.neighbours import Costs
@@ -20,7 +20,7 @@ Moment = Annotated[str | None, Query(max_length=40, examples=["2026-11-24"], des
 
 @router.get("", summary="What was spent")
 async def get_costs(
-    user: SignedIn, others: Others, period: Period = "month", start_date: Moment = None, end_date: Moment = None
+    user: Reader, others: Others, period: Period = "month", start_date: Moment = None, end_date: Moment = None
 ) -> Answer[Costs]:
     """The last week, month or year; or from `start_date` to `end_date`, both included."""
     if start_date is None and end_date is None:

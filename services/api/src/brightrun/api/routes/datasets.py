@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.api.errors import UploadAborted
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, Page, SignedIn
+from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.neighbours import DatasetErrors, DatasetPage
 from brightrun.runtime.http import Answer
@@ -36,7 +36,7 @@ Format = Annotated[
 async def upload_dataset(
     request: Request,
     name: Name,
-    user: SignedIn,
+    user: Trainer,
     others: Others,
     format: Format | None = None,  # noqa: A002
 ) -> Answer[JsonObject]:
@@ -49,20 +49,20 @@ async def upload_dataset(
 
 
 @router.get("", summary="Your data sets, newest first")
-async def list_datasets(user: SignedIn, others: Others, page: Page = 1, limit: Limit = 20) -> Answer[DatasetPage]:
+async def list_datasets(user: Reader, others: Others, page: Page = 1, limit: Limit = 20) -> Answer[DatasetPage]:
     """Each with its status and what its validation found."""
     return Answer(data=await others.artifacts.get("/datasets", user.id, page=page, limit=limit))
 
 
 @router.get("/{dataset_id}", summary="One data set")
-async def get_dataset(dataset_id: UUID, user: SignedIn, others: Others) -> Answer[JsonObject]:
+async def get_dataset(dataset_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
     """Its status and what its validation found."""
     return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}", user.id))
 
 
 @router.get("/{dataset_id}/errors", summary="What is wrong with a data set")
 async def list_dataset_errors(
-    dataset_id: UUID, user: SignedIn, others: Others, page: Page = 1, limit: Limit = 20
+    dataset_id: UUID, user: Reader, others: Others, page: Page = 1, limit: Limit = 20
 ) -> Answer[DatasetErrors]:
     """Every error with its line, in the order of the lines."""
     return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

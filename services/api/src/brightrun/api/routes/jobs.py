@@ -15,7 +15,7 @@ from brightrun.api.models import Dataset, Job
 from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import datasets, jobs
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, Page, SignedIn
+from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.schemas.body import Pagination
 from brightrun.api.schemas.jobs import (
     Estimate,
@@ -42,7 +42,7 @@ Step = Annotated[int, Query(ge=0, le=2**53)]
 
 
 @router.post("/estimate", summary="What a training will cost and take")
-async def estimate_job(body: EstimateJob, user: SignedIn, pool: Db, others: Others) -> Answer[Estimate]:
+async def estimate_job(body: EstimateJob, user: Reader, pool: Db, others: Others) -> Answer[Estimate]:
     """USD and hours; nothing is recorded."""
     dataset = await _find_dataset(pool, others, user.id, body.dataset_id)
     async with transaction(pool) as conn:
@@ -51,7 +51,7 @@ async def estimate_job(body: EstimateJob, user: SignedIn, pool: Db, others: Othe
 
 
 @router.post("", status_code=201, summary="Submit a job")
-async def submit_job(body: SubmitJob, user: SignedIn, pool: Db, others: Others) -> Answer[JobView]:
+async def submit_job(body: SubmitJob, user: Trainer, pool: Db, others: Others) -> Answer[JobView]:
     """The job is recorded at the prices of this moment and waits for GPUs."""
     dataset = await _find_dataset(pool, others, user.id, body.dataset_id)
     async with transaction(pool) as conn:
@@ -61,7 +61,7 @@ async def submit_job(body: SubmitJob, user: SignedIn, pool: Db, others: Others) 
 
 @router.get("", summary="Your jobs, newest first")
 async def list_jobs(
-    user: SignedIn, pool: Db, page: Page = 1, limit: Limit = 10, status: JobStatus | None = None
+    user: Reader, pool: Db, page: Page = 1, limit: Limit = 10, status: JobStatus | None = None
 ) -> Answer[JobPage]:
     """All of them, or those of one status."""
     found = await jobs.list_jobs(pool, user.id, status, limit, (page - 1) * limit)
@@ -76,7 +76,7 @@ async def list_jobs(
 
 
 @router.get("/{job_id}", summary="One job with its curve and its ledger")
-async def get_job(job_id: UUID, user: SignedIn, pool: Db, others: Others) -> Answer[JobDetail]:
+async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answer[JobDetail]:
     """Where the tracker does not answer, its parts are empty and named in `unavailable`."""
     job = await _find_job(pool, user.id, job_id)
     metrics, cost_records = await asyncio.gather(
@@ -96,7 +96,7 @@ async def get_job(job_id: UUID, user: SignedIn, pool: Db, others: Others) -> Ans
 @router.get("/{job_id}/metrics", summary="A job's curve")
 async def get_metrics(
     job_id: UUID,
-    user: SignedIn,
+    user: Reader,
     pool: Db,
     others: Others,
     *,
@@ -112,7 +112,7 @@ async def get_metrics(
 
 @router.get("/{job_id}/events", summary="A job's history")
 async def list_events(
-    job_id: UUID, user: SignedIn, pool: Db, others: Others, *, after: Step = 0, limit: Limit = 100
+    job_id: UUID, user: Reader, pool: Db, others: Others, *, after: Step = 0, limit: Limit = 100
 ) -> Answer[JobEvents]:
     """What happened after the event with the id `after`, oldest first."""
     await _find_job(pool, user.id, job_id)
@@ -121,7 +121,7 @@ async def list_events(
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job")
-async def cancel_job(job_id: UUID, user: SignedIn, pool: Db) -> Answer[JobView]:
+async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
     """The job is asked to stop, once however often this is called; its status follows when it has."""
     async with transaction(pool) as conn:
         await actions.cancel_job(conn, user.id, job_id)

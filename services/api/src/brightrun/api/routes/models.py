@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, Page, SignedIn
+from brightrun.api.routes.parameters import Limit, Others, Page, Reader
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.neighbours import DownloadModel, Downloads, ModelPage
 from brightrun.runtime.http import Answer
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
 @router.get("", summary="Your models")
 async def list_models(
-    user: SignedIn,
+    user: Reader,
     others: Others,
     page: Page = 1,
     limit: Limit = 12,
@@ -27,14 +27,14 @@ async def list_models(
 
 
 @router.get("/{model_id}", summary="One model")
-async def get_model(model_id: UUID, user: SignedIn, others: Others) -> Answer[JsonObject]:
+async def get_model(model_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
     """Its files, its quality and what it was made from."""
     return Answer(data=await others.artifacts.get(f"/models/{model_id}", user.id))
 
 
 @router.post("/{model_id}/download", summary="Where to fetch a model's files")
 async def download_model(
-    model_id: UUID, user: SignedIn, others: Others, body: DownloadModel | None = None
+    model_id: UUID, user: Reader, others: Others, body: DownloadModel | None = None
 ) -> Answer[Downloads]:
     """Signed URLs that expire."""
     wanted = (body or DownloadModel()).model_dump(exclude_none=True)

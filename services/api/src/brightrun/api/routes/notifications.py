@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, SignedIn
+from brightrun.api.routes.parameters import Limit, Others, Reader, Trainer
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.neighbours import Notifications
 from brightrun.runtime.http import Answer
@@ -15,19 +15,19 @@ router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=
 
 @router.get("", summary="Your notifications, newest first")
 async def list_notifications(
-    user: SignedIn, others: Others, unread: bool = False, limit: Limit = 20
+    user: Reader, others: Others, unread: bool = False, limit: Limit = 20
 ) -> Answer[Notifications]:
     """All of them, or the unread ones."""
     return Answer(data=await others.notifier.get("/notifications", user.id, unread=unread, limit=limit))
 
 
 @router.patch("/{notification_id}/read", summary="Mark a notification as read")
-async def read_notification(notification_id: UUID, user: SignedIn, others: Others) -> Answer[JsonObject | None]:
+async def read_notification(notification_id: UUID, user: Trainer, others: Others) -> Answer[JsonObject | None]:
     """Marking it twice is as good as once."""
     return Answer(data=await others.notifier.send("PATCH", f"/notifications/{notification_id}/read", user.id))
 
 
 @router.post("/read-all", summary="Mark all notifications as read")
-async def read_all_notifications(user: SignedIn, others: Others) -> Answer[JsonObject | None]:
+async def read_all_notifications(user: Trainer, others: Others) -> Answer[JsonObject | None]:
     """Those that there are by now."""
     return Answer(data=await others.notifier.send("POST", "/notifications/read-all", user.id))

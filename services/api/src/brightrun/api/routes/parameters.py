@@ -2,10 +2,11 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from brightrun.api.models import User
+from brightrun.api.errors import WrongScope
+from brightrun.api.models import ALL_SCOPES, User
 from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import accounts
 from brightrun.api.rules.sessions import digest
@@ -26,15 +27,24 @@ Token = Annotated[str, Depends(_token)]
 """The bearer token as it was sent."""
 
 
-async def _signed_in(token: Token, pool: Db) -> User:
-    user = await accounts.find_session_user(pool, digest(token))
+async def _user(needed: SecurityScopes, token: Token, pool: Db) -> User:
+    """Whose token it is; refuses one that may not do what the route needs."""
+    user, granted = await accounts.find_session_user(pool, digest(token)), ALL_SCOPES
     if user is None:
         raise Unauthorized
+    if missing := set(needed.scopes) - granted:
+        raise WrongScope({"needed": sorted(missing)})
     return user
 
 
-SignedIn = Annotated[User, Depends(_signed_in)]
-"""The user who sends the request; a route without this parameter is open to everybody."""
+Reader = Annotated[User, Security(_user, scopes=["read"])]
+"""Who asks to see something; every token may."""
+
+Trainer = Annotated[User, Security(_user, scopes=["train"])]
+"""Who asks to change something of their own: data sets, jobs, models."""
+
+Holder = Annotated[User, Security(_user, scopes=["admin"])]
+"""Who manages the account itself: keys, password, webhooks."""
 
 
 def _settings(request: Request) -> Settings:
