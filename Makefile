@@ -1,9 +1,11 @@
-# Everything lives in this folder: .tools (uv), .venv (services), .trainer-venv (PyTorch), .cache/models, .brightrun (data).
+# Everything lives in this folder: .tools (uv), .venv (services), .trainer-venv (PyTorch), .ray-venv (Ray, for the tests),
+# .cache/models, .brightrun (data).
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := $(CURDIR)/.tools/bin/uv
 MODELS := .cache/models
+RAY := tests/services/cluster/ray-requirements.txt
 
 export UV
 export UV_PYTHON := $(PYTHON)
@@ -18,7 +20,7 @@ demo: setup ## set up, start everything and train a first adapter; EXIT=1 stops 
 run: setup ## set up and serve until Ctrl-C
 	@exec .venv/bin/python -m brightrun.local run
 
-test: setup development ## run all tests; ARGS=… goes to pytest
+test: setup development .ray-venv/installed.txt ## run all tests; ARGS=… goes to pytest
 	@.venv/bin/pytest $(ARGS)
 
 bench: setup development ## measure beside peers; NAME=dispatch, ARGS=… goes to the benchmark
@@ -32,7 +34,7 @@ check: development trainer ## format, lint, types, imports
 	.venv/bin/lint-imports
 
 clean: ## remove what set-up made; data in .brightrun stays
-	rm -rf .tools .venv .trainer-venv .cache
+	rm -rf .tools .venv .trainer-venv .ray-venv .cache
 
 setup: services trainer $(MODELS)/tiny/config.json ## set up only; the others do it when needed
 
@@ -44,6 +46,12 @@ development: $(UV)
 
 trainer: $(UV)
 	@$(PYTHON) trainer/install.py .trainer-venv
+
+.ray-venv/installed.txt: $(RAY) | $(UV)
+	@echo "installing Ray into .ray-venv, for the tests"
+	@$(UV) venv --quiet --clear .ray-venv
+	@$(UV) pip install --quiet --python .ray-venv/bin/python --compile-bytecode -r $(RAY)
+	@cp $(RAY) $@
 
 $(MODELS)/tiny/config.json: | trainer
 	@echo "building the tiny base model in $(@D) (once, about a minute)"

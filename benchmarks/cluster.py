@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.ledger import Ledger
-from brightrun.contracts.cluster_api import Capacity, RunEvents, SubmittedRun
+from brightrun.contracts.cluster_api import Capabilities, Capacity, RunEvents, SubmittedRun
+from brightrun.contracts.values import Value
 
 PLENTY = 1_000_000
 
@@ -33,12 +34,21 @@ async def serving(ledger: Ledger, port: int) -> AsyncIterator[None]:
             await asyncio.wait_for(closing.wait(), float(request.query_params["wait"]))
         return _json(RunEvents(events=(), cursor=int(request.query_params["after"])))
 
+    async def capabilities(_: Request) -> Response:
+        return _json(
+            Capabilities(
+                name="stub", version="1", executor="stub", gpu_types=("CPU",),
+                idempotent_submit=True, events=True, capacity=True,
+            )
+        )  # fmt: skip
+
     async def capacity(_: Request) -> Response:
         return _json(Capacity(total_gpus=PLENTY, free_gpus=PLENTY))
 
     routes = [
         Route("/training/submit", submit, methods=["POST"]),
         Route("/training/events", events),
+        Route("/training/capabilities", capabilities),
         Route("/training/capacity", capacity),
     ]
     config = uvicorn.Config(
@@ -54,5 +64,5 @@ async def serving(ledger: Ledger, port: int) -> AsyncIterator[None]:
         await task
 
 
-def _json(body: Capacity | RunEvents | SubmittedRun, status: int = 200) -> Response:
+def _json(body: Value, status: int = 200) -> Response:
     return JSONResponse(body.model_dump(mode="json"), status)

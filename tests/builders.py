@@ -10,12 +10,17 @@ from brightrun.contracts.events import (
     BudgetReached,
     DatasetRef,
     DatasetValidated,
+    DurationReached,
+    JobAttemptLost,
     JobCancelRequested,
     JobCompleted,
     JobDeleted,
+    JobPaused,
+    JobPauseRequested,
     JobProgress,
     JobQueued,
     JobRefused,
+    JobResumeRequested,
     JobStarted,
     Pricing,
     Quality,
@@ -60,6 +65,14 @@ def job_queued(**changes: Any) -> JobQueued:
 
 def job_cancel_requested(**changes: Any) -> JobCancelRequested:
     return JobCancelRequested(**{"job_id": new_id(), "user_id": new_id()} | changes)
+
+
+def job_pause_requested(**changes: Any) -> JobPauseRequested:
+    return JobPauseRequested(**{"job_id": new_id(), "user_id": new_id(), "turn": 1} | changes)
+
+
+def job_resume_requested(**changes: Any) -> JobResumeRequested:
+    return JobResumeRequested(**{"job_id": new_id(), "user_id": new_id(), "turn": 2} | changes)
 
 
 def job_refused(**changes: Any) -> JobRefused:
@@ -109,6 +122,33 @@ def job_progress(**changes: Any) -> JobProgress:
         "points": (MetricPoint(step=seq, epoch=0.1, training_loss=2.0, learning_rate=1e-4, tokens_per_second=900.0),),
     }
     return JobProgress(**values | changes)
+
+
+def job_attempt_lost(**changes: Any) -> JobAttemptLost:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "attempt": 1,
+        "cluster": "local",
+        "error": JobError(code="run_lost", message="The node went away.", retryable=True),
+    }
+    return JobAttemptLost(**values | changes)
+
+
+def job_paused(**changes: Any) -> JobPaused:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "name": "Workshop replies",
+        "attempt": 1,
+        "cluster": "local",
+        "gpu": GpuConfig(type="CPU"),
+        "pricing": pricing(),
+        "started_at": NOON,
+        "finished_at": NOON + timedelta(minutes=2),
+        "step": 40,
+    }
+    return JobPaused(**values | changes)
 
 
 def job_completed(**changes: Any) -> JobCompleted:
@@ -165,3 +205,7 @@ def artifact_ready(**changes: Any) -> ArtifactReady:
 def budget_reached(**changes: Any) -> BudgetReached:
     values = {"job_id": new_id(), "user_id": new_id(), "cap": Decimal(5), "spent": Decimal("5.01")}
     return BudgetReached(**values | changes)
+
+
+def duration_reached(**changes: Any) -> DurationReached:
+    return DurationReached(**{"job_id": new_id(), "user_id": new_id(), "cap": 3600, "trained": 3570.5} | changes)

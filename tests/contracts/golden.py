@@ -21,14 +21,19 @@ TABLE_BEGIN, TABLE_END = "<!-- topics: generated -->", "<!-- /topics -->"
 SAMPLES = (
     builders.job_queued(),
     builders.job_cancel_requested(),
+    builders.job_pause_requested(),
+    builders.job_resume_requested(),
     builders.job_refused(),
     builders.job_deleted(),
     builders.job_started(),
     builders.job_progress(),
+    builders.job_attempt_lost(),
+    builders.job_paused(),
     builders.job_completed(),
     builders.dataset_validated(),
     builders.artifact_ready(),
     builders.budget_reached(),
+    builders.duration_reached(),
 )
 
 

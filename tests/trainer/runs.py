@@ -100,10 +100,14 @@ class RunningTrainer:
 
     def stop_after(self, kind: str) -> None:
         """Ask it to stop as soon as it has sent a report of this kind."""
+        self.reaches(kind)
+        self._process.send_signal(signal.SIGTERM)
+
+    def reaches(self, kind: str) -> Report:
+        """The next report of this kind, as soon as it is sent."""
         for report in self._reports:
             if report.kind == kind:
-                self._process.send_signal(signal.SIGTERM)
-                return
+                return report
         raise AssertionError(f"it ended without a report of kind {kind}: {self._heard}")
 
     def outcome(self) -> Outcome:

@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,86 @@ def test_resuming_without_a_complete_checkpoint_starts_from_the_first_step(train
     (torn / "trainer_state.json").write_text('{"global_step": 1, "num_inp')
     outcome = trainer.run(folder, "--resume")
     assert [point.step for point in outcome.points] == [1, 2]
+
+
+def test_a_training_that_shall_finish_delivers_what_it_has_learned(trainer: Trainer, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", max_steps=400)
+    running = trainer.start(folder, "--launch", "1")
+    running.reaches("points")
+    (folder / "order").write_text("1 finish")
+    outcome = running.outcome()
+    assert (outcome.exit_code, outcome.finished.outcome) == (0, "completed")
+    metadata = outcome.finished.metadata
+    assert metadata["stopped_early"] is True
+    assert 1 <= metadata["steps"] == outcome.points[-1].step == outcome.checkpoints[-1].step < 400
+    assert metadata["comparison"]["examples"] == outcome.plan.validation_examples
+    assert "adapter_model.safetensors" in outcome.finished.files
+
+
+def test_an_order_to_finish_from_before_the_start_is_followed_after_the_first_step(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    folder = run_folder(tmp_path / "run", max_steps=400)
+    (folder / "order").write_text("1 finish")
+    outcome = trainer.run(folder, "--launch", "1")
+    assert [point.step for point in outcome.points] == [1]
+    assert outcome.finished.outcome == "completed"
+
+
+def test_a_checkpoint_that_shall_finish_is_delivered_as_it_is(trainer: Trainer, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", max_steps=400)
+    running = trainer.start(folder)
+    running.stop_after("points")
+    stopped = running.outcome()
+    assert stopped.checkpoints[-1].seconds is not None
+    assert 0 < stopped.checkpoints[-1].seconds < 30
+    (folder / "order").write_text("2 finish")
+    finished = trainer.run(folder, "--resume", "--launch", "2")
+    assert finished.points == []
+    assert finished.finished.outcome == "completed"
+    assert finished.finished.metadata["steps"] == stopped.points[-1].step
+    adapter, saved = (
+        folder / place / "adapter_model.safetensors" for place in ("adapter", stopped.checkpoints[-1].path)
+    )
+    assert adapter.read_bytes() == saved.read_bytes()
+
+
+def test_the_order_to_save_and_stop_is_as_good_as_a_signal(trainer: Trainer, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", max_steps=400)
+    running = trainer.start(folder)
+    running.reaches("points")
+    (folder / "order").write_text("1 checkpoint")
+    outcome = running.outcome()
+    assert outcome.finished.outcome == "stopped"
+    assert outcome.checkpoints[-1].step == outcome.points[-1].step
+
+
+def test_a_trainer_makes_way_for_the_one_that_takes_its_place(
+    trainer: Trainer, finished: Outcome, tmp_path: Path
+) -> None:
+    folder = run_folder(tmp_path / "run")
+    first = trainer.start(folder, "--launch", "1")
+    first.reaches("points")
+    (folder / "order").write_text("2 ")
+    second = trainer.start(folder, "--resume", "--launch", "2").outcome()
+    first_outcome = first.outcome()
+    assert first_outcome.exit_code == 0
+    assert "finished" not in {report.kind for report in first_outcome.reports}
+    assert second.finished.outcome == "completed"
+    assert second.points[-1].step == finished.points[-1].step
+
+
+def test_a_run_goes_on_from_the_checkpoints_of_another_folder(
+    trainer: Trainer, finished: Outcome, tmp_path: Path
+) -> None:
+    earlier = run_folder(tmp_path / "earlier")
+    running = trainer.start(earlier)
+    running.stop_after("points")
+    last = running.outcome().points[-1].step
+    later = run_folder(tmp_path / "later")
+    shutil.copytree(earlier / "checkpoints", later / "checkpoints", copy_function=os.link)
+    shutil.rmtree(earlier)
+    resumed = trainer.run(later, "--resume")
+    assert [point.step for point in resumed.points] == list(range(last + 1, 25))
+    assert resumed.finished.trained_tokens == finished.finished.trained_tokens
+    assert resumed.points[-1].training_loss == pytest.approx(finished.points[-1].training_loss, rel=1e-2)

@@ -33,7 +33,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {
         f"BRIGHTRUN_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in values.items()
-        if value is not None
+        if value not in (None, ())
     }
 
 
@@ -95,7 +95,7 @@ async def settings(
 @pytest_asyncio.fixture
 async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[Artifacts]:
     pool = await slice_pool("artifacts")
-    store, cluster = ObjectStore(settings), Cluster(settings)
+    store, cluster = ObjectStore(settings), Cluster(settings.all_clusters[0])
     await store.create_buckets(DATASETS, MODELS)
     app = create_app("artifacts", SECRET)
     app.state.pool, app.state.store, app.state.settings = pool, store, settings

@@ -12,7 +12,7 @@ from brightrun.runtime.database import create_pool
 async def main() -> None:
     settings = Settings()
     pool = await create_pool(settings.database_url.get_secret_value(), 2)
-    await transfer_next(pool, ObjectStore(settings), Cluster(settings), settings)
+    await transfer_next(pool, ObjectStore(settings), Cluster(settings.all_clusters[0]), settings)
 
 
 if __name__ == "__main__":

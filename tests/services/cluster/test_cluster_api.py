@@ -6,9 +6,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
-from brightrun.cluster import file_urls, routes
+from brightrun.cluster import file_urls
 from brightrun.contracts.values import new_id
 from tests.services.cluster.world import KEY, World
 from tests.waiting import eventually
@@ -16,21 +15,30 @@ from tests.waiting import eventually
 
 async def test_every_route_but_signed_files_needs_the_key(world: World) -> None:
     await world.start()
-    guarded = [route for route in routes.router.routes if isinstance(route, APIRoute)]
-    assert len(guarded) == 9
+    paths = (await world.http.get("/openapi.json")).json()["paths"]
+    opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}.tar"}
+    guarded = [(method, path) for path, methods in paths.items() for method in methods if path not in opened]
+    assert len(guarded) == 11
     async with httpx.AsyncClient(base_url=world.http.base_url) as stranger:
-        for route in guarded:
+        for method, path in guarded:
             for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
-                path = route.path.replace("{run_id}", "run_1")
-                answer = await stranger.request(next(iter(route.methods)), path, headers=header)
+                answer = await stranger.request(method, path.replace("{run_id}", "run_1"), headers=header)
                 assert answer.status_code == 401, path
                 assert answer.json()["code"] == "unauthorized"
 
 
 async def test_an_unknown_run_is_not_found(world: World) -> None:
     await world.start()
-    for method, path in (("GET", "status"), ("POST", "cancel"), ("GET", "artifacts"), ("GET", "logs")):
-        answer = await world.http.request(method, f"/training/{path}/run_unknown")
+    for method, path in (
+        ("GET", "status"),
+        ("POST", "cancel"),
+        ("POST", "stop"),
+        ("GET", "artifacts"),
+        ("GET", "checkpoints"),
+        ("GET", "logs"),
+    ):
+        body = {"json": {"mode": "finish"}} if path == "stop" else {}
+        answer = await world.http.request(method, f"/training/{path}/run_unknown", **body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
@@ -127,7 +135,7 @@ async def test_waiting_is_bounded(world: World, params: dict) -> None:
 
 async def test_a_page_of_events_is_bounded_and_the_next_one_follows(world: World) -> None:
     await world.start()
-    run_id = await world.submit({"steps": 600})
+    run_id = await world.submit({"steps": 300})
     await world.reaches(run_id, "completed")
     first = await world.events()
     second = await world.events(after=first.cursor)
@@ -166,4 +174,6 @@ async def test_the_cluster_says_what_it_is(world: World) -> None:
     assert answer["name"] == "workshop"
     assert (answer["executor"], answer["simulated"]) == ("local", False)
     assert (answer["gpu_types"], answer["base_models"]) == (["CPU"], ["tiny"])
-    assert all(answer[ability] for ability in ("idempotent_submit", "events", "graceful_stop", "logs"))
+    abilities = ("idempotent_submit", "events", "graceful_stop", "logs", "log_follow", "resume", "checkpoints")
+    assert all(answer[ability] for ability in (*abilities, "runs", "capacity"))
+    assert answer["stop_modes"] == ["checkpoint", "finish"]

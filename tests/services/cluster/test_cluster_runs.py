@@ -33,12 +33,13 @@ async def test_a_run_trains_and_its_files_can_be_fetched(world: World) -> None:
 
 
 async def test_a_trainer_sees_no_secret_and_is_nice(world: World) -> None:
-    await world.start()
+    await world.start(AWS_SECRET_ACCESS_KEY="a-secret-of-the-shell")
     run_id = await world.submit()
     await world.reaches(run_id, "completed")
     metadata = (await world.artifacts(run_id)).model_metadata
     assert metadata["niceness"] == 5
     assert [name for name in metadata["environment"] if name.startswith("BRIGHTRUN")] == ["BRIGHTRUN_MODELS"]
+    assert not set(metadata["environment"].values()) & {KEY, CALLBACK_SECRET, "a-secret-of-the-shell"}
     written = "".join(path.read_text() for path in (world.home / "cluster" / "runs").rglob("*.json*"))
     written += (world.home / "service.log").read_text()
     for secret in (KEY, CALLBACK_SECRET, "a-secret-signature"):
@@ -81,7 +82,11 @@ async def test_a_busy_cluster_takes_no_more_until_a_slot_is_free(world: World) -
     two = await world.submit({"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=2))
     await world.submit({"hold_at": 1})
     capacity = await world.http.get("/training/capacity")
-    assert capacity.json() == {"total_gpus": 3, "free_gpus": 0}
+    assert capacity.json() == {
+        "total_gpus": 3,
+        "free_gpus": 0,
+        "gpus": [{"type": "CPU", "total": 3, "free": 0}],
+    }
     refused = await world.post(world.request())
     assert (refused.status_code, refused.json()["code"]) == (429, "no_capacity")
     world.let_go(two)

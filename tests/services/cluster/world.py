@@ -15,7 +15,16 @@ from typing import Any
 import httpx
 import psutil
 
-from brightrun.contracts.cluster_api import RunArtifacts, RunCallback, RunEvents, RunStatus, SubmitRun
+from brightrun.contracts.cluster_api import (
+    Capacity,
+    RunArtifacts,
+    RunCallback,
+    RunCheckpoint,
+    RunCheckpoints,
+    RunEvents,
+    RunStatus,
+    SubmitRun,
+)
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
 from brightrun.runtime.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, valid
@@ -189,13 +198,31 @@ class World:
         assert answer.status_code == 200, answer.text
         return RunStatus.model_validate_json(answer.content)
 
+    async def end(self, run_id: str, mode: str) -> RunStatus:
+        answer = await self.http.post(f"/training/stop/{run_id}", json={"mode": mode})
+        assert answer.status_code == 200, answer.text
+        return RunStatus.model_validate_json(answer.content)
+
+    async def checkpoints(self, run_id: str) -> tuple[RunCheckpoint, ...]:
+        answer = await self.http.get(f"/training/checkpoints/{run_id}")
+        assert answer.status_code == 200, answer.text
+        return RunCheckpoints.model_validate_json(answer.content).checkpoints
+
+    async def capacity(self) -> Capacity:
+        return Capacity.model_validate_json((await self.http.get("/training/capacity")).content)
+
+    async def metric(self, sample: str) -> float:
+        lines = (await self.http.get("/metrics")).text.splitlines()
+        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
+
     async def artifacts(self, run_id: str) -> RunArtifacts:
         answer = await self.http.get(f"/training/artifacts/{run_id}")
         assert answer.status_code == 200, answer.text
         return RunArtifacts.model_validate_json(answer.content)
 
-    async def events(self, after: int = 0, wait: float = 0) -> RunEvents:
-        answer = await self.http.get("/training/events", params={"after": after, "wait": wait})
+    async def events(self, after: int = 0, wait: float = 0, limit: int = 500) -> RunEvents:
+        params = {"after": after, "wait": wait, "limit": limit}
+        answer = await self.http.get("/training/events", params=params)
         assert answer.status_code == 200, answer.text
         return RunEvents.model_validate_json(answer.content)
 
@@ -211,11 +238,11 @@ class World:
         assert reached
         return reached
 
-    async def reaches_step(self, run_id: str, step: int) -> None:
+    async def reaches_step(self, run_id: str, step: int, within: float = 20) -> None:
         async def check() -> bool:
             return (await self.status(run_id)).current_step >= step
 
-        await eventually(check, 20)
+        await eventually(check, within)
 
     async def _ready(self) -> bool:
         assert self.process

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -15,20 +16,33 @@ from aiokafka import AIOKafkaConsumer
 
 from brightrun.contracts.event import Event
 from brightrun.contracts.events import CATALOGUE, JobEvent, JobQueued
+from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres, TansuBroker
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import Bus, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
 from brightrun.runtime.tokens import Neighbour
-from brightrun.scheduler import loops
+from brightrun.scheduler.artifacts import DatasetUrls
 from brightrun.scheduler.cluster import Cluster
-from tests.builders import job_cancel_requested, job_queued
+from brightrun.scheduler.loops import stops, survey
+from brightrun.scheduler.loops.dispatch import Dispatcher
+from brightrun.scheduler.loops.polling import Poller
+from brightrun.scheduler.loops.reconciler import Reconciler, SilenceBreaker
+from brightrun.scheduler.loops.stops import Stopper
+from brightrun.scheduler.loops.watch import Watcher
+from brightrun.scheduler.queries.clusters import add_clusters
+from brightrun.scheduler.queries.watch import read_position
+from brightrun.scheduler.settings import ClusterSettings
+from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.conftest import SECRET, SlicePool
 from tests.services import slices
 from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster
 
 CALLBACK_SECRET = "the-callback-secret-of-the-tests"
 CALLBACKS = "http://scheduler/callbacks"
+MOST_ATTEMPTS = 3
+SILENCE = timedelta(seconds=60)
+ME = new_id()
 
 E = TypeVar("E", bound=JobEvent)
 
@@ -41,10 +55,31 @@ class Scheduler:
     bus: Bus
     kafka: KafkaSettings
     database_url: str
-    cluster: FakeCluster
+    clusters: dict[str, FakeCluster]
     artifacts: FakeArtifacts
-    cluster_client: Cluster
+    clients: dict[str, Cluster]
     artifacts_client: Neighbour
+    quota_gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        self.dispatcher = self.another()
+
+    @property
+    def cluster(self) -> FakeCluster:
+        """The cluster of tests that need no more than one."""
+        return self.clusters["local"]
+
+    def another(self) -> Dispatcher:
+        """A second scheduler on the same slice, as far as it submits."""
+        datasets = DatasetUrls(self.artifacts_client)
+        return Dispatcher(self.pool, self.clients, datasets, self.quota_gpus, wake=lambda: None)
+
+    async def add(self, cluster: FakeCluster, **settings: Any) -> None:
+        """Let the scheduler know a cluster."""
+        known = ClusterSettings(name=cluster.name, url=cluster.url, key=KEY, **settings)
+        self.clusters[cluster.name], self.clients[cluster.name] = cluster, Cluster(known, CALLBACKS)
+        async with transaction(self.pool) as conn:
+            await add_clusters(conn, [cluster.name])
 
     async def deliver(self, *events: Event) -> None:
         await slices.deliver("scheduler", self.pool, *events)
@@ -66,21 +101,98 @@ class Scheduler:
     async def request_cancel(self, job: JobQueued) -> None:
         await self.deliver(job_cancel_requested(job_id=job.job_id, user_id=job.user_id))
 
+    async def request_pause(self, job: JobQueued, turn: int = 1) -> None:
+        await self.deliver(job_pause_requested(job_id=job.job_id, user_id=job.user_id, turn=turn))
+
+    async def request_resume(self, job: JobQueued, turn: int = 2) -> None:
+        await self.deliver(job_resume_requested(job_id=job.job_id, user_id=job.user_id, turn=turn))
+
+    async def survey(self) -> None:
+        """Every cluster is asked what it has."""
+        for client in self.clients.values():
+            await survey.Surveyor(self.pool, client, wake=lambda: None).work()
+
     async def dispatch(self) -> bool:
-        return await loops.dispatch(self.pool, self.cluster_client, self.artifacts_client)
+        """One decision by fresh reports, with everything it leads to; True if anything was submitted."""
+        await self.survey()
+        return await self.decide()
 
-    async def watch(self) -> bool:
-        return await loops.watch(self.pool, self.bus, self.cluster_client)
+    async def decide(self) -> bool:
+        """One decision by what was reported before."""
+        leased = [await self.dispatcher.take_over(), await self.dispatcher.work()]
+        await self.dispatcher.idle()
+        return any(leased)
 
-    async def cancel(self) -> bool:
-        return await loops.cancel(self.pool, self.cluster_client)
+    async def dispatch_all(self) -> None:
+        while await self.dispatch():
+            pass
+
+    def watcher(self, name: str = "local") -> Watcher:
+        """Another scheduler's ear for the cluster."""
+        return Watcher(self.pool, self.bus, self.clients[name], new_id(), MOST_ATTEMPTS)
+
+    async def watch(self, name: str = "local") -> bool:
+        """Hear the cluster's next page, if nobody else listens; True if there was something."""
+        before = await read_position(self.pool, name)
+        await Watcher(self.pool, self.bus, self.clients[name], ME, MOST_ATTEMPTS).work()
+        return await read_position(self.pool, name) != before
+
+    async def stop_runs(self, name: str = "local") -> None:
+        """Runs that shall end are told so."""
+        await Stopper(self.pool, self.clients[name], MOST_ATTEMPTS).work()
+
+    async def poll(self, name: str = "local") -> None:
+        """All runs that are due are asked about."""
+        while await Poller(self.pool, self.clients[name], SILENCE, MOST_ATTEMPTS).work():
+            pass
+
+    async def poll_now(self, name: str = "local") -> None:
+        """All runs are asked about."""
+        await self.pool.execute("UPDATE attempts SET poll_at = now()")
+        await self.poll(name)
+
+    async def stop_limited(self) -> bool:
+        """Runs whose time has come are to finish; True if there were any."""
+        return await stops.stop_limited(self.pool)
+
+    async def give_up_unheard(self) -> None:
+        await stops.give_up_unheard(self.pool, MOST_ATTEMPTS)
+
+    def reconciler(self, name: str = "local", **changes: Any) -> Reconciler:
+        """One that remembers nothing yet."""
+        return Reconciler(self.pool, self.clients[name], ME, MOST_ATTEMPTS, **{"stop_unknown": True} | changes)
+
+    async def reconcile(self, name: str = "local") -> None:
+        await self.reconciler(name).work()
+
+    async def give_up_silent(self) -> None:
+        await SilenceBreaker(self.pool, SILENCE, MOST_ATTEMPTS).work()
+
+    async def let_time_pass(self, **seconds: float) -> None:
+        """Put all that is remembered of attempts, jobs and clusters into the past."""
+        past = timedelta(**seconds)
+        await self.pool.execute(
+            """
+            UPDATE attempts SET accepted_at = accepted_at - $1::interval, stop_sent_at = stop_sent_at - $1::interval,
+                stop_at = stop_at - $1::interval, stop_decided_at = stop_decided_at - $1::interval
+            """,
+            past,
+        )
+        await self.pool.execute("UPDATE queue SET cancel_requested_at = cancel_requested_at - $1::interval", past)
+        await self.pool.execute(
+            "UPDATE clusters SET silent_since = silent_since - $1::interval, answered_at = answered_at - $1::interval",
+            past,
+        )
+        await self.pool.execute("UPDATE duties SET held_until = held_until - $1::interval", past)
 
     async def let_leases_lapse(self) -> None:
         await self.pool.execute("UPDATE attempts SET leased_until = now() - interval '1 second'")
+        await self.pool.execute("UPDATE duties SET held_until = now() - interval '1 second'")
 
     async def let_pauses_end(self) -> None:
         await self.pool.execute("UPDATE queue SET not_before = now()")
-        await self.pool.execute("UPDATE attempts SET cancel_sent_at = now() - interval '1 hour'")
+        await self.pool.execute("UPDATE attempts SET stop_sent_at = now() - interval '1 hour'")
+        await self.pool.execute("UPDATE clusters SET full_until = NULL")
 
     async def said(self, event: type[E], job: JobQueued) -> list[E]:
         """What the scheduler has recorded to be published of the job."""
@@ -101,8 +213,8 @@ class Scheduler:
         return [one for one in found if one.job_id == job.job_id]
 
     @asynccontextmanager
-    async def process(self, failpoint: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-        """The whole service as a process that dies at `failpoint`."""
+    async def process(self, failpoint: str = "", **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The whole service as a process that dies at `failpoint`; `changes` of its settings."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         settings = {
@@ -117,6 +229,7 @@ class Scheduler:
             "CLUSTER_KEY": KEY,
             "CALLBACK_SECRET": CALLBACK_SECRET,
             "ARTIFACTS_URL": self.artifacts.url,
+            **changes,
         }
         environment = os.environ | {f"BRIGHTRUN_{name}": value for name, value in settings.items()}
         process = await asyncio.create_subprocess_exec(
@@ -144,11 +257,18 @@ async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[Bus]:
     await bus.stop()
 
 
+Fakes = tuple[FakeCluster, FakeCluster, FakeArtifacts]
+
+
 @pytest_asyncio.fixture(scope="session")
-async def served_fakes() -> AsyncIterator[tuple[FakeCluster, FakeArtifacts]]:
-    cluster, artifacts = FakeCluster(), FakeArtifacts()
-    async with slices.serve(cluster.app) as cluster.url, slices.serve(artifacts.app) as artifacts.url:
-        yield cluster, artifacts
+async def served_fakes() -> AsyncIterator[Fakes]:
+    local, other, artifacts = FakeCluster("local"), FakeCluster("other"), FakeArtifacts()
+    async with (
+        slices.serve(local.app) as local.url,
+        slices.serve(other.app) as other.url,
+        slices.serve(artifacts.app) as artifacts.url,
+    ):
+        yield local, other, artifacts
 
 
 @pytest_asyncio.fixture
@@ -157,13 +277,24 @@ async def scheduler(
     postgres: Postgres,
     bus: Bus,
     kafka_settings: KafkaSettings,
-    served_fakes: tuple[FakeCluster, FakeArtifacts],
+    served_fakes: Fakes,
 ) -> AsyncIterator[Scheduler]:
+    """With one cluster; the other is `add_other`'s."""
     pool = await slice_pool("scheduler")
     for fake in served_fakes:
         fake.reset()
-    cluster = Cluster("local", served_fakes[0].url, KEY, CALLBACKS)
-    artifacts = Neighbour("artifacts", served_fakes[1].url, SECRET, "scheduler")
-    yield Scheduler(pool, bus, kafka_settings, postgres.url("scheduler"), *served_fakes, cluster, artifacts)
-    await cluster.close()
+    artifacts = Neighbour("artifacts", served_fakes[2].url, SECRET, "scheduler")
+    scheduler = Scheduler(pool, bus, kafka_settings, postgres.url("scheduler"), {}, served_fakes[2], {}, artifacts)
+    await scheduler.add(served_fakes[0])
+    yield scheduler
+    for client in scheduler.clients.values():
+        await client.close()
     await artifacts.close()
+
+
+@pytest_asyncio.fixture
+async def other(scheduler: Scheduler, served_fakes: Fakes) -> FakeCluster:
+    """A second cluster, with GPUs of another type."""
+    served_fakes[1].gpus = {"H100": (4, 4)}
+    await scheduler.add(served_fakes[1])
+    return served_fakes[1]

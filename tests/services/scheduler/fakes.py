@@ -1,15 +1,29 @@
 """The scheduler's outside world: a scripted GPU cluster with a ledger, and who signs data-set URLs."""
 
 import asyncio
+import json
 from collections import Counter, deque
 from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 
-from brightrun.contracts.cluster_api import Capacity, RunEvent, RunEvents, RunStatus, SubmitRun, SubmittedRun
+from brightrun.contracts.cluster_api import (
+    Capabilities,
+    Capacity,
+    GpuCapacity,
+    Pagination,
+    RunEvent,
+    RunEvents,
+    RunList,
+    RunStatus,
+    RunSummary,
+    StopRun,
+    SubmitRun,
+    SubmittedRun,
+)
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.errors import NotFound, Unavailable
@@ -19,30 +33,55 @@ from tests.builders import NOON
 from tests.conftest import SECRET
 
 KEY = "the-key-of-the-cluster"
-UNSUPPORTED = {
-    "error": "The cluster cannot run that; the details say what it has.",
-    "code": "unsupported",
-    "details": {"gpu_config.type": ["this cluster has CPU"]},
-}
+Mood = Literal[
+    "busy", "unsupported", "plain refusal", "foreign refusal", "broken after accepting", "locked out", "not resumable"
+]
 
-Mood = Literal["busy", "unsupported", "plain refusal", "foreign refusal", "broken after accepting"]
+FEATURES = ("idempotent_submit", "events", "graceful_stop", "resume", "capacity", "runs")
+
+REFUSALS: dict[Mood | None, tuple[int, object]] = {
+    "busy": (429, {"error": "All GPUs are busy.", "code": "no_capacity"}),
+    "unsupported": (
+        400,
+        {
+            "error": "The cluster cannot run that; the details say what it has.",
+            "code": "unsupported",
+            "details": {"gpu_config.type": ["this cluster has CPU"]},
+        },
+    ),
+    "plain refusal": (400, "no such model"),
+    "foreign refusal": (400, {"detail": "no such model"}),
+    "locked out": (401, {"error": "Sign in first.", "code": "unauthorized"}),
+    "not resumable": (409, {"error": "It left no checkpoint.", "code": "not_resumable"}),
+}
 
 
 class FakeCluster:
     """Accepts every submission unless `moods` says otherwise for the next ones; its runs do only what is reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.url = ""
         self.app = FastAPI()
         self.app.middleware("http")(self._check_key)
         self.app.post("/training/submit")(self.submit)
+        self.app.get("/training/capabilities")(self.capabilities)
         self.app.get("/training/capacity")(self.capacity)
         self.app.get("/training/events")(self.events)
         self.app.post("/training/cancel/{external_job_id}")(self.cancel)
+        self.app.post("/training/stop/{external_job_id}")(self.stop)
+        self.app.get("/training/status/{external_job_id}")(self.status)
+        self.app.get("/training/runs")(self.list_runs)
         self.reset()
 
     def reset(self) -> None:
-        self.free_gpus = 8
+        self.gpus = {"CPU": (8, 8)}
+        """By type: GPUs in all, and free."""
+        self.foreign = False
+        """Only the original's four endpoints are there."""
+        self.features: dict[str, Any] = dict.fromkeys(FEATURES, True) | {"stop_modes": ("checkpoint", "finish")}
+        self.down = False
+        self.asked: Counter[str] = Counter()
         self.moods: deque[Mood | None] = deque()
         self.open_for_answers = asyncio.Event()
         self.open_for_answers.set()
@@ -50,6 +89,8 @@ class FakeCluster:
         self.runs: dict[tuple[UUID, int], str] = {}
         self.forgotten: set[str] = set()
         self.cancelled: Counter[str] = Counter()
+        self.orders: list[tuple[str, str]] = []
+        """Each run that was told to end, and how."""
         self.stream: list[RunEvent] = []
 
     def submissions(self, job: JobQueued) -> list[int]:
@@ -59,7 +100,10 @@ class FakeCluster:
     def run_of(self, job: JobQueued, attempt: int = 1) -> str:
         """The external id of the attempt's one run; the run is made when nobody submitted it."""
         key = job.job_id, attempt
-        return self.runs.setdefault(key, f"run-{len(self.runs) + 1}")
+        return self.runs.setdefault(key, self._next_id())
+
+    def _next_id(self) -> str:
+        return f"{self.name}-run-{len(self.runs) + 1}"
 
     def runs_of(self, job: JobQueued) -> list[str]:
         return [run for (job_id, _), run in self.runs.items() if job_id == job.job_id]
@@ -91,23 +135,26 @@ class FakeCluster:
         self.submitted.append(body)
         mood = self.moods.popleft() if self.moods else None
         await self.open_for_answers.wait()
-        match mood:
-            case "busy":
-                return JSONResponse({"error": "All GPUs are busy.", "code": "no_capacity"}, 429)
-            case "unsupported":
-                return JSONResponse(UNSUPPORTED, 400)
-            case "plain refusal":
-                return Response("no such model", 400)
-            case "foreign refusal":
-                return JSONResponse({"detail": "no such model"}, 400)
-        run = self.runs.setdefault((body.job_id, body.attempt), f"run-{len(self.runs) + 1}")
+        if mood in REFUSALS:
+            status, refusal = REFUSALS[mood]
+            return Response(refusal if isinstance(refusal, str) else json.dumps(refusal, separators=(",", ":")), status)
+        run = self.runs.setdefault((body.job_id, body.attempt), self._next_id())
         if mood == "broken after accepting":
             return Response(status_code=500)
         answer = SubmittedRun(external_job_id=run, status="initializing")
         return Response(answer.model_dump_json(), 201, media_type="application/json")
 
+    async def capabilities(self) -> Response:
+        self.asked["capabilities"] += 1
+        if self.foreign:
+            return Response(status_code=404)
+        said = Capabilities(name=self.name, version="1", executor="fake", gpu_types=tuple(self.gpus), **self.features)
+        return Response(said.model_dump_json(), media_type="application/json")
+
     async def capacity(self) -> Capacity:
-        return Capacity(total_gpus=8, free_gpus=self.free_gpus)
+        self.asked["capacity"] += 1
+        gpus = tuple(GpuCapacity(type=name, total=total, free=free) for name, (total, free) in self.gpus.items())
+        return Capacity(total_gpus=sum(one.total for one in gpus), free_gpus=sum(one.free for one in gpus), gpus=gpus)
 
     async def events(self, after: int) -> RunEvents:
         """Never waits. A cursor from the future, of a lost history, counts as the newest."""
@@ -116,9 +163,35 @@ class FakeCluster:
 
     async def cancel(self, external_job_id: str) -> Response:
         self.cancelled[external_job_id] += 1
+        self.orders.append((external_job_id, "cancel"))
         return Response(status_code=404 if external_job_id in self.forgotten else 200)
 
+    async def stop(self, external_job_id: str, body: StopRun) -> Response:
+        self.orders.append((external_job_id, body.mode))
+        return Response(status_code=404 if external_job_id in self.forgotten else 200)
+
+    async def status(self, external_job_id: str) -> Response:
+        self.asked[external_job_id] += 1
+        last = [event.run for event in self.stream if event.run.external_job_id == external_job_id]
+        if external_job_id in self.forgotten or not last:
+            return Response(status_code=404)
+        return Response(last[-1].model_dump_json(), media_type="application/json")
+
+    async def list_runs(self, page: int = 1, limit: int = 100) -> RunList:
+        """The live ones."""
+        over = {event.run.external_job_id for event in self.stream if JobStatus(event.run.status).terminal}
+        live = [
+            RunSummary(external_job_id=run, job_id=job_id, attempt=attempt, status="running", live=True)
+            for (job_id, attempt), run in self.runs.items()
+            if run not in over and run not in self.forgotten
+        ]
+        pages = -(-len(live) // limit)
+        shown = tuple(live[(page - 1) * limit : page * limit])
+        return RunList(runs=shown, pagination=Pagination(page=page, limit=limit, total=len(live), totalPages=pages))
+
     async def _check_key(self, request: Request, go_on: Any) -> Response:
+        if self.down:
+            return Response(status_code=503)
         allowed = request.headers.get("authorization") == f"Bearer {KEY}"
         return await go_on(request) if allowed else Response(status_code=401)
 
@@ -135,6 +208,8 @@ class FakeArtifacts:
     def reset(self) -> None:
         self.down = False
         self.owners: dict[UUID, UUID] = {}
+        self.urls: dict[UUID, str] = {}
+        self.signed = 0
 
     def hold(self, job: JobQueued) -> None:
         self.owners[job.dataset.dataset_id] = job.user_id
@@ -144,4 +219,5 @@ class FakeArtifacts:
             raise Unavailable
         if self.owners.get(dataset_id) != caller.user:
             raise NotFound
-        return Answer(data={"url": f"https://store/{dataset_id}", "expires_in": 86_400})
+        self.signed += 1
+        return Answer(data={"url": self.urls.get(dataset_id, f"https://store/{dataset_id}"), "expires_in": 86_400})

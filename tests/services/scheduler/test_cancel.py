@@ -47,18 +47,18 @@ async def test_a_live_job_s_run_is_told_to_stop_until_the_cluster_reports_its_en
     job = await scheduler.queue_live()
     await scheduler.request_cancel(job)
     run = scheduler.cluster.run_of(job)
-    await scheduler.cancel()
-    await scheduler.cancel()
+    await scheduler.stop_runs()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled[run] == 1, "it is told again after a while only"
     assert await scheduler.said(JobCompleted, job) == [], "only the cluster knows when the run is over"
     await scheduler.let_pauses_end()
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled[run] == 2
 
     scheduler.cluster.report(job, "cancelled", trained_tokens=500)
     await scheduler.watch()
     await scheduler.let_pauses_end()
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled[run] == 2
     [completed] = await scheduler.said(JobCompleted, job)
     assert (completed.outcome, completed.attempt, completed.trained_tokens) == (JobStatus.CANCELLED, 1, 500)
@@ -68,7 +68,7 @@ async def test_a_live_job_s_run_is_told_to_stop_until_the_cluster_reports_its_en
 async def test_nobody_s_run_is_stopped_but_the_cancelled_one(scheduler: Scheduler) -> None:
     kept, stopped = await scheduler.queue_live(), await scheduler.queue_live()
     await scheduler.request_cancel(stopped)
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled == {scheduler.cluster.run_of(stopped): 1}
     assert await scheduler.said(JobCompleted, kept) == []
 
@@ -81,7 +81,7 @@ async def test_a_run_that_the_cluster_does_not_know_does_not_keep_others_from_be
     scheduler.cluster.forgotten.update(runs)
     for job in jobs:
         await scheduler.request_cancel(job)
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled == dict.fromkeys(runs, 1)
 
 
@@ -89,7 +89,7 @@ async def test_a_job_cancelled_while_it_is_submitted_is_stopped_once_it_runs(sch
     job, submission = await _cancel_while_submitting(scheduler, None)
     scheduler.cluster.open_for_answers.set()
     await submission
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled[scheduler.cluster.run_of(job)] == 1
     scheduler.cluster.report(job, "cancelled")
     await scheduler.watch()
@@ -112,7 +112,7 @@ async def test_a_late_run_of_a_cancelled_job_is_stopped_and_does_not_start_it(sc
     await scheduler.request_cancel(job)
     scheduler.cluster.report(job, "running")
     await scheduler.watch()
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled[scheduler.cluster.run_of(job)] == 1
     scheduler.cluster.report(job, "failed", error=LOST)
     await scheduler.watch()
@@ -125,7 +125,7 @@ async def test_a_run_that_completes_before_it_can_be_stopped_has_completed(sched
     job = await scheduler.queue_live()
     await scheduler.request_cancel(job)
     scheduler.cluster.report(job, "completed")
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     await scheduler.watch()
     assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [JobStatus.COMPLETED]
 
@@ -136,7 +136,7 @@ async def test_a_cancellation_that_comes_after_the_end_changes_nothing(scheduler
     scheduler.cluster.report(job, status)
     await scheduler.watch()
     await scheduler.request_cancel(job)
-    await scheduler.cancel()
+    await scheduler.stop_runs()
     assert scheduler.cluster.cancelled == {}
     assert [completed.outcome for completed in await scheduler.said(JobCompleted, job)] == [status]
 
@@ -182,3 +182,34 @@ async def _cancel_while_submitting(scheduler: Scheduler, mood: Mood | None):
     await scheduler.request_cancel(job)
     assert await scheduler.said(JobCompleted, job) == [], "the cluster may have it already"
     return job, submission
+
+
+@pytest.mark.parametrize("down", [True, False], ids=["no answer", "an answer"])
+async def test_a_cancellation_that_the_cluster_does_not_acknowledge_within_five_seconds_ends_the_job(
+    scheduler: Scheduler, down: bool
+) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.down = down
+    await scheduler.request_cancel(job)
+    await scheduler.stop_runs()
+    await scheduler.give_up_unheard()
+    assert await scheduler.said(JobCompleted, job) == []
+    await scheduler.let_time_pass(seconds=4)
+    await scheduler.give_up_unheard()
+    completed = await scheduler.said(JobCompleted, job)
+    assert [(one.outcome, one.billed) for one in completed] == ([(JobStatus.CANCELLED, ())] if down else [])
+
+    scheduler.cluster.down = False
+    await scheduler.reconcile()
+    assert scheduler.cluster.cancelled[scheduler.cluster.run_of(job)] >= 1
+    scheduler.cluster.report(job, "completed")
+    await scheduler.watch()
+    assert len(await scheduler.said(JobCompleted, job)) == 1
+
+
+async def test_a_scheduler_that_was_away_asks_before_it_gives_a_cancellation_up(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    await scheduler.request_cancel(job)
+    await scheduler.let_time_pass(minutes=5)
+    await scheduler.give_up_unheard()
+    assert await scheduler.said(JobCompleted, job) == []

@@ -9,29 +9,79 @@ from brightrun.contracts.events import JobCompleted, JobProgress, JobQueued, Job
 from brightrun.contracts.job_status import JobStatus
 from tests.builders import job_queued
 from tests.services.scheduler.conftest import Scheduler
+from tests.services.scheduler.fakes import Mood
 from tests.waiting import eventually
 
 START_SECONDS = 60.0
 
 
-@pytest.mark.parametrize(("failpoint", "submissions_before"), [("dispatch.leased", 0), ("dispatch.submitted", 1)])
-async def test_a_scheduler_killed_while_it_submits_leaves_one_run(
-    scheduler: Scheduler, failpoint: str, submissions_before: int
-) -> None:
+SUBMITTED_BEFORE = {
+    "dispatch.leasing": 0,
+    "dispatch.leased": 0,
+    "dispatch.submitted": 1,
+    "dispatch.saving": 1,
+    "dispatch.saved": 1,
+}
+"""Where a scheduler may die, and how often the job was submitted by then."""
+
+
+@pytest.mark.parametrize("failpoint", SUBMITTED_BEFORE)
+async def test_a_scheduler_killed_while_it_submits_leaves_one_run(scheduler: Scheduler, failpoint: str) -> None:
     job = await scheduler.queue()
     await _die(scheduler, failpoint)
-    assert len(scheduler.cluster.submissions(job)) == submissions_before
-    assert await scheduler.said(JobStarted, job) == []
+    assert len(scheduler.cluster.submissions(job)) == SUBMITTED_BEFORE[failpoint]
+    assert len(await scheduler.said(JobStarted, job)) == (failpoint == "dispatch.saved")
+    await _runs_once(scheduler, job)
 
+
+@pytest.mark.parametrize("failpoint", ["dispatch.leasing", "dispatch.leased"])
+async def test_a_job_whose_reader_dies_with_it_is_read_again_and_runs_once(
+    scheduler: Scheduler, failpoint: str
+) -> None:
+    """Being queued and being leased are one transaction, so that both are there or neither."""
+    job = job_queued()
+    scheduler.artifacts.hold(job)
+    await scheduler.survey()
+    await scheduler.bus.publish([job])
+    await _die(scheduler, failpoint)
     await scheduler.let_leases_lapse()
-    while await scheduler.dispatch():
-        pass
-    assert scheduler.cluster.submissions(job) == [1] * (submissions_before + 1)
+    async with scheduler.process():
+        await eventually(lambda: _submitted(scheduler, job), within=START_SECONDS)
+    await _runs_once(scheduler, job)
+
+
+async def test_a_scheduler_killed_while_the_cluster_thinks_leaves_one_run(scheduler: Scheduler) -> None:
+    scheduler.cluster.open_for_answers.clear()
+    job = await scheduler.queue()
+    async with scheduler.process() as process:
+        await eventually(lambda: _asked(scheduler, 1), within=START_SECONDS)
+        process.kill()
+        await process.wait()
+    scheduler.cluster.open_for_answers.set()
+    assert await scheduler.said(JobStarted, job) == []
+    await _runs_once(scheduler, job)
+
+
+@pytest.mark.parametrize("mood", ["busy", "unsupported", None])
+async def test_a_process_that_was_paused_past_its_lease_changes_nothing_when_it_wakes(
+    scheduler: Scheduler, mood: Mood | None
+) -> None:
+    scheduler.cluster.moods.append(mood)
+    scheduler.cluster.open_for_answers.clear()
+    job = await scheduler.queue()
+    async with scheduler.process() as process:
+        await eventually(lambda: _asked(scheduler, 1), within=START_SECONDS)
+        process.send_signal(signal.SIGSTOP)
+        await scheduler.let_leases_lapse()
+        assert await scheduler.dispatcher.take_over()
+        await eventually(lambda: _asked(scheduler, 2))
+        scheduler.cluster.open_for_answers.set()
+        await scheduler.dispatcher.idle()
+        before = await _what_is_known(scheduler)
+        process.send_signal(signal.SIGCONT)
+    assert await _what_is_known(scheduler) == before
     assert len(scheduler.cluster.runs_of(job)) == 1
-    assert len(await scheduler.said(JobStarted, job)) == 1
-    scheduler.cluster.report(job, "completed")
-    await scheduler.watch()
-    assert len(await scheduler.said(JobCompleted, job)) == 1
+    assert len({event.event_id for event in await _everything_said(scheduler, JobStarted, job)}) == 1
 
 
 async def test_progress_is_published_again_with_equal_ids_when_the_scheduler_dies_before_it_remembers(
@@ -42,9 +92,11 @@ async def test_progress_is_published_again_with_equal_ids_when_the_scheduler_die
     scheduler.cluster.report(job, "completed")
     await _die(scheduler, "watch.published")
     assert await _ids(scheduler, job) == [event.event_id]
-    assert await scheduler.pool.fetchval("SELECT count(*) FROM clusters") == 0, "the cursor moves only afterwards"
+    assert await scheduler.pool.fetchval("SELECT cursor FROM clusters") == 0, "the cursor moves only afterwards"
     assert await scheduler.said(JobCompleted, job) == []
 
+    assert not await scheduler.watch(), "the dead one's lease has not ended yet"
+    await scheduler.let_leases_lapse()
     assert await scheduler.watch()
     assert not await scheduler.watch()
     assert await _ids(scheduler, job) == [event.event_id] * 2
@@ -62,6 +114,34 @@ async def test_a_job_goes_through_the_whole_service(scheduler: Scheduler) -> Non
     assert scheduler.cluster.submissions(job) == [1]
     assert [started.attempt for started in await scheduler.heard(JobStarted, job)] == [1]
     assert [completed.outcome for completed in await scheduler.heard(JobCompleted, job)] == [JobStatus.COMPLETED]
+
+
+async def _runs_once(scheduler: Scheduler, job: JobQueued) -> None:
+    """Whoever takes over brings the job to one run and one end."""
+    await scheduler.let_leases_lapse()
+    await scheduler.dispatch_all()
+    assert scheduler.cluster.submissions(job)[-1] == 1, "it is the same attempt"
+    assert len(scheduler.cluster.runs_of(job)) == 1
+    assert len({event.event_id for event in await _everything_said(scheduler, JobStarted, job)}) == 1
+    scheduler.cluster.report(job, "completed")
+    await scheduler.watch()
+    assert len(await scheduler.said(JobCompleted, job)) == 1
+
+
+async def _everything_said(scheduler: Scheduler, event: type[JobStarted], job: JobQueued) -> list[JobStarted]:
+    """What was recorded, whether a relay has sent it or not."""
+    return [*await scheduler.said(event, job), *await scheduler.heard(event, job)]
+
+
+async def _what_is_known(scheduler: Scheduler) -> list[tuple[object, ...]]:
+    known = await scheduler.pool.fetch(
+        "SELECT q.state, a.state, a.fence, a.external_job_id, a.error FROM queue q JOIN attempts a USING (job_id)"
+    )
+    return [tuple(row) for row in known]
+
+
+async def _asked(scheduler: Scheduler, times: int) -> bool:
+    return len(scheduler.cluster.submitted) == times
 
 
 async def _die(scheduler: Scheduler, failpoint: str) -> None:

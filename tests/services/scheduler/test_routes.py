@@ -13,6 +13,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from brightrun.contracts.cluster_api import RunCallback
+from brightrun.contracts.events import JobCompleted
 from brightrun.contracts.values import new_id
 from brightrun.runtime.http import create_app
 from brightrun.runtime.signatures import TOLERANCE_SECONDS, sign
@@ -29,7 +31,11 @@ BODY = b'{"external_job_id": "run-1"}'
 async def client(scheduler: Scheduler) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app("scheduler", SECRET)
     app.state.pool = scheduler.pool
-    app.state.settings = SimpleNamespace(callback_secret=SecretStr(CALLBACK_SECRET))
+    app.state.settings = SimpleNamespace(
+        callback_secret=SecretStr(CALLBACK_SECRET),
+        all_clusters=[SimpleNamespace(name="local", url="http://cluster")],
+        quota_gpus=None,
+    )
     app.include_router(routes.router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scheduler") as client:
         yield client
@@ -49,6 +55,28 @@ async def test_a_signed_callback_wakes_the_watcher(client: httpx.AsyncClient, wo
     answer = await client.post("/callbacks", content=BODY, headers=sign(CALLBACK_SECRET, BODY))
     assert answer.status_code == 202
     await asyncio.wait_for(woken.wait(), 10)
+
+
+async def test_a_callback_hastens_the_look_at_its_run_alone_however_often_it_comes(
+    scheduler: Scheduler, client: httpx.AsyncClient
+) -> None:
+    job, other = await scheduler.queue_live(), await scheduler.queue_live()
+    await scheduler.pool.execute("UPDATE attempts SET poll_at = now() + interval '1 hour'")
+    body = RunCallback(external_job_id=scheduler.cluster.run_of(job), job_id=job.job_id, status="running")
+    content = body.model_dump_json().encode()
+    signed = sign(CALLBACK_SECRET, content)
+    for _ in range(2):
+        assert (await client.post("/callbacks", content=content, headers=signed)).status_code == 202
+    due = {row["job_id"] for row in await scheduler.pool.fetch("SELECT job_id FROM attempts WHERE poll_at <= now()")}
+    assert due == {job.job_id}
+    assert other.job_id not in due
+    assert await scheduler.said(JobCompleted, job) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"external_job_id": null}'])
+async def test_a_signed_callback_about_nothing_changes_nothing(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/callbacks", content=body, headers=sign(CALLBACK_SECRET, body))
+    assert answer.status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -74,6 +102,7 @@ async def test_a_user_sees_the_place_of_a_waiting_job_among_all(
     mine = await scheduler.queue(occurred_at=NOON + timedelta(seconds=1), user_id=user)
     await scheduler.queue(occurred_at=NOON + timedelta(seconds=2), user_id=user)
     assert await _place(client, mine.job_id, user) == 2
+    scheduler.cluster.gpus = {"CPU": (8, 1)}
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(ahead) == [1]
     assert await _place(client, mine.job_id, user) == 1

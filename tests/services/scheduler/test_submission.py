@@ -7,7 +7,7 @@ import pytest
 from brightrun.contracts.events import JobCompleted, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import transaction
-from brightrun.scheduler import actions
+from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.models import Busy
 from tests.services.scheduler.conftest import CALLBACKS, Scheduler
 from tests.services.scheduler.fakes import Mood
@@ -95,7 +95,7 @@ async def test_a_job_waits_for_the_artifacts_service_to_come_back(scheduler: Sch
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(job) == []
     scheduler.artifacts.down = False
-    await scheduler.let_leases_lapse()
+    await scheduler.let_pauses_end()
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(job) == [1]
     assert await scheduler.said(JobCompleted, job) == []
@@ -107,10 +107,11 @@ async def test_a_scheduler_that_was_paused_past_its_lease_changes_nothing(
 ) -> None:
     job, paused = await _pause_a_submission(scheduler, mood)
     await scheduler.let_leases_lapse()
-    taking_over = asyncio.create_task(scheduler.dispatch())
+    successor = scheduler.another()
+    assert await successor.take_over()
     await eventually(lambda: _submitted(scheduler, 2))
     scheduler.cluster.open_for_answers.set()
-    await taking_over
+    await successor.idle()
     await paused
     await _runs_on(scheduler)
     assert len(scheduler.cluster.runs_of(job)) == 1
@@ -123,16 +124,14 @@ async def test_a_fence_is_not_used_again_after_a_give_back(scheduler: Scheduler,
     job, paused = await _pause_a_submission(scheduler, mood)
     await scheduler.let_leases_lapse()
     async with transaction(scheduler.pool) as conn:
-        successor = await actions.take_next(conn, "local", 8)
-        assert successor
-        await actions.apply_submission(conn, successor, Busy())
+        [successor] = await actions.take_over(conn, {"local": 8})
+        await actions.apply_submissions(conn, [(successor, Busy())])
     await scheduler.let_pauses_end()
     async with transaction(scheduler.pool) as conn:
-        third = await actions.take_next(conn, "local", 8)
-        assert third
+        [third] = await actions.lease(conn, {"local": 8}, None, 8)
     scheduler.cluster.open_for_answers.set()
     await paused
-    assert await _lease_of(scheduler) == ("submitting", third.fence)
+    assert await _lease_of(scheduler) == ("submitting", third.attempt.fence)
     assert await scheduler.said(JobCompleted, job) == []
 
 

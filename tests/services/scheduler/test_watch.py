@@ -1,11 +1,17 @@
 """What the cluster's stream tells becomes progress and one end."""
 
+import asyncio
+
 import pytest
 
-from brightrun.contracts.events import JobCompleted, JobProgress, JobStarted
+from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, MetricPoint
-from brightrun.scheduler import queries, rules
+from brightrun.contracts.values import new_id
+from brightrun.scheduler.loops.watch import LEASE
+from brightrun.scheduler.queries import duties
+from brightrun.scheduler.queries.watch import move_cursor, read_position
+from brightrun.scheduler.rules import retries
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 
@@ -126,6 +132,7 @@ async def test_a_failure_that_is_not_to_be_retried_ends_the_job(scheduler: Sched
 
 
 async def test_a_cluster_that_lost_its_history_is_heard_again(scheduler: Scheduler) -> None:
+    await scheduler.survey()
     for _ in range(3):
         scheduler.cluster.report(job_queued(), "running")
     await scheduler.watch()
@@ -139,10 +146,10 @@ async def test_a_cluster_that_lost_its_history_is_heard_again(scheduler: Schedul
 
 async def test_a_slow_listener_does_not_move_the_cursor_back(scheduler: Scheduler) -> None:
     async with scheduler.pool.acquire() as conn:
-        await queries.move_cursor(conn, "local", 0, 5)
-        await queries.move_cursor(conn, "local", 5, 9)
-        await queries.move_cursor(conn, "local", 0, 7)
-    assert await queries.read_cursor(scheduler.pool, "local") == 9
+        assert await move_cursor(conn, "local", 0, 5)
+        assert await move_cursor(conn, "local", 5, 9)
+        assert not await move_cursor(conn, "local", 0, 7)
+    assert (await read_position(scheduler.pool, "local")).cursor == 9
 
 
 async def test_the_pause_before_a_retry_is_the_rule_s(scheduler: Scheduler) -> None:
@@ -150,4 +157,81 @@ async def test_the_pause_before_a_retry_is_the_rule_s(scheduler: Scheduler) -> N
     scheduler.cluster.report(job, "failed", error=LOST)
     await scheduler.watch()
     waits = await scheduler.pool.fetchval("SELECT not_before - now() FROM queue WHERE job_id = $1", job.job_id)
-    assert rules.retry_pause(1) / 2 < waits <= rules.retry_pause(1)
+    assert retries.retry_pause(1) / 2 < waits <= retries.retry_pause(1)
+
+
+async def test_one_scheduler_listens_to_a_cluster_and_another_takes_over_when_it_is_gone(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    first, second = scheduler.watcher(), scheduler.watcher()
+    scheduler.cluster.report(job, "running")
+    assert await first.work()
+    scheduler.cluster.report(job, "completed")
+    assert not await second.work()
+    assert await scheduler.said(JobCompleted, job) == []
+
+    await scheduler.let_leases_lapse()
+    assert await second.work()
+    assert not await first.work(), "it is the second's now"
+    assert len(await scheduler.said(JobCompleted, job)) == 1
+
+
+async def test_a_scheduler_that_stops_leaves_its_cluster_to_others_at_once(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    me = new_id()
+    assert await duties.hold(scheduler.pool, "watch.local", me, LEASE)
+    scheduler.cluster.report(job, "completed")
+    assert not await scheduler.watch()
+    await duties.release(scheduler.pool, me)
+    assert await scheduler.watch()
+
+
+async def test_a_listener_that_was_paused_past_its_lease_changes_nothing(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has heard a page and published it. The cluster has lost that since, and another has heard what came then."""
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "completed")
+    late, release, published = scheduler.watcher(), asyncio.Event(), asyncio.Event()
+    publish = scheduler.bus.publish
+
+    async def slow(events):
+        await publish(events)
+        published.set()
+        await release.wait()
+
+    monkeypatch.setattr(scheduler.bus, "publish", slow)
+    paused = asyncio.create_task(late.work())
+    await published.wait()
+    monkeypatch.setattr(scheduler.bus, "publish", publish)
+    await scheduler.let_leases_lapse()
+    scheduler.cluster.stream.clear()
+    scheduler.cluster.report(job, "failed", error=LOST)
+    scheduler.cluster.report(job_queued(), "running")
+    assert await scheduler.watch()
+    release.set()
+    assert not await paused
+    assert await scheduler.said(JobCompleted, job) == []
+    assert (await read_position(scheduler.pool, "local")).cursor == 2
+
+
+async def test_a_lost_attempt_is_told_of_and_goes_on_from_its_checkpoint(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "running", last_checkpoint_step=50)
+    scheduler.cluster.report(job, "failed", error=LOST, last_checkpoint_step=50)
+    await scheduler.watch()
+    [lost] = await scheduler.said(JobAttemptLost, job)
+    assert (lost.attempt, lost.cluster, lost.error, lost.resumes) == (1, "local", LOST, True)
+    await scheduler.let_pauses_end()
+    await scheduler.dispatch()
+    assert [body.resume_from for body in scheduler.cluster.submitted] == [None, scheduler.cluster.run_of(job)]
+
+
+async def test_what_clusters_lost_is_not_billed_even_if_nothing_comes_after_it(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    for attempt in (1, 2, 3):
+        scheduler.cluster.report(job, "failed", attempt=attempt, error=LOST)
+        await scheduler.watch()
+        await scheduler.let_pauses_end()
+        await scheduler.dispatch()
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.outcome, completed.billed) == (JobStatus.FAILED, ())

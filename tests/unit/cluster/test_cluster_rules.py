@@ -3,21 +3,25 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.cluster import rules
-from brightrun.cluster.errors import DiskFull, NoCapacity, Unsupported
-from brightrun.cluster.models import Hardware, Run
+from brightrun.cluster.models import Run
 from brightrun.contracts.cluster_api import SubmitRun
-from brightrun.contracts.reports import FailedReport, FinishedReport, PlanReport, PointsReport, StageReport
+from brightrun.contracts.reports import (
+    CheckpointReport,
+    FailedReport,
+    FinishedReport,
+    PlanReport,
+    PointsReport,
+    StageReport,
+)
 from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import new_id
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
-PLENTY = 1 << 40
 
 
 def request(**changes: Any) -> SubmitRun:
@@ -25,52 +29,26 @@ def request(**changes: Any) -> SubmitRun:
     return SubmitRun(**values | {"hyperparameters": TrainingSpec()} | changes)
 
 
-def hardware(slots: int = 4, base_models: tuple[str, ...] = ("tiny",)) -> Hardware:
-    return Hardware("CPU", slots, base_models, simulated=False)
-
-
 def new_run(simulated: bool = False) -> Run:
     return rules.submitted("run_1", request(), (0,), simulated)
+
+
+def launch(run: Run, now: datetime = NOW, max_restarts: int = 3, queues: bool = False) -> Run:
+    return rules.launch(run, now, max_restarts, queues)
 
 
 def point(step: int) -> MetricPoint:
     return MetricPoint(step=step, epoch=step / 10, training_loss=1.0)
 
 
-def test_a_run_gets_the_first_free_devices() -> None:
-    assert rules.admit(request(gpu_config=GpuConfig(type="CPU", count=2)), hardware(), {0, 2}, PLENTY) == (1, 3)
-
-
-def test_a_run_that_does_not_fit_now_is_told_to_come_back() -> None:
-    with pytest.raises(NoCapacity):
-        rules.admit(request(gpu_config=GpuConfig(type="CPU", count=3)), hardware(), {0, 2}, PLENTY)
-
-
-def test_all_that_is_unsupported_is_named_at_once() -> None:
-    wanted = request(gpu_config=GpuConfig(type="H100"), hyperparameters=TrainingSpec(base_model="huge"))
-    with pytest.raises(Unsupported) as refused:
-        rules.admit(wanted, hardware(), set(), PLENTY)
-    assert set(refused.value.details) == {"gpu_config.type", "hyperparameters.base_model"}
-
-
-def test_a_cluster_without_base_models_runs_none() -> None:
-    with pytest.raises(Unsupported):
-        rules.admit(request(), hardware(base_models=()), set(), PLENTY)
-
-
-def test_a_full_disk_takes_no_run() -> None:
-    with pytest.raises(DiskFull):
-        rules.admit(request(), hardware(), set(), rules.LEAST_FREE_BYTES - 1)
-
-
 def test_a_run_goes_from_initializing_to_running_and_never_back() -> None:
-    run = rules.launch(new_run(), NOW, 3)
+    run = launch(new_run(), NOW, 3)
     assert (run.status.status, run.status.started_at) == ("initializing", NOW)
     run = rules.hear(run, StageReport(stage="tokenizing"), (), NOW)
     assert run.status.status == "initializing"
     run = rules.hear(run, PlanReport(total_steps=10, total_epochs=1, examples=40), (), NOW)
     assert run.status.status == "running"
-    run = rules.hear(rules.launch(run, LATER, 3), StageReport(stage="loading"), (), LATER)
+    run = rules.hear(launch(run, LATER, 3), StageReport(stage="loading"), (), LATER)
     assert (run.status.status, run.status.started_at) == ("running", NOW)
 
 
@@ -89,7 +67,7 @@ def test_a_batch_without_points_keeps_the_last_measurement() -> None:
 
 def test_a_stopped_trainer_means_cancelled_only_if_a_cancel_was_asked_for() -> None:
     stopped = FinishedReport(outcome="stopped", trained_tokens=5)
-    interrupted = rules.hear(rules.launch(new_run(), NOW, 0), stopped, (), NOW)
+    interrupted = rules.hear(launch(new_run(), NOW, 0), stopped, (), NOW)
     assert (interrupted.finished, interrupted.interrupted) == (False, True)
     cancelled = rules.hear(rules.cancel(new_run()), stopped, (), LATER)
     assert (cancelled.status.status, cancelled.status.finished_at) == ("cancelled", LATER)
@@ -107,25 +85,88 @@ def test_a_failure_keeps_the_trainers_words() -> None:
 
 
 def test_a_cancelled_run_without_a_trainer_is_over() -> None:
-    assert rules.launch(rules.cancel(new_run()), NOW, 3).status.status == "cancelled"
+    assert launch(rules.cancel(new_run()), NOW, 3).status.status == "cancelled"
 
 
 @given(restarts=st.integers(0, 10))
 def test_a_trainer_that_keeps_dying_is_restarted_a_bounded_number_of_times(restarts: int) -> None:
-    run, launches = rules.launch(new_run(), NOW, restarts), 1
-    while not (run := rules.launch(run, LATER, restarts)).finished:
+    run, launches = launch(new_run(), NOW, restarts), 1
+    while not (run := launch(run, LATER, restarts)).finished:
         launches += 1
     assert launches == 1 + restarts
     assert run.status.error == rules.RUN_LOST
 
 
 def test_interruptions_are_no_restarts() -> None:
-    run = rules.launch(new_run(), NOW, 0)
+    run = launch(new_run(), NOW, 0)
     for _ in range(5):
-        run = rules.launch(rules.interrupt(run), LATER, 0)
+        run = launch(rules.interrupt(run), LATER, 0)
     assert not run.finished
 
 
 def test_every_stage_of_a_simulation_says_so() -> None:
-    run = rules.hear(rules.launch(new_run(simulated=True), NOW, 0), StageReport(stage="training"), (), NOW)
+    run = rules.hear(launch(new_run(simulated=True), NOW, 0), StageReport(stage="training"), (), NOW)
     assert (run.status.stage, run.status.status) == ("training (simulated)", "running")
+
+
+def test_a_stage_comes_with_its_message_until_the_next_one() -> None:
+    run = rules.hear(launch(new_run()), StageReport(stage="loading", message="base model tiny"), (), NOW)
+    assert (run.status.stage, run.status.message) == ("loading", "base model tiny")
+    assert rules.hear(run, StageReport(stage="tokenizing"), (), NOW).status.message == ""
+
+
+def test_checkpoints_are_remembered_with_the_time_that_saving_took() -> None:
+    run = rules.hear(launch(new_run()), CheckpointReport(step=20, path="checkpoints/20", seconds=1.5), (), NOW)
+    run = rules.hear(run, CheckpointReport(step=40, path="checkpoints/40"), (), NOW)
+    assert (run.status.last_checkpoint_step, run.status.checkpoint_seconds) == (40, 1.5)
+
+
+def test_a_trainer_that_may_have_to_wait_is_billed_from_its_first_word() -> None:
+    run = launch(new_run(), NOW, queues=True)
+    assert (run.status.stage, run.status.started_at) == ("waiting", None)
+    run = rules.hear(run, StageReport(stage="loading"), (), LATER)
+    assert run.status.started_at == LATER
+    assert launch(run, LATER, queues=True).restarts == 1
+
+
+def test_a_launch_that_was_lost_before_its_first_word_counts_as_a_restart() -> None:
+    run = launch(launch(new_run(), queues=True), queues=True)
+    assert (run.launches, run.restarts) == (2, 1)
+
+
+DELIVERED = FinishedReport(
+    outcome="completed", trained_tokens=5, files=("adapter.bin",), metadata={"steps": 3, "stopped_early": True}
+)
+
+
+def test_a_run_told_to_finish_completes_and_says_that_it_stopped_early() -> None:
+    run = rules.finish(launch(new_run()))
+    assert run.status.stage == "finishing"
+    status = rules.hear(run, DELIVERED, (), LATER).status
+    assert (status.status, status.stopped_early) == ("completed", True)
+
+
+def test_a_run_that_was_through_when_told_to_finish_did_not_stop_early() -> None:
+    whole = DELIVERED.model_copy(update={"metadata": {"steps": 9}})
+    assert rules.hear(rules.finish(launch(new_run())), whole, (), LATER).status.stopped_early is False
+
+
+def test_a_finishing_trainer_that_had_to_be_stopped_delivers_what_it_saved() -> None:
+    run = rules.finish(launch(new_run()))
+    assert rules.hear(run, DELIVERED.model_copy(update={"outcome": "stopped"}), (), NOW).status.status == "completed"
+    nothing = FinishedReport(outcome="stopped", trained_tokens=0)
+    assert rules.hear(run, nothing, (), NOW).status.status == "cancelled"
+
+
+def test_a_cancel_overrules_a_finish_and_not_the_other_way_round() -> None:
+    run = rules.cancel(rules.finish(launch(new_run())))
+    stopped = DELIVERED.model_copy(update={"outcome": "stopped"})
+    assert rules.hear(run, stopped, (), NOW).status.status == "cancelled"
+    assert rules.finish(run) == run
+
+
+def test_a_run_whose_machines_do_not_answer_is_lost_unless_it_was_cancelled() -> None:
+    lost = rules.lose_touch(launch(new_run()), "no answer", LATER).status
+    assert lost.error
+    assert (lost.status, lost.error.code, lost.error.retryable) == ("failed", "cluster_unreachable", True)
+    assert rules.lose_touch(rules.cancel(launch(new_run())), "no answer", LATER).status.status == "cancelled"

@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_before_the_trainer_speaks_there_is_nothing(folder: RunFolder) -> None:
     assert folder.read_output(0) == ([], 0)
-    assert folder.read_log(10) == ""
+    assert folder.read_log(10) == (b"", 0)
 
 
 def test_a_line_is_read_once_it_is_whole(folder: RunFolder) -> None:
@@ -55,8 +55,17 @@ def test_lines_written_in_any_pieces_are_read_once_each(tmp_path_factory: pytest
 
 def test_the_log_is_read_from_its_end(folder: RunFolder) -> None:
     folder.log.write_text("".join(f"line {number}\n" for number in range(100_000)))
-    assert folder.read_log(2) == "line 99998\nline 99999\n"
-    assert len(folder.read_log(100_000)) <= 256 << 10
+    assert folder.read_log(2) == (b"line 99998\nline 99999\n", folder.log.stat().st_size)
+    assert len(folder.read_log(100_000)[0]) <= 256 << 10
+
+
+def test_a_log_is_followed_from_where_it_was_read_to(folder: RunFolder) -> None:
+    folder.say("one")
+    _, offset = folder.read_log(0)
+    folder.say("zwei é")
+    text, offset = folder.read_log_from(offset)
+    assert text.decode() == "zwei é\n"
+    assert folder.read_log_from(offset) == (b"", offset)
 
 
 @pytest.mark.parametrize("name", ["../secret", "missing", "link", "/etc/hostname"])

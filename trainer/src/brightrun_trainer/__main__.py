@@ -1,4 +1,7 @@
-"""`python -m brightrun_trainer RUN_DIR [--resume]`: trains what RUN_DIR/spec.json asks for."""
+"""`python -m brightrun_trainer RUN_DIR [--resume]`: trains what RUN_DIR/spec.json asks for.
+
+RUN_DIR/order may hold `N finish` (train no further, then deliver) or `N checkpoint` (save and stop), N being --launch.
+"""
 
 import argparse
 import sys
@@ -8,6 +11,7 @@ from pathlib import Path
 from brightrun.contracts.reports import FailedReport, FinishedReport
 from brightrun_trainer import checkpoints
 from brightrun_trainer.failures import explain
+from brightrun_trainer.folder_lock import alone
 from brightrun_trainer.reporting import Reporter
 from brightrun_trainer.stop import StopSignal
 from brightrun_trainer.task import read_task
@@ -18,19 +22,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="brightrun_trainer", description=__doc__)
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     parser.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint, if any")
+    parser.add_argument("--launch", type=int, help="this trainer's number; it ends when the order names a higher one")
+    parser.add_argument("--sync", action="store_true", help="write reports through, for other machines to read them")
     arguments = parser.parse_args()
     run_dir: Path = arguments.run_dir.resolve()
-    reporter = Reporter.take_stdout()
+    reporter = Reporter.take_stdout(arguments.sync)
     checkpoint = checkpoints.newest(run_dir / "checkpoints") if arguments.resume else None
     tokens = checkpoint.trained_tokens if checkpoint else 0
     stop = StopSignal(lambda: reporter.send(FinishedReport(outcome="stopped", trained_tokens=tokens)))
+    stop.obey(run_dir, arguments.launch)
     try:
-        task = read_task(run_dir)
-        reporter.stage("loading", "starting PyTorch and Transformers")
-        # Takes seconds: what is wrong, or to be stopped, is said before.
-        from brightrun_trainer.run import train  # noqa: PLC0415
+        with alone(run_dir, reporter):
+            task = read_task(run_dir)
+            reporter.stage("loading", "starting PyTorch and Transformers")
+            # Takes seconds: what is wrong, or to be stopped, is said before.
+            from brightrun_trainer.run import train  # noqa: PLC0415
 
-        reporter.send(train(run_dir, task, checkpoint, reporter, stop))
+            reporter.send(train(run_dir, task, checkpoint, reporter, stop))
     except Exception as error:
         traceback.print_exc()
         reporter.send(FailedReport(error=explain(error)))

@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 class Stopping(TrainerCallback):
-    """Ends the training with a checkpoint at the first step after a stop was requested."""
+    """Ends the training with a checkpoint at the end of the step in which it was asked to stop or to finish."""
 
     def __init__(self, stop: StopSignal) -> None:
         self._stop = stop
@@ -29,14 +29,14 @@ class Stopping(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        if self._stop.requested:
+        if self._stop.requested or self._stop.finishing:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = False
         return control
 
 
 class Reporting(TrainerCallback):
-    """Reports the plan, one metric point a step, and checkpoints.
+    """Reports the plan, one metric point a step, and checkpoints with the time that saving took.
 
     A step's point waits until its evaluation is done, and for the next batch if the last one has just been sent.
     """
@@ -52,7 +52,7 @@ class Reporting(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._began = self._logged = time.monotonic()
+        self._began = self._logged = self._before_save = time.monotonic()
         self._first_step, self._tokens = state.global_step, state.num_input_tokens_seen
         updates = math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
         self._reporter.send(
@@ -81,6 +81,7 @@ class Reporting(TrainerCallback):
                 "Lower learning_rate or max_grad_norm, add warm-up, or look for broken examples.",
             )
         self._points.append(self._measure(state, logs))
+        self._before_save = time.monotonic()
 
     def on_evaluate(
         self,
@@ -93,6 +94,7 @@ class Reporting(TrainerCallback):
         loss = (metrics or {}).get("eval_loss")
         if self._points and self._points[-1].step == state.global_step:
             self._points[-1] = self._points[-1].model_copy(update={"validation_loss": loss})
+        self._before_save = time.monotonic()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -101,9 +103,10 @@ class Reporting(TrainerCallback):
             self._send_points(state)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        seconds = round(time.monotonic() - self._before_save, 3)
         self._send_points(state)
         step = state.global_step
-        self._reporter.send(CheckpointReport(step=step, path=f"checkpoints/{PREFIX}{step}"))
+        self._reporter.send(CheckpointReport(step=step, path=f"checkpoints/{PREFIX}{step}", seconds=seconds))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -9,11 +9,16 @@ PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A complete checkpoint; `trained_tokens` counts from the run's first step."""
+    """A complete checkpoint after `step` of `planned_steps`; `trained_tokens` counts from the run's first step.
+
+    `best_step` is the step of the lowest validation loss so far, if there is one.
+    """
 
     path: Path
     step: int
+    planned_steps: int
     trained_tokens: int
+    best_step: int | None
 
 
 def newest(folder: Path) -> Checkpoint | None:
@@ -28,4 +33,10 @@ def _read(path: Path) -> Checkpoint | None:
         state = json.loads((path / "trainer_state.json").read_text())
     except (OSError, ValueError):
         return None
-    return Checkpoint(path, state["global_step"], state["num_input_tokens_seen"])
+    return Checkpoint(
+        path=path,
+        step=state["global_step"],
+        planned_steps=state["max_steps"],
+        trained_tokens=state["num_input_tokens_seen"],
+        best_step=state.get("best_global_step"),
+    )

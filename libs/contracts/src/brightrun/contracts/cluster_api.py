@@ -5,14 +5,19 @@ from uuid import UUID
 
 from pydantic import Field
 
-from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
+from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Sha256, Utc, Value
 
 RunState = Literal["queued", "initializing", "running", "completed", "failed", "cancelled"]
+StopMode = Literal["checkpoint", "finish"]
 
 
 class SubmitRun(Value):
-    """`POST /training/submit`. A second submission of the same `(job_id, attempt)` answers with the first run."""
+    """`POST /training/submit`. A second submission of the same `(job_id, attempt)` answers with the first run.
+
+    `resume_from` is the external id of an earlier run of the same job on the same cluster: the new run goes on from
+    that run's last complete checkpoint. A cluster that cannot do that answers 409 with code `not_resumable`.
+    """
 
     job_id: UUID
     attempt: Annotated[int, Field(ge=1)] = 1
@@ -20,6 +25,7 @@ class SubmitRun(Value):
     hyperparameters: TrainingSpec
     gpu_config: GpuConfig
     callback_url: str | None = None
+    resume_from: str | None = None
 
 
 class SubmittedRun(Value):
@@ -29,14 +35,29 @@ class SubmittedRun(Value):
     status: RunState
 
 
+class StopRun(Value):
+    """`POST /training/stop/{external_job_id}`: how the run shall end; answers with its status, as a cancel does.
+
+    `checkpoint`: save and end as `cancelled`, to be resumed by another run. `finish`: train no further, then end as any
+    other run does; it is `completed` with `stopped_early`. A finished run stays what it is.
+    """
+
+    mode: StopMode
+
+
 class RunStatus(Value):
-    """`GET /training/status/{external_job_id}`: where the run stands."""
+    """`GET /training/status/{external_job_id}`: where the run stands.
+
+    `message` says more about the stage. `checkpoint_seconds` is how long saving the last checkpoint took.
+    `stopped_early`: the run completed before its planned end because it was asked to finish.
+    """
 
     external_job_id: str
     job_id: UUID
     attempt: int
     status: RunState
     stage: str
+    message: str = ""
     progress: Annotated[float, Field(ge=0, le=100)]
     current_epoch: float = 0
     total_epochs: float = 0
@@ -49,6 +70,9 @@ class RunStatus(Value):
     error_message: str | None = None
     started_at: Utc | None = None
     finished_at: Utc | None = None
+    last_checkpoint_step: int | None = None
+    checkpoint_seconds: float | None = None
+    stopped_early: bool = False
 
 
 class RunEvent(Value):
@@ -88,8 +112,55 @@ class RunArtifacts(Value):
     files: tuple[ClusterFile, ...] = ()
 
 
+class RunCheckpoint(Checkpoint):
+    """A checkpoint with the URL of a tar of it; its files have `size` bytes."""
+
+    size: Annotated[int, Field(ge=0)]
+    download_url: str
+
+
+class RunCheckpoints(Value):
+    """`GET /training/checkpoints/{external_job_id}`: the complete checkpoints on disk now, oldest first."""
+
+    checkpoints: tuple[RunCheckpoint, ...]
+
+
+class RunSummary(Value):
+    """A run in a list. `live`: it has not reached its terminal status."""
+
+    external_job_id: str
+    job_id: UUID
+    attempt: int
+    status: RunState
+    live: bool
+
+
+class Pagination(Value):
+    """Which page of a list this is."""
+
+    page: int
+    limit: int
+    total: int
+    totalPages: int  # noqa: N815
+
+
+class RunList(Value):
+    """`GET /training/runs?live&job_id&attempt&page&limit`: newest first.
+
+    A run that ends while pages are read moves those behind it forward: absence from a list proves nothing, a status
+    that answers 404 does.
+    """
+
+    runs: tuple[RunSummary, ...]
+    pagination: Pagination
+
+
 class Capabilities(Value):
-    """`GET /training/capabilities`: what this cluster is and which optional endpoints it has."""
+    """`GET /training/capabilities`: what this cluster is and which optional endpoints it has.
+
+    `stop_modes` are those that `POST /training/stop` takes; `graceful_stop`: a cancel saves a checkpoint first;
+    `runs`, `capacity`, `logs`, `checkpoints`: the endpoints of these names; `log_follow`: logs can be followed.
+    """
 
     name: str
     version: str
@@ -101,13 +172,28 @@ class Capabilities(Value):
     events: bool = False
     graceful_stop: bool = False
     logs: bool = False
+    log_follow: bool = False
+    stop_modes: tuple[str, ...] = ()
+    resume: bool = False
+    checkpoints: bool = False
+    runs: bool = False
+    capacity: bool = False
+
+
+class GpuCapacity(Value):
+    """GPUs of one type. `free` is 0 while the cluster takes no runs, whatever the reason."""
+
+    type: str
+    total: Annotated[int, Field(ge=0)]
+    free: Annotated[int, Field(ge=0)]
 
 
 class Capacity(Value):
-    """`GET /training/capacity`: GPUs in all and free now, of any of the cluster's types."""
+    """`GET /training/capacity`: GPUs in all and free now, together and by type; older clusters say no types."""
 
     total_gpus: int
     free_gpus: int
+    gpus: tuple[GpuCapacity, ...] = ()
 
 
 class RunCallback(Value):

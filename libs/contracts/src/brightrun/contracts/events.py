@@ -1,5 +1,6 @@
 """Every event of BrightRun and the catalogue that topics, documents and tests are made from."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
@@ -36,6 +37,14 @@ class DatasetRef(Value):
     sha256: Sha256
 
 
+class Segment(Value):
+    """A stretch of training that is billed: one attempt, from its start to its end."""
+
+    attempt: int
+    started_at: Utc
+    finished_at: Utc
+
+
 class Pricing(Value):
     """The prices a job was promised when it was submitted: per hour for all its GPUs, and once for storage."""
 
@@ -47,9 +56,16 @@ class Pricing(Value):
         seconds = Decimal(str(max((finished_at - started_at).total_seconds(), 0.0)))
         return to_money(self.hourly_rate * seconds / 3600)
 
+    def total(self, segments: Iterable[Segment]) -> Decimal:
+        """What the segments cost together: each is an entry of the ledger, rounded by itself."""
+        return sum((self.compute_cost(one.started_at, one.finished_at) for one in segments), Decimal())
+
 
 class JobQueued(JobEvent):
-    """The user's job is recorded and waits for GPUs. Owner: api."""
+    """The user's job is recorded and waits for GPUs. Owner: api.
+
+    `priority` orders the user's own jobs: low, normal or high.
+    """
 
     topic: ClassVar[str] = "job.queued"
 
@@ -59,12 +75,32 @@ class JobQueued(JobEvent):
     dataset: DatasetRef
     pricing: Pricing
     estimated_cost: Money
+    priority: str = "normal"
 
 
 class JobCancelRequested(JobEvent):
     """The user wants the job stopped; it may be over already. Owner: api."""
 
     topic: ClassVar[str] = "job.cancel_requested"
+
+
+class JobPauseRequested(JobEvent):
+    """The user wants the job to save a checkpoint and to give its GPUs back until it is resumed. Owner: api.
+
+    `turn` counts the user's requests to pause and to resume the job. The highest counts, whichever is read first.
+    """
+
+    topic: ClassVar[str] = "job.pause_requested"
+
+    turn: Annotated[int, Field(ge=1)]
+
+
+class JobResumeRequested(JobEvent):
+    """The user wants the paused job to go on from its last checkpoint. Owner: api. `turn` as in JobPauseRequested."""
+
+    topic: ClassVar[str] = "job.resume_requested"
+
+    turn: Annotated[int, Field(ge=1)]
 
 
 class JobRefused(JobEvent):
@@ -90,7 +126,10 @@ class JobDeleted(JobEvent):
 
 
 class JobStarted(JobEvent):
-    """A cluster took the job's attempt; it is initializing. Owner: scheduler."""
+    """A cluster took the job's attempt; it is initializing. Owner: scheduler.
+
+    `pausable`: the cluster can save the run and go on from there later.
+    """
 
     topic: ClassVar[str] = "job.started"
 
@@ -99,6 +138,7 @@ class JobStarted(JobEvent):
     external_job_id: str
     gpu: GpuConfig
     dataset_name: str
+    pausable: bool = True
 
 
 class JobProgress(JobEvent):
@@ -125,11 +165,52 @@ class JobProgress(JobEvent):
     checkpoints: tuple[Checkpoint, ...] = ()
 
 
+class JobAttemptLost(JobEvent):
+    """A cluster lost the job's attempt, which is not billed; the job waits for the next. Owner: scheduler.
+
+    `resumes`: the next goes on from a checkpoint, if the same cluster can run it.
+    """
+
+    topic: ClassVar[str] = "job.attempt_lost"
+
+    attempt: int
+    cluster: str
+    error: JobError
+    resumes: bool = False
+
+
+class JobPaused(JobEvent):
+    """The job has given its GPUs back and waits for its user to resume it. Owner: scheduler.
+
+    `attempt` is used up: the next has a higher number. `started_at` is None when nothing is billed: the job was
+    waiting, or its cluster lost it. `step`: the optimizer step that the job goes on from.
+    """
+
+    topic: ClassVar[str] = "job.paused"
+
+    name: str
+    attempt: int
+    reason: str = "user"
+    cluster: str | None = None
+    gpu: GpuConfig
+    pricing: Pricing
+    started_at: Utc | None = None
+    finished_at: Utc
+    step: int = 0
+
+    @property
+    def billed(self) -> tuple[Segment, ...]:
+        """What is billed of the attempt."""
+        return _billed(self.attempt, self.started_at, self.finished_at)
+
+
 class JobCompleted(JobEvent):
     """The job is over: `outcome` is its one terminal status. Owner: scheduler.
 
-    Carries what the ledger and the artifact need, so that neither waits for another topic. A job cancelled before it
-    was submitted has attempt 0, no cluster and no times, and costs nothing.
+    Carries what the ledger and the artifact need, so that neither waits for another topic. A job that was not running
+    has attempt 0, no cluster and no times. `started_at` is also None when the cluster lost the last attempt, which is
+    not billed. `segments`: what was billed of the attempts before it. `stopped_by`: `budget` or `duration`, when it was
+    its `max_cost` or `max_duration` that ended it; a `finished_at` that would cost more than `max_cost` is put forward.
     """
 
     topic: ClassVar[str] = "job.completed"
@@ -147,6 +228,19 @@ class JobCompleted(JobEvent):
     finished_at: Utc
     trained_tokens: int = 0
     error: JobError | None = None
+    segments: tuple[Segment, ...] = ()
+    stopped_by: str | None = None
+
+    @property
+    def billed(self) -> tuple[Segment, ...]:
+        """All that is billed of the job."""
+        return self.segments + _billed(self.attempt, self.started_at, self.finished_at)
+
+
+def _billed(attempt: int, started_at: datetime | None, finished_at: datetime) -> tuple[Segment, ...]:
+    if started_at is None:
+        return ()
+    return (Segment(attempt=attempt, started_at=started_at, finished_at=finished_at),)
 
 
 class DatasetValidated(Event):
@@ -206,7 +300,7 @@ class ArtifactReady(JobEvent):
 
 
 class BudgetReached(JobEvent):
-    """What the job has cost reached its cap; it must save and stop. Owner: tracker."""
+    """What the job costs is about to reach its `max_cost`; it saves and stops. Owner: scheduler."""
 
     topic: ClassVar[str] = "budget.reached"
 
@@ -214,17 +308,34 @@ class BudgetReached(JobEvent):
     spent: Money
 
 
+class DurationReached(JobEvent):
+    """The job has trained almost as long as its `max_duration`; it saves and stops. Owner: scheduler.
+
+    Both in seconds.
+    """
+
+    topic: ClassVar[str] = "duration.reached"
+
+    cap: float
+    trained: float
+
+
 CATALOGUE: tuple[Topic, ...] = (
     Topic(JobQueued, "api", ("scheduler", "tracker", "notifier")),
     Topic(JobCancelRequested, "api", ("scheduler",)),
+    Topic(JobPauseRequested, "api", ("scheduler",)),
+    Topic(JobResumeRequested, "api", ("scheduler", "tracker")),
     Topic(JobRefused, "api", ("tracker", "notifier"), partitions=3),
     Topic(JobDeleted, "api", ("tracker",), partitions=3),
     Topic(JobStarted, "scheduler", ("api", "tracker", "notifier")),
     Topic(JobProgress, "scheduler", ("api", "tracker", "artifacts"), retention=timedelta(days=3)),
+    Topic(JobAttemptLost, "scheduler", ("api", "tracker"), partitions=3),
+    Topic(JobPaused, "scheduler", ("api", "tracker", "notifier"), partitions=3),
     Topic(JobCompleted, "scheduler", ("api", "tracker", "artifacts", "notifier")),
     Topic(DatasetValidated, "artifacts", ("api", "notifier"), partitions=3),
     Topic(ArtifactReady, "artifacts", ("api", "tracker", "notifier")),
-    Topic(BudgetReached, "tracker", ("scheduler", "notifier"), partitions=3),
+    Topic(BudgetReached, "scheduler", ("tracker", "notifier"), partitions=3),
+    Topic(DurationReached, "scheduler", ("tracker", "notifier"), partitions=3),
 )
 """Every topic; topics are created, documented and checked from here."""
 

@@ -5,11 +5,12 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """`queued → initializing → running → completed | failed | cancelled`."""
+    """`queued → initializing → running → completed | failed | cancelled`; until then, `paused` and queued again."""
 
     QUEUED = "queued"
     INITIALIZING = "initializing"
     RUNNING = "running"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -23,6 +24,9 @@ class JobStatus(StrEnum):
 TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
+LAST_SEQ = 2**31 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class JobState:
     """A status with its place in the job's history: `attempt` first, then `seq` within it."""
@@ -30,6 +34,16 @@ class JobState:
     status: JobStatus
     attempt: int = 0
     seq: int = 0
+
+    @classmethod
+    def paused(cls, attempt: int) -> "JobState":
+        """After whatever the attempt may still be heard to say."""
+        return cls(JobStatus.PAUSED, attempt, LAST_SEQ)
+
+    @classmethod
+    def queued_again(cls, last_attempt: int) -> "JobState":
+        """Before the attempt after `last_attempt` starts."""
+        return cls(JobStatus.QUEUED, last_attempt + 1, -1)
 
     @property
     def order(self) -> tuple[int, int]:

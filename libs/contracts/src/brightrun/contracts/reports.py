@@ -36,18 +36,20 @@ class PointsReport(Value):
 
 
 class CheckpointReport(Value):
-    """A checkpoint is complete on disk. `path` is relative to the run's folder."""
+    """A checkpoint is complete on disk. `path` is relative to the run's folder; saving it took `seconds`."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     step: int
     path: str
+    seconds: float | None = None
 
 
 class FinishedReport(Value):
     """The last line of a run that ended well.
 
     `stopped` means that it was asked to stop and saved a checkpoint first. `files` are names in the run's
-    `adapter/` folder; `metadata` goes into the artifact's manifest.
+    `adapter/` folder; `metadata` goes into the artifact's manifest, with `stopped_early` if it was asked to finish
+    before its planned end.
     """
 
     kind: Literal["finished"] = "finished"

@@ -40,11 +40,23 @@ class MigrationError(RuntimeError):
 
 async def create_pool(url: str, size: int) -> Pool:
     """Open a pool whose connections read and write `jsonb` as Python values."""
-    return await asyncpg.create_pool(url, min_size=1, max_size=size, init=_prepare, command_timeout=30)
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        reset=_keep,
+        command_timeout=30,
+        max_cached_statement_lifetime=0,
+    )
 
 
 async def _prepare(connection: Any) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def _keep(_: Any) -> None:
+    """Nothing to reset: connections are lent for statements and transactions, and keep no state of a session."""
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ letter. Nothing is acknowledged before its effect is committed.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -38,10 +38,11 @@ DEAD = Counter("brightrun_dead_letters_total", "Messages parked as dead letters.
 class Delivery:
     """The consumer of one subscription."""
 
-    def __init__(self, bus: Bus, pool: Pool, subscription: Subscription[Any]) -> None:
+    def __init__(self, bus: Bus, pool: Pool, subscription: Subscription[Any], then: Callable[[], None]) -> None:
         self._bus = bus
         self._pool = pool
         self._subscription = subscription
+        self._then = then
         self._topic = subscription.event.topic
         self.busy_since: float | None = None
 
@@ -102,6 +103,7 @@ class Delivery:
                     with structlog.contextvars.bound_contextvars(**ids):
                         if fresh:
                             await self._subscription.handle(fresh, conn)
+                self._then()
                 return None
             except asyncpg.DataError as error:  # of the message, though asyncpg counts it among the connection's
                 return error

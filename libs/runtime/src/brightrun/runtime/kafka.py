@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -30,7 +31,7 @@ E = TypeVar("E", bound=Event)
 DEAD_SUFFIX = ".dead"
 DEAD_RETENTION = timedelta(days=30)
 BATCH_RECORDS = 500
-BATCH_WAIT_MS = 50
+BATCH_WAIT_MS = 500
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ def subscribe_batch(
         return Subscription(event, handler, batch=True)
 
     return register
+
+
+async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
+    """What has come, as soon as anything has. FastStream's own sleeps after each empty fetch."""
+    found = await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)
+    return tuple(chain.from_iterable(found.values()))
 
 
 async def raw(message: KafkaMessage) -> KafkaMessage:
@@ -110,11 +117,7 @@ class Bus:
         self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]
     ) -> LogicSubscriber[Any]:
         """FastStream's subscriber, with everything off that could acknowledge on its own."""
-        shape: dict[str, Any] = (
-            {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
-            if subscription.batch
-            else {}
-        )
+        shape: dict[str, Any] = {"batch": True} if subscription.batch else {}
         subscriber: LogicSubscriber[Any] = self.broker.subscriber(
             subscription.event.topic,
             group_id=f"{self.client_id}.{subscription.event.topic}",
@@ -127,6 +130,8 @@ class Bus:
             **shape,
         )
         subscriber(consume)
+        if subscription.batch:
+            subscriber.get_msg = _next_batch  # type: ignore[method-assign]
         return subscriber
 
     async def send(self, topic: str, key: str, value: bytes, headers: dict[str, str] | None = None) -> None:

@@ -1,7 +1,9 @@
 """Work that a clock or a database notification starts: `repeat` runs it, `Wakeups` hears the notifications."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import asyncpg
 import structlog
@@ -44,11 +46,17 @@ class Wakeups:
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._events: dict[str, asyncio.Event] = {}
+        self._events: dict[str, list[asyncio.Event]] = defaultdict(list)
 
     def on(self, name: str) -> asyncio.Event:
-        """The event of a channel, named without the schema; ask before `listen` starts."""
-        return self._events.setdefault(name, asyncio.Event())
+        """A new event of a channel, named without the schema; ask before `listen` starts."""
+        self._events[name].append(asyncio.Event())
+        return self._events[name][-1]
+
+    def wake(self, name: str, *_: object) -> None:
+        """Set the channel's events."""
+        for event in self._events[name]:
+            event.set()
 
     async def listen(self) -> None:
         """Hear notifications for ever, over a connection of its own."""
@@ -65,9 +73,9 @@ class Wakeups:
 
     async def _listen(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         schema = await connection.fetchval("SELECT current_schema()")
-        for name, event in self._events.items():
-            await connection.add_listener(f"{schema}.{name}", lambda *_, event=event: event.set())
-            event.set()
+        for name in self._events:
+            await connection.add_listener(f"{schema}.{name}", partial(self.wake, name))
+            self.wake(name)
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await connection.execute("SELECT 1")

@@ -52,10 +52,10 @@ class Service:
         self.every("inbox.prune", 3600.0, lambda: inbox.prune(pool))
         app.add_api_route("/ready", self._ready, include_in_schema=False)
 
-    def subscribe(self, *subscriptions: Subscription[Any]) -> None:
-        """Read the subscriptions' topics while the service runs."""
+    def subscribe(self, *subscriptions: Subscription[Any], then: Callable[[], None] = lambda: None) -> None:
+        """Read the subscriptions' topics while the service runs; `then` is called once an effect is committed."""
         for subscription in subscriptions:
-            delivery = Delivery(self.bus, self.pool, subscription)
+            delivery = Delivery(self.bus, self.pool, subscription, then)
             self.bus.consume(subscription, delivery.consume)
             self._deliveries.append(delivery)
 
@@ -63,6 +63,10 @@ class Service:
         """Run `work` each `seconds`, and on `NOTIFY <schema>.<wake>`; at once again while it returns True."""
         event = self._wakeups.on(wake) if wake else asyncio.Event()
         self._background.append(lambda: repeat(name, work, event, seconds))
+
+    def waker(self, name: str) -> Callable[[], None]:
+        """What wakes this process's loops of that name, without the way through the database."""
+        return lambda: self._wakeups.wake(name)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
-from brightrun.artifacts.settings import Settings
+from brightrun.artifacts.settings import ClusterSettings
 from brightrun.contracts.cluster_api import RunArtifacts
 
 CONNECT_SECONDS = 5.0
@@ -21,10 +21,10 @@ class ClusterError(Exception):
 class Cluster:
     """One cluster's HTTP API. Its key goes to its own address only, as files may lie elsewhere."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.name = settings.cluster_name
-        self._url = httpx.URL(settings.cluster_url)
-        self._key = settings.cluster_key.get_secret_value()
+    def __init__(self, settings: ClusterSettings) -> None:
+        self.name = settings.name
+        self._url = httpx.URL(settings.url)
+        self._key = settings.key.get_secret_value()
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS))
 
     async def get_artifacts(self, external_job_id: str) -> RunArtifacts:

@@ -22,7 +22,8 @@ TRANSFERS_AT_ONCE = 2
 async def start(settings: Settings) -> None:
     """Compose the service and serve until it is told to stop."""
     async with open_service("artifacts", settings, MIGRATIONS, CATALOGUE) as service:
-        store, cluster = ObjectStore(settings), Cluster(settings)
+        store = ObjectStore(settings)
+        clusters = [Cluster(one) for one in settings.all_clusters]
         await store.create_buckets(DATASETS, MODELS)
         service.app.state.store = store
         service.app.state.settings = settings
@@ -30,14 +31,16 @@ async def start(settings: Settings) -> None:
         service.app.include_router(models.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)
-        transfer = partial(transfer_next, service.pool, store, cluster, settings)
         service.every("validation", POLL_SECONDS, validate, wake="validation")
-        for lane in range(TRANSFERS_AT_ONCE):
-            service.every(f"transfer.{lane}", POLL_SECONDS, transfer, wake="transfer")
+        for cluster in clusters:
+            transfer = partial(transfer_next, service.pool, store, cluster, settings)
+            for lane in range(TRANSFERS_AT_ONCE):
+                service.every(f"transfer.{cluster.name}.{lane}", POLL_SECONDS, transfer, wake="transfer")
         try:
             await service.run()
         finally:
-            await cluster.close()
+            for cluster in clusters:
+                await cluster.close()
             store.close()
 
 

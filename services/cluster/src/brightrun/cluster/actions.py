@@ -1,40 +1,47 @@
 """What happens to runs, each with the event that tells of it; run by `Store.transact`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from sqlite3 import Connection
 
-from brightrun.cluster import queries, rules
-from brightrun.cluster.models import Hardware, Run
-from brightrun.contracts.cluster_api import ClusterFile, RunEvent, RunEvents, SubmitRun
+from brightrun.cluster import admission, queries, rules
+from brightrun.cluster.admission import Limits
+from brightrun.cluster.models import Hardware, Room, Run
+from brightrun.contracts.cluster_api import ClusterFile, RunEvent, SubmitRun
 from brightrun.contracts.reports import PointsReport, Report
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound
 
-EVENTS_A_PAGE = 500
 
+def submit(
+    conn: Connection, request: SubmitRun, *, hardware: Hardware, room: Room, limits: Limits, adopts: str | None
+) -> tuple[Run, bool]:
+    """The run of this attempt, and whether it is new; the live runs of `room` are counted here.
 
-def submit(conn: Connection, request: SubmitRun, hardware: Hardware, free_bytes: int) -> tuple[Run, bool]:
-    """The run of this attempt, and whether it is new. Raises why the cluster cannot take it."""
+    Raises why the cluster cannot take it.
+    """
     known = queries.find_attempt(conn, request.job_id, request.attempt)
     if known:
         return known, False
-    devices = rules.admit(request, hardware, queries.taken_devices(conn), free_bytes)
-    run = rules.submitted(f"run_{new_id().hex}", request, devices, hardware.simulated)
+    kind = request.gpu_config.type
+    room = replace(room, live_runs=queries.count_live(conn))
+    devices = admission.admit(request, hardware, queries.leased_devices(conn, kind), room, limits)
+    run = rules.submitted(f"run_{new_id().hex}", request, devices, hardware.simulated, adopts)
     queries.insert_run(conn, run)
+    queries.lease_devices(conn, run.id, kind, devices)
     return _record(conn, run), True
 
 
-def change(conn: Connection, run_id: str, rule: Callable[[Run], Run]) -> Run:
-    """Let `rule` decide where the run stands; a finished run stays what it is. Raises NotFound."""
-    run = get(conn, run_id)
+def change(conn: Connection, run: Run, rule: Callable[[Run], Run]) -> Run:
+    """Let `rule` decide where the run stands; a finished run stays what it is."""
     changed = run if run.finished else rule(run)
     return run if changed == run else _record(conn, changed)
 
 
-def hear(conn: Connection, run_id: str, reports: Sequence[Report], offset: int, files: tuple[ClusterFile, ...]) -> Run:
+def hear(conn: Connection, run: Run, reports: Sequence[Report], offset: int, files: tuple[ClusterFile, ...]) -> Run:
     """Record each report as one event, and that the trainer's output up to `offset` is heard."""
-    run = get(conn, run_id).model_copy(update={"offset": offset})
+    run = run.model_copy(update={"offset": offset})
     for report in reports:
         if run.finished:
             break
@@ -53,16 +60,23 @@ def get(conn: Connection, run_id: str) -> Run:
     return run
 
 
-def read_events(conn: Connection, after: int) -> RunEvents:
-    """A page of what happened after the cursor. A cursor from the future, of a lost database, counts as the newest."""
+def read_events(conn: Connection, after: int, limit: int) -> tuple[int, bytes]:
+    """How many events there are in the page after the cursor, and the page as `RunEvents` in JSON.
+
+    A cursor from the future, of a lost database, counts as the newest.
+    """
     after = min(after, queries.newest_cursor(conn))
-    events = tuple(queries.events_after(conn, after, EVENTS_A_PAGE))
-    return RunEvents(events=events, cursor=events[-1].cursor if events else after)
+    events = queries.events_after(conn, after, limit)
+    cursor = events[-1][0] if events else after
+    told = ",".join(event for _, event in events)
+    return len(events), f'{{"events":[{told}],"cursor":{cursor}}}'.encode()
 
 
 def _record(conn: Connection, run: Run, points: tuple[MetricPoint, ...] = ()) -> Run:
     run = run.model_copy(update={"seq": run.seq + 1})
     queries.update_run(conn, run)
+    if run.finished:
+        queries.free_devices(conn, run.id)
     event = RunEvent(cursor=0, event_id=new_id(), at=utc_now(), seq=run.seq, run=run.status, points=points)
     queries.insert_event(conn, event)
     return run

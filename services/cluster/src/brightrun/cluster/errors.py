@@ -7,12 +7,47 @@ class StartupError(Exception):
     """The service cannot start; the message is one line that says why and what to do."""
 
 
-class NoCapacity(ServiceError):
-    """All GPUs are busy; submit the run again when one is free."""
+class NotNow(ServiceError):
+    """The cluster takes no run at the moment; submit it again later."""
 
     status = 429
-    code = "no_capacity"
     headers = {"Retry-After": "5"}  # noqa: RUF012
+
+
+class NoCapacity(NotNow):
+    """All GPUs are busy; submit the run again when one is free."""
+
+    code = "no_capacity"
+
+
+class DiskFull(NotNow):
+    """The cluster's disk is almost full; free some space, then submit the run again."""
+
+    code = "disk_full"
+
+
+class MemoryShort(NotNow):
+    """The cluster's memory is almost used up; submit the run again when another has ended."""
+
+    code = "memory_short"
+
+
+class TooManyRuns(NotNow):
+    """The cluster works on as many runs as it may; submit the run again when another has ended."""
+
+    code = "too_many_runs"
+
+
+class ExecutorUnreachable(NotNow):
+    """The cluster cannot reach the machines that train; submit the run again later."""
+
+    code = "executor_unreachable"
+
+
+class TooManyFollowers(NotNow):
+    """Too many readers follow logs already; ask without `follow`, or later."""
+
+    code = "too_many_followers"
 
 
 class Unsupported(ServiceError):
@@ -22,11 +57,11 @@ class Unsupported(ServiceError):
     code = "unsupported"
 
 
-class DiskFull(ServiceError):
-    """The cluster's disk is almost full; free some space first."""
+class NotResumable(ServiceError):
+    """The run cannot go on from that one; submit it without `resume_from` to begin anew."""
 
-    status = 507
-    code = "disk_full"
+    status = 409
+    code = "not_resumable"
 
 
 class NotCompleted(ServiceError):
@@ -36,8 +71,15 @@ class NotCompleted(ServiceError):
     code = "not_completed"
 
 
+class Removed(ServiceError):
+    """The run's files were removed to make room; they were here for as long as the cluster's settings say."""
+
+    status = 410
+    code = "removed"
+
+
 class BadFileUrl(ServiceError):
-    """The file's URL has expired or was changed; ask for the run's artifacts again."""
+    """The file's URL has expired or was changed; ask the cluster for a new one."""
 
     status = 403
     code = "bad_file_url"

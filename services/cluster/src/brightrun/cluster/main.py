@@ -1,5 +1,6 @@
 """The cluster service as a process."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,41 +12,55 @@ from brightrun.cluster import routes
 from brightrun.cluster.callbacks import Callbacks
 from brightrun.cluster.errors import StartupError
 from brightrun.cluster.executor import Executor
+from brightrun.cluster.facilities import Facilities
+from brightrun.cluster.housekeeping import SECONDS_BETWEEN_ROUNDS, keep_house
 from brightrun.cluster.local import LocalExecutor
+from brightrun.cluster.ray import RayExecutor
+from brightrun.cluster.routes.parameters import Cluster
 from brightrun.cluster.settings import Settings
 from brightrun.cluster.simulated import SimulatedExecutor
 from brightrun.cluster.stop_signals import on_stop_signal
 from brightrun.cluster.store import open_store
-from brightrun.cluster.supervisor import Facilities, Supervisor
+from brightrun.cluster.supervisor import Supervisor
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
+from brightrun.runtime.loops import repeat
 from brightrun.runtime.service import run, serve_http
 
 
 async def start(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartupError."""
     logs.configure("cluster", settings.log_level)
-    executor: Executor = (
-        LocalExecutor(settings)
-        if settings.executor == "local"
-        else SimulatedExecutor(settings.simulated_steps_per_second)
-    )
     async with open_store(settings.cluster_home) as store, httpx.AsyncClient() as http:
         callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
-        supervisor = Supervisor(Facilities(settings, store, executor, http, callbacks))
+        facilities = Facilities(settings, store, _executor(settings, http), http, callbacks)
+        supervisor = Supervisor(facilities)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            on_stop_signal(store.release_readers)  # long polls would hold up a graceful stop
+            on_stop_signal(store.release_readers)  # waiting readers would hold up a graceful stop
             async with supervisor.working():
+                work = repeat("housekeeping", lambda: keep_house(facilities), asyncio.Event(), SECONDS_BETWEEN_ROUNDS)
+                housekeeping = asyncio.create_task(work)
                 yield
+                housekeeping.cancel()
             await callbacks.close()
 
         app = create_app("cluster", lifespan=lifespan)
-        app.state.cluster = routes.Cluster(settings, store, executor, supervisor)
+        app.state.cluster = Cluster(facilities, supervisor)
         app.include_router(routes.router)
         app.include_router(routes.open_router)
         await serve_http(app, settings)
+
+
+def _executor(settings: Settings, http: httpx.AsyncClient) -> Executor:
+    match settings.executor:
+        case "local":
+            return LocalExecutor(settings)
+        case "ray":
+            return RayExecutor(settings, http)
+        case "simulated":
+            return SimulatedExecutor(settings.gpu_type, settings.slots, settings.simulated_steps_per_second)
 
 
 def main() -> None:

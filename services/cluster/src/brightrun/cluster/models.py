@@ -1,30 +1,57 @@
 """What the cluster remembers of a run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from brightrun.contracts.cluster_api import ClusterFile, RunStatus, SubmitRun
+from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import Value
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a cluster can run: `slots` GPUs of one type, and its base models (None: any)."""
+    """What a cluster can run: GPUs by type, and its base models (None: any).
 
-    gpu_type: str
-    slots: int
+    `lent` GPUs are used by others; an `elastic` cluster may get more than it has now.
+    """
+
+    gpus: Mapping[str, int]
     base_models: tuple[str, ...] | None
     simulated: bool
+    lent: Mapping[str, int] = field(default_factory=dict)
+    elastic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left: disk and memory in bytes (None: trainers use the memory of other machines), and the live runs."""
+
+    free_disk: int
+    free_memory: int | None
+    live_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A finished run whose folder is still there; `unfetched` of its files were never downloaded."""
+
+    run_id: str
+    status: RunState
+    finished_at: datetime
+    unfetched: int
+    fetched_at: datetime | None
 
 
 class Run(Value):
-    """A run as it stands. `devices` are the indices of its GPUs.
+    """A run as it stands. `devices` are the indices of its GPUs among those of their type.
 
-    `seq` counts its events, `offset` is how many bytes of the trainer's output are in them, `restarts` how often its
-    trainer was lost. `interrupted`: its trainer was stopped on purpose, not because the run shall end.
+    `seq` counts its events, `offset` is how many bytes of the trainer's output are in them, `launches` how many
+    trainers it has had, `restarts` how often one was lost. `interrupted`: its trainer was stopped on purpose, not
+    because the run shall end. `adopts`: the run whose checkpoints it starts with.
     """
 
     request: SubmitRun
@@ -33,9 +60,12 @@ class Run(Value):
     simulated: bool
     seq: int = 0
     offset: int = 0
+    launches: int = 0
     restarts: int = 0
     cancelling: bool = False
+    finishing: bool = False
     interrupted: bool = False
+    adopts: str | None = None
     files: tuple[ClusterFile, ...] = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
 
@@ -48,3 +78,8 @@ class Run(Value):
     def finished(self) -> bool:
         """Whether the run has reached its one terminal state."""
         return JobStatus(self.status.status).terminal
+
+    @property
+    def launched(self) -> bool:
+        """Whether it has had a trainer."""
+        return self.launches > 0 or self.status.started_at is not None

@@ -1,15 +1,19 @@
 """What becomes of a run: pure decisions, from what it was and what happened."""
 
-from collections.abc import Collection
 from datetime import datetime
 
-from brightrun.cluster.errors import DiskFull, NoCapacity, Unsupported
-from brightrun.cluster.models import Hardware, Run
+from brightrun.cluster.models import Run
 from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
-from brightrun.contracts.reports import FailedReport, FinishedReport, PlanReport, PointsReport, Report, StageReport
+from brightrun.contracts.reports import (
+    CheckpointReport,
+    FailedReport,
+    FinishedReport,
+    PlanReport,
+    PointsReport,
+    Report,
+    StageReport,
+)
 from brightrun.contracts.training import JobError
-
-LEAST_FREE_BYTES = 1 << 30
 
 RUN_LOST = JobError(
     code="run_lost",
@@ -19,27 +23,9 @@ RUN_LOST = JobError(
 )
 
 
-def admit(request: SubmitRun, hardware: Hardware, taken: Collection[int], free_bytes: int) -> tuple[int, ...]:
-    """The devices that the run gets; raises why it gets none."""
-    problems: dict[str, list[str]] = {}
-    gpu, base_model = request.gpu_config, request.hyperparameters.base_model
-    if gpu.type != hardware.gpu_type:
-        problems["gpu_config.type"] = [f"this cluster has {hardware.gpu_type}"]
-    elif gpu.count > hardware.slots:
-        problems["gpu_config.count"] = [f"this cluster has {hardware.slots}"]
-    if hardware.base_models is not None and base_model not in hardware.base_models:
-        problems["hyperparameters.base_model"] = [f"this cluster has {', '.join(hardware.base_models) or 'none'}"]
-    if problems:
-        raise Unsupported(problems)
-    if free_bytes < LEAST_FREE_BYTES:
-        raise DiskFull
-    free = [device for device in range(hardware.slots) if device not in taken]
-    if len(free) < gpu.count:
-        raise NoCapacity({"free_gpus": len(free)})
-    return tuple(free[: gpu.count])
-
-
-def submitted(run_id: str, request: SubmitRun, devices: tuple[int, ...], simulated: bool) -> Run:
+def submitted(
+    run_id: str, request: SubmitRun, devices: tuple[int, ...], simulated: bool, adopts: str | None = None
+) -> Run:
     """A new run: its data set comes first."""
     status = RunStatus(
         external_job_id=run_id,
@@ -49,42 +35,74 @@ def submitted(run_id: str, request: SubmitRun, devices: tuple[int, ...], simulat
         stage="downloading",
         progress=0,
     )
-    return _enter(Run(request=request, status=status, devices=devices, simulated=simulated), "downloading")
+    run = Run(request=request, status=status, devices=devices, simulated=simulated, adopts=adopts)
+    return _enter(run, "downloading")
 
 
-def launch(run: Run, now: datetime, max_restarts: int) -> Run:
-    """What to do with a run that has no trainer: begin, resume, or end it. Billing starts with the first trainer."""
+def adopted(run: Run, step: int) -> Run:
+    """The run begins at the checkpoint of this step."""
+    return _update(run, last_checkpoint_step=step, message=f"goes on from step {step}")
+
+
+def launch(run: Run, now: datetime, max_restarts: int, queues: bool) -> Run:
+    """What to do with a run that has no trainer: begin, resume, or end it.
+
+    Billing starts with the first trainer, or with its first word where a trainer may have to wait (`queues`).
+    """
     if run.cancelling:
         return _finish(run, "cancelled", now)
-    if run.status.started_at is None:
-        return _enter(_update(run, started_at=now), "loading")
-    if run.interrupted:
-        return _enter(run.model_copy(update={"interrupted": False}), "loading")
-    if run.restarts < max_restarts:
-        return _enter(run.model_copy(update={"restarts": run.restarts + 1}), "loading")
-    return fail(run, RUN_LOST, now)
+    if run.launched and not run.interrupted:
+        if run.restarts >= max_restarts:
+            return fail(run, RUN_LOST, now)
+        run = run.model_copy(update={"restarts": run.restarts + 1})
+    run = run.model_copy(update={"interrupted": False, "launches": run.launches + 1})
+    if queues:
+        return _enter(run, "waiting", "for a place on the cluster's machines")
+    return _enter(_update(run, started_at=run.status.started_at or now), "loading")
+
+
+def wait(run: Run, reason: str) -> Run:
+    """No trainer can be started now, for this reason."""
+    return _enter(run, "waiting", reason)
 
 
 def hear(run: Run, report: Report, files: tuple[ClusterFile, ...], now: datetime) -> Run:
     """The run after its trainer's `report`; `files` are those a completed run left."""
+    if run.status.started_at is None:
+        run = _update(run, started_at=now)
     match report:
         case StageReport():
-            return _enter(run, report.stage)
+            return _enter(run, report.stage, report.message)
         case PlanReport():
             return _update(run, status="running", total_steps=report.total_steps, total_epochs=report.total_epochs)
         case PointsReport():
             return _measure(run, report)
+        case CheckpointReport():
+            seconds = run.status.checkpoint_seconds if report.seconds is None else report.seconds
+            return _update(run, last_checkpoint_step=report.step, checkpoint_seconds=seconds)
         case FinishedReport():
             return _end(run, report, files, now)
         case FailedReport():
             return fail(run, report.error, now)
-        case _:
-            return run
+
+
+def delivers(run: Run, report: Report) -> bool:
+    """Whether the report completes the run: a trainer told to finish that had to be stopped delivers as well."""
+    if not isinstance(report, FinishedReport):
+        return False
+    return report.outcome == "completed" or (run.finishing and not run.cancelling and bool(report.files))
 
 
 def cancel(run: Run) -> Run:
     """The run shall save and stop."""
     return run if run.cancelling else _enter(run.model_copy(update={"cancelling": True}), "cancelling")
+
+
+def finish(run: Run) -> Run:
+    """The run shall train no further and deliver; too late for one that is being cancelled."""
+    if run.cancelling or run.finishing:
+        return run
+    return _enter(run.model_copy(update={"finishing": True}), "finishing")
 
 
 def interrupt(run: Run) -> Run:
@@ -97,19 +115,30 @@ def fail(run: Run, error: JobError, now: datetime) -> Run:
     return _finish(run, "failed", now, error=error, error_message=error.message)
 
 
-def _enter(run: Run, stage: str) -> Run:
+def lose_touch(run: Run, reason: str, now: datetime) -> Run:
+    """Where the run's trainer works has not answered for too long; one that was being cancelled counts as cancelled."""
+    if run.cancelling:
+        return _finish(run, "cancelled", now)
+    message = f"The machines that train could not be reached: {reason}."
+    error = JobError(code="cluster_unreachable", message=message, advice="Try the job again.", retryable=True)
+    return fail(run, error, now)
+
+
+def _enter(run: Run, stage: str, message: str = "") -> Run:
     """A stage belongs to `running` unless it comes before the training; a run that was running stays so."""
     training = run.status.status == "running" or stage in {"training", "evaluating", "saving"}
     shown = f"{stage} (simulated)" if run.simulated else stage
-    return _update(run, stage=shown, status="running" if training else "initializing")
+    return _update(run, stage=shown, message=message, status="running" if training else "initializing")
 
 
 def _end(run: Run, report: FinishedReport, files: tuple[ClusterFile, ...], now: datetime) -> Run:
     run = _update(run, trained_tokens=report.trained_tokens)
-    if report.outcome == "completed":
+    if delivers(run, report):
         run = run.model_copy(update={"files": files, "metadata": report.metadata})
-        return _finish(run, "completed", now, progress=100)
-    return _finish(run, "cancelled", now) if run.cancelling else interrupt(run)
+        early = report.metadata.get("stopped_early") is True
+        return _finish(run, "completed", now, progress=100, stopped_early=early)
+    # One that shall finish and was stopped before it had trained anything has nothing to deliver.
+    return _finish(run, "cancelled", now) if run.cancelling or run.finishing else interrupt(run)
 
 
 def _measure(run: Run, report: PointsReport) -> Run:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,19 @@ class RunFolder:
         """What a stopped run is resumed from."""
         return self.path / "checkpoints"
 
+    @property
+    def order(self) -> Path:
+        """What the trainer shall do but train on: `N finish` or `N checkpoint`, N being the launch it is meant for.
+
+        Overwritten in place, never renamed: NFS clients notice that as soon as they open the file.
+        """
+        return self.path / "order"
+
+    @property
+    def cache(self) -> Path:
+        """What the trainer made of the data set."""
+        return self.path / "cache"
+
     def prepare(self, spec: TrainingSpec) -> None:
         """Make the folder with the spec that the trainer reads; again after a crash."""
         for folder in (self.adapter, self.checkpoints):
@@ -52,7 +65,16 @@ class RunFolder:
         unfinished.write_text(spec.model_dump_json())
         unfinished.replace(self.path / "spec.json")
 
-    def read_output(self, offset: int) -> tuple[Sequence[bytes], int]:
+    def give_order(self, launch: int, word: str = "") -> None:
+        """Tell trainer number `launch` what to do, and those before it to make way."""
+        self.order.write_text(f"{launch} {word}")
+
+    def say(self, words: str) -> None:
+        """Append to the run's log."""
+        with self.log.open("a") as log:
+            log.write(f"{words}\n")
+
+    def read_output(self, offset: int) -> tuple[list[bytes], int]:
         """The next whole lines of the trainer's output and the offset behind them; a line over 1 MiB is cut up."""
         if not self.out.exists():
             return [], offset
@@ -71,14 +93,21 @@ class RunFolder:
         """Size and digest of the adapter's files. Raises OSError for one that is missing or lies elsewhere."""
         return tuple(self._measure(name) for name in names)
 
-    def read_log(self, lines: int) -> str:
-        """The last `lines` of the trainer's log, at most 256 KiB."""
+    def read_log(self, lines: int) -> tuple[bytes, int]:
+        """The last `lines` of the trainer's log, at most 256 KiB, and the offset behind them."""
         if not self.log.exists():
-            return ""
+            return b"", 0
+        chunk, offset = self.read_log_from(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+        return b"".join(chunk.splitlines(keepends=True)[-lines:]), offset
+
+    def read_log_from(self, offset: int) -> tuple[bytes, int]:
+        """Up to 256 KiB of the trainer's log from `offset` on, and the offset behind them."""
+        if not self.log.exists():
+            return b"", offset
         with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-            text = log.read().decode(errors="replace")
-        return "".join(text.splitlines(keepends=True)[-lines:])
+            log.seek(offset)
+            chunk = log.read(LOG_TAIL_BYTES)
+        return chunk, offset + len(chunk)
 
     def _measure(self, name: str) -> ClusterFile:
         path = (self.adapter / name).resolve(strict=True)

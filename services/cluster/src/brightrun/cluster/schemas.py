@@ -1,12 +1,9 @@
-"""Bodies of the cluster's own additions to the cluster API."""
+"""What is asked of the cluster in queries."""
 
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field
-
-from brightrun.cluster.models import Run
-from brightrun.contracts.cluster_api import RunState
 
 
 class RunFilter(BaseModel):
@@ -16,36 +13,4 @@ class RunFilter(BaseModel):
     attempt: Annotated[int, Field(ge=1)] | None = None
     live: bool | None = None
     page: Annotated[int, Field(ge=1)] = 1
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
-
-
-class RunSummary(BaseModel):
-    """A run in a list."""
-
-    external_job_id: str
-    job_id: UUID
-    attempt: int
-    status: RunState
-
-    @classmethod
-    def of(cls, run: Run) -> Self:
-        """What a list shows of a run."""
-        return cls(
-            external_job_id=run.id, job_id=run.request.job_id, attempt=run.request.attempt, status=run.status.status
-        )
-
-
-class Pagination(BaseModel):
-    """Which page of a list this is."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815
-
-
-class RunList(BaseModel):
-    """A page of runs, newest first."""
-
-    runs: list[RunSummary]
-    pagination: Pagination
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100

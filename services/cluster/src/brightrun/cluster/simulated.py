@@ -3,109 +3,208 @@
 import asyncio
 import json
 import math
-import random
+import shutil
+import time
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
+from brightrun.cluster import checkpoints
+from brightrun.cluster.executor import Execution
+from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.run_folder import RunFolder
 from brightrun.contracts.reports import CheckpointReport, FinishedReport, PlanReport, PointsReport, Report, StageReport
 from brightrun.contracts.training import MetricPoint, TrainingSpec
 
 TOKENS_A_STEP = 2048
-REPORTS_PER_SECOND = 10
+MOST_REPORTS_PER_SECOND = 10
 STEPS_A_CHECKPOINT = 50
+TICK_SECONDS = 0.05
 EMPTY_SAFETENSORS = b'\x30\0\0\0\0\0\0\0{"__metadata__":{"simulated":"true"}}           '
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A report each so many `seconds`, on so many `steps`."""
+
+    seconds: float
+    steps: int
+
+    @classmethod
+    def of(cls, steps_per_second: float) -> Self:
+        """At most ten reports a second."""
+        steps = max(1, round(steps_per_second / MOST_REPORTS_PER_SECOND))
+        return cls(steps / steps_per_second, steps)
+
+
 class SimulatedExecution:
-    """A task of this process that writes what a trainer would."""
+    """What a trainer would report, step by step, whenever the executor's clock lets it go on."""
 
-    def __init__(self, folder: RunFolder, steps_per_second: float, resume: bool) -> None:
+    def __init__(self, folder: RunFolder, pace: Pace, offset: int, resume: bool) -> None:
         self._folder = folder
-        self._speed = steps_per_second
-        self._stopping = asyncio.Event()
-        self._checkpoint = folder.checkpoints / "step.json"
-        self._task = asyncio.create_task(self._train(resume))
+        self._pace = pace
+        self._offset = offset
+        self._said: list[Report] = []  # after the first `_offset` reports
+        self._may_have_said = asyncio.Event()
+        self._order: Literal["finish", "stop"] | None = None
+        self._training = self._train(resume)
+        self.working = True
+        self.due = time.monotonic()
 
-    def alive(self) -> bool:
+    async def alive(self) -> bool:
         """Whether it still reports."""
-        return not self._task.done()
+        return self.working
 
-    def stop(self) -> None:
+    async def rest(self) -> None:
+        """Until it has said something, or is told to."""
+        await self._may_have_said.wait()
+        self._may_have_said.clear()
+
+    async def finish(self) -> None:
+        """Take no further step and deliver."""
+        self._order = "finish"
+        self.go_on()
+
+    async def stop(self) -> None:
         """Save the step and stop."""
-        self._stopping.set()
+        self._order = "stop"
+        self.go_on()
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """Stop without a word."""
-        self._task.cancel()
+        self.working = False
+        self.wake()
 
-    async def _train(self, resume: bool) -> None:
+    async def memory_bytes(self) -> int:
+        """None of its own."""
+        return 0
+
+    async def last_words(self) -> str:
+        """None."""
+        return ""
+
+    def wake(self) -> None:
+        """End the rest of whoever listens."""
+        self._may_have_said.set()
+
+    def go_on(self) -> None:
+        """Do what is due, and be due again a report later."""
+        if self.working:
+            self.working = next(self._training, None) is not None
+            self.due += self._pace.seconds
+            self.wake()
+
+    def heard(self, offset: int) -> tuple[list[Report], int]:
+        """What it said after the first `offset` reports of the run; those before are let go."""
+        del self._said[: offset - self._offset]
+        self._offset = offset
+        return list(self._said), offset + len(self._said)
+
+    def _train(self, resume: bool) -> Iterator[bool]:
         spec = TrainingSpec.model_validate_json((self._folder.path / "spec.json").read_bytes())
-        examples = self._folder.data.read_bytes().count(b"\n")
-        plan = plan_of(spec, examples)
+        plan = plan_of(spec, self._folder.data.read_bytes().count(b"\n"))
         self._say(StageReport(stage="loading"), StageReport(stage="tokenizing"), plan, StageReport(stage="training"))
-        step = json.loads(self._checkpoint.read_text()) if resume and self._checkpoint.exists() else 0
-        while step < plan.total_steps and not await self._told_to_stop():
-            last = min(plan.total_steps, step + max(1, round(self._speed / REPORTS_PER_SECOND)))
+        saved = checkpoints.complete(self._folder.checkpoints) if resume else []
+        step = saved[-1].step if saved else 0
+        while step < plan.total_steps:
+            yield True
+            if self._order:
+                break
+            last = min(plan.total_steps, step + self._pace.steps)
             points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
-            eta = (plan.total_steps - last) / self._speed
+            eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
             self._say(PointsReport(points=points, trained_tokens=last * TOKENS_A_STEP, eta_seconds=eta))
             if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT:
                 self._save(last)
             step = last
-        self._finish(spec, step, completed=step == plan.total_steps)
+        self._end(spec, step, early=step < plan.total_steps)
 
-    async def _told_to_stop(self) -> bool:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), max(1 / REPORTS_PER_SECOND, 1 / self._speed))
-        except TimeoutError:
-            return False
-        return True
-
-    def _finish(self, spec: TrainingSpec, step: int, completed: bool) -> None:
+    def _end(self, spec: TrainingSpec, step: int, early: bool) -> None:
         self._save(step)
         tokens = step * TOKENS_A_STEP
-        if not completed:
+        if early and self._order == "stop":
             self._say(FinishedReport(outcome="stopped", trained_tokens=tokens))
             return
         self._say(StageReport(stage="saving"))
         files = tuple(write_adapter(self._folder.adapter, spec))
         metadata = {"simulated": True, "base_model": spec.base_model, "steps": step}
+        if early:
+            metadata["stopped_early"] = True
         self._say(FinishedReport(outcome="completed", trained_tokens=tokens, files=files, metadata=metadata))
 
     def _save(self, step: int) -> None:
-        self._checkpoint.write_text(json.dumps(step))
-        self._say(CheckpointReport(step=step, path="checkpoints/step.json"))
+        before = checkpoints.complete(self._folder.checkpoints)
+        folder = self._folder.checkpoints / f"{checkpoints.PREFIX}{step}"
+        folder.mkdir(exist_ok=True)
+        (folder / checkpoints.STATE).write_text(json.dumps({"global_step": step, "simulated": True}))
+        self._say(CheckpointReport(step=step, path=f"checkpoints/{folder.name}", seconds=0.0))
+        for checkpoint in before:
+            if checkpoint.step != step:
+                shutil.rmtree(checkpoint.path, ignore_errors=True)
 
     def _say(self, *reports: Report) -> None:
-        with self._folder.out.open("a") as out:
-            out.writelines(f"{report.model_dump_json()}\n" for report in reports)
+        self._said += reports
 
 
 class SimulatedExecutor:
-    """Runs simulations in this process; they end with it and are resumed by the next."""
+    """Runs simulations in this process; they end with it and are resumed by the next.
+
+    One clock for all of them, as thousands of timers would cost more than the simulations. What they say is never
+    written down but as events.
+    """
 
     name = "simulated"
     simulated = True
+    queues = False
+    outlasts = False
 
-    def __init__(self, steps_per_second: float) -> None:
-        self._speed = steps_per_second
+    def __init__(self, gpu_type: str, slots: int, steps_per_second: float) -> None:
+        self.gpu_types: tuple[str, ...] = (gpu_type,)
+        self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
+        self._pace = Pace.of(steps_per_second)
         self._executions: dict[Path, SimulatedExecution] = {}
+        self._clock: asyncio.Task[None] | None = None
 
-    def base_models(self) -> None:
-        """Any will do."""
+    async def hardware(self) -> Hardware:
+        """As much as the settings say; any base model will do."""
+        return self._hardware
 
-    def start(self, folder: RunFolder, devices: tuple[int, ...], resume: bool) -> SimulatedExecution:
+    async def start(self, run: Run, folder: RunFolder, resume: bool) -> SimulatedExecution:
         """Start a simulation."""
-        execution = SimulatedExecution(folder, self._speed, resume)
-        self._executions = {path: known for path, known in self._executions.items() if known.alive()}
+        execution = SimulatedExecution(folder, self._pace, run.offset, resume)
         self._executions[folder.path] = execution
+        if self._clock is None or self._clock.done():
+            self._clock = asyncio.create_task(self._tick())
         return execution
 
-    def find(self, folder: RunFolder) -> SimulatedExecution | None:
+    async def find(self, run: Run, folder: RunFolder) -> SimulatedExecution | None:
         """The simulation under way in the folder."""
         execution = self._executions.get(folder.path)
-        return execution if execution and execution.alive() else None
+        return execution if execution and execution.working else None
+
+    async def at_work(self) -> list[tuple[str, Execution]]:
+        """The simulations under way."""
+        return [(path.name, execution) for path, execution in self._executions.items() if execution.working]
+
+    async def hear(self, folder: RunFolder, offset: int) -> tuple[list[Report], int]:
+        """What the folder's last simulation said; the offset counts reports."""
+        execution = self._executions.get(folder.path)
+        if execution is None:
+            return [], offset
+        reports, behind = execution.heard(offset)
+        if not (execution.working or reports):
+            self._executions.pop(folder.path)
+        return reports, behind
+
+    async def _tick(self) -> None:
+        while self._executions:
+            now = time.monotonic()
+            for execution in list(self._executions.values()):
+                if execution.working and execution.due <= now:
+                    execution.go_on()
+            await asyncio.sleep(TICK_SECONDS)
 
 
 def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:
@@ -118,7 +217,7 @@ def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:
 def point_of(spec: TrainingSpec, plan: PlanReport, step: int) -> MetricPoint:
     """A loss that falls exponentially to a floor, with noise; the same for the same seed and step."""
     done = step / plan.total_steps
-    noise = random.Random(f"{spec.seed}/{step}").gauss(0, 0.05)  # noqa: S311
+    noise = (zlib.crc32(f"{spec.seed}/{step}".encode()) / 2**32 - 0.5) / 5
     return MetricPoint(
         step=step,
         epoch=plan.total_epochs * done,

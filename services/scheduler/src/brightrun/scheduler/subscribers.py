@@ -1,16 +1,28 @@
 """Kafka in."""
 
-from brightrun.contracts.events import JobCancelRequested, JobQueued
+from collections.abc import Sequence
+
+from brightrun.contracts.events import JobCancelRequested, JobPauseRequested, JobQueued, JobResumeRequested
 from brightrun.runtime.database import Connection
-from brightrun.runtime.kafka import subscribe
-from brightrun.scheduler import actions
+from brightrun.runtime.kafka import subscribe, subscribe_batch
+from brightrun.scheduler.actions import queue
 
 
-@subscribe(JobQueued)
-async def on_job_queued(event: JobQueued, conn: Connection) -> None:
-    await actions.enqueue(conn, event)
+@subscribe_batch(JobQueued)
+async def on_jobs_queued(events: Sequence[JobQueued], conn: Connection) -> None:
+    await queue.enqueue(conn, events)
 
 
 @subscribe(JobCancelRequested)
 async def on_job_cancel_requested(event: JobCancelRequested, conn: Connection) -> None:
-    await actions.request_cancel(conn, event.job_id)
+    await queue.request_cancel(conn, event.job_id)
+
+
+@subscribe(JobPauseRequested)
+async def on_job_pause_requested(event: JobPauseRequested, conn: Connection) -> None:
+    await queue.request_pause(conn, event.job_id, event.turn)
+
+
+@subscribe(JobResumeRequested)
+async def on_job_resume_requested(event: JobResumeRequested, conn: Connection) -> None:
+    await queue.request_resume(conn, event.job_id, event.turn)

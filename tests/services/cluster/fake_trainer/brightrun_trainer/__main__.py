@@ -1,20 +1,24 @@
 """Stands in for the trainer: the run's data set, one JSON object, says what it shall do.
 
 steps, pace (seconds a step) · hold_at: waits there for the file `go` · die_at: dies there once, in the middle of a
-line · die: dies on every start · ignore_stop · fail: an error code · files: names it claims to leave.
+line · die: dies on every start · ignore_stop, ignore_finish · fail: an error code · files: names it claims to leave ·
+grow: how many MiB of memory it takes · log: lines it logs.
 """
 
 import json
 import os
+import resource
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
 run = Path(sys.argv[1])
+launch = sys.argv[sys.argv.index("--launch") + 1]
 resumed = "--resume" in sys.argv
 orders = json.loads((run / "data.jsonl").read_text())
-checkpoint = run / "checkpoints" / "step"
+checkpoints = run / "checkpoints"
 stopped = False
 
 
@@ -27,27 +31,52 @@ def on_stop(*_):
     stopped = True
 
 
+def last_step():
+    return max((int(path.name.rpartition("-")[2]) for path in checkpoints.glob("checkpoint-*")), default=0)
+
+
+def save(step):
+    folder = checkpoints / f"checkpoint-{step}"
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").write_bytes(bytes([step % 256]) * 700)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    for old in checkpoints.glob("checkpoint-*"):
+        if old != folder:
+            shutil.rmtree(old)
+    say("checkpoint", step=step, path=f"checkpoints/{folder.name}", seconds=0.125)
+
+
+def finishing():
+    order = run / "order"
+    return not orders.get("ignore_finish") and order.exists() and order.read_text() == f"{launch} finish"
+
+
 def train():
-    for step in range(int(checkpoint.read_text()) if checkpoint.exists() else 0, orders.get("steps", 3)):
-        say("points", points=[{"step": step + 1, "epoch": 0.5, "training_loss": 2.0}], trained_tokens=(step + 1) * 10)
-        checkpoint.write_text(str(step + 1))
-        if orders.get("die_at") == step + 1 and not resumed:
+    first = last_step() if resumed else 0
+    for step in range(first + 1, orders.get("steps", 3) + 1):
+        say("points", points=[{"step": step, "epoch": 0.5, "training_loss": 2.0}], trained_tokens=step * 10)
+        save(step)
+        if orders.get("die_at") == step and not resumed:
             print('{"kind": "poi', end="", flush=True)
             os._exit(9)
-        while orders.get("hold_at") == step + 1 and not stopped and not (run / "go").exists():
+        while orders.get("hold_at") == step and not (stopped or finishing() or (run / "go").exists()):
             time.sleep(0.01)
         time.sleep(orders.get("pace", 0))
         if stopped and not orders.get("ignore_stop"):
             return "stopped"
+        if finishing():
+            return "completed"
     return "completed"
 
 
 signal.signal(signal.SIGTERM, on_stop)
 (run / "starts").open("a").write("x")
 print("trainer: hello", file=sys.stderr, flush=True)
+for number in range(orders.get("log", 0)):
+    print(f"line {number}", file=sys.stderr, flush=True)
 if orders.get("die"):
     sys.exit(1)
-say("stage", stage="loading")
+say("stage", stage="loading", message="the stand-in")
 say("stage", stage="tokenizing")
 if "fail" in orders:
     say("failed", error={"code": orders["fail"], "message": "It cannot go on."})
@@ -55,9 +84,19 @@ if "fail" in orders:
 print("a library prints something that is no report", flush=True)
 say("plan", total_steps=orders.get("steps", 3), total_epochs=1, examples=8)
 say("stage", stage="training")
+ballast = b"x" * (orders.get("grow", 0) << 20)
 outcome = train()
 (run / "adapter" / "adapter_config.json").write_text('{"r": 16}')
 (run / "adapter" / "adapter_model.safetensors").write_bytes(bytes(range(256)) * 40)
-files = orders.get("files", ["adapter_config.json", "adapter_model.safetensors"]) if outcome == "completed" else []
-metadata = {"environment": sorted(os.environ), "niceness": os.nice(0), "starts": (run / "starts").stat().st_size}
+files = orders.get("files", ["adapter_config.json", "adapter_model.safetensors"])
+limits = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in ("CORE", "NOFILE", "FSIZE")}
+metadata = {
+    "environment": dict(os.environ),
+    "niceness": os.nice(0),
+    "limits": limits,
+    "leader": os.getsid(0) == os.getpid() == os.getpgid(0),
+    "starts": (run / "starts").stat().st_size,
+}
+if finishing():
+    metadata["stopped_early"] = True
 say("finished", outcome=outcome, trained_tokens=30, files=files, metadata=metadata)

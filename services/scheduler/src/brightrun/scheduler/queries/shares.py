@@ -1,0 +1,87 @@
+"""Users' rights to GPUs, and the clock that they share."""
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from brightrun.runtime.database import Connection, Pool
+from brightrun.scheduler.models import Share
+
+SHARE = """
+    u.user_id, u.weight, coalesce(u.quota_gpus, $1) AS quota,
+    CASE WHEN coalesce(u.quota_gpus, $1) IS NULL THEN 0 ELSE (
+        SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+        WHERE a.user_id = u.user_id AND a.state IN ('submitting', 'live'))::int END AS gpus,
+    u.virtual_time
+"""
+"""GPUs in use are counted for those who have a quota only."""
+
+
+async def lock_dispatch(conn: Connection) -> None:
+    """Let one scheduler at a time decide who is next, so that no quota is exceeded."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.dispatch', 0))")
+
+
+async def read_shares(
+    conn: Connection | Pool, user_ids: Collection[UUID], default_quota: int | None
+) -> tuple[list[Share], float]:
+    """The users' shares, and the clock."""
+    return await _read_shares(conn, user_ids, default_quota, "")
+
+
+async def take_shares(
+    conn: Connection, user_ids: Collection[UUID], default_quota: int | None
+) -> tuple[list[Share], float]:
+    """The same, with nobody else charging these users until the end of the transaction."""
+    return await _read_shares(conn, user_ids, default_quota, "FOR UPDATE OF u")
+
+
+async def _read_shares(
+    conn: Connection | Pool, user_ids: Collection[UUID], default_quota: int | None, lock: str
+) -> tuple[list[Share], float]:
+    rows = await conn.fetch(
+        f"""
+        SELECT {SHARE}, (SELECT moment FROM virtual_clock) FROM users u WHERE u.user_id = ANY($2)
+        ORDER BY u.user_id {lock}
+        """,  # noqa: S608 - constants
+        default_quota, list(user_ids),
+    )  # fmt: skip
+    return [Share(*row[:5]) for row in rows], rows[0]["moment"] if rows else 0.0
+
+
+async def charge(conn: Connection, gpu_seconds: Mapping[UUID, float]) -> None:
+    """Add to what users have used; less than 0 gives it back."""
+    await conn.execute(
+        """
+        WITH locked AS (SELECT user_id FROM users WHERE user_id = ANY($1) ORDER BY user_id FOR UPDATE)
+        UPDATE users SET virtual_time = virtual_time + due.gpu_seconds / weight
+        FROM locked JOIN unnest($1::uuid[], $2::float8[]) AS due (user_id, gpu_seconds) USING (user_id)
+        WHERE users.user_id = locked.user_id
+        """,
+        list(gpu_seconds), list(gpu_seconds.values()),
+    )  # fmt: skip
+
+
+async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
+    """Give a user a weight and a quota; `quota` None: the setting's."""
+    await conn.execute(
+        """
+        INSERT INTO users (user_id, weight, quota_gpus, virtual_time)
+        SELECT $1, $2, $3, moment FROM virtual_clock
+        ON CONFLICT (user_id) DO UPDATE SET weight = excluded.weight, quota_gpus = excluded.quota_gpus
+        """,
+        user_id, weight, quota,
+    )  # fmt: skip
+
+
+async def find_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Share | None:
+    """A user's share; None if the user was never heard of. GPUs are counted."""
+    row = await pool.fetchrow(
+        """
+        SELECT u.user_id, u.weight, coalesce(u.quota_gpus, $1), (
+            SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+            WHERE a.user_id = u.user_id AND a.state IN ('submitting', 'live'))::int, u.virtual_time
+        FROM users u WHERE u.user_id = $2
+        """,
+        default_quota, user_id,
+    )  # fmt: skip
+    return Share(*row) if row else None

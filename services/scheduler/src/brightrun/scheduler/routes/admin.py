@@ -1,0 +1,67 @@
+"""What operators see and decide. Internal: the gateway lets only administrators come here."""
+
+from typing import cast
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from brightrun.runtime.database import transaction
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.tokens import CallerOf
+from brightrun.scheduler.actions import sharing
+from brightrun.scheduler.queries import clusters, shares
+from brightrun.scheduler.schemas import ChangePriority, ClusterView, SetShare, ShareView
+from brightrun.scheduler.settings import Settings
+
+router = APIRouter(prefix="/admin")
+
+
+@router.get("/clusters")
+async def list_clusters(_: CallerOf, pool: Db, request: Request) -> Answer[list[ClusterView]]:
+    """Every cluster that was ever used, what it last said, and what it has of ours."""
+    urls = {one.name: one.url for one in cast("Settings", request.app.state.settings).all_clusters}
+    counts = await clusters.count_attempts(pool)
+    states = await clusters.list_clusters(pool)
+    return Answer(data=[ClusterView.of(state, urls.get(state.name), counts.get(state.name, {})) for state in states])
+
+
+@router.post("/clusters/{name}/drain")
+async def drain_cluster(name: str, _: CallerOf, pool: Db) -> Answer[str]:
+    """Send the cluster no new jobs; those that it has go on."""
+    async with transaction(pool) as conn:
+        await sharing.set_drained(conn, name, True)
+    return Answer(data="drained")
+
+
+@router.post("/clusters/{name}/undrain")
+async def undrain_cluster(name: str, _: CallerOf, pool: Db) -> Answer[str]:
+    """Send the cluster jobs again."""
+    async with transaction(pool) as conn:
+        await sharing.set_drained(conn, name, False)
+    return Answer(data="undrained")
+
+
+@router.get("/users/{user_id}/share")
+async def read_share(user_id: UUID, _: CallerOf, pool: Db, request: Request) -> Answer[ShareView]:
+    """What the user may have, and has now."""
+    share = await shares.find_share(pool, user_id, cast("Settings", request.app.state.settings).quota_gpus)
+    if share is None:
+        raise NotFound
+    return Answer(data=ShareView.of(share))
+
+
+@router.put("/users/{user_id}/share")
+async def set_share(user_id: UUID, body: SetShare, _: CallerOf, pool: Db) -> Answer[str]:
+    """Give the user another weight or quota; running jobs go on."""
+    async with transaction(pool) as conn:
+        await sharing.set_share(conn, user_id, body.weight, body.quota_gpus)
+    return Answer(data="set")
+
+
+@router.put("/jobs/{job_id}/priority")
+async def set_priority(job_id: UUID, body: ChangePriority, _: CallerOf, pool: Db) -> Answer[str]:
+    """Move a waiting job among its user's, or, as urgent, before everybody's."""
+    async with transaction(pool) as conn:
+        await sharing.set_priority(conn, job_id, body.priority)
+    return Answer(data="set")

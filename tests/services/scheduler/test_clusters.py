@@ -1,0 +1,244 @@
+"""Jobs go where their GPUs are, to clusters that answer and are not drained."""
+
+import pytest
+
+from brightrun.contracts.events import JobCompleted, JobQueued
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import GpuConfig, JobError
+from brightrun.runtime.database import transaction
+from brightrun.scheduler.actions import sharing
+from brightrun.scheduler.loops.survey import refuse_impossible
+from tests.services.scheduler.conftest import Scheduler
+from tests.services.scheduler.fakes import FakeCluster
+
+CPU, H100 = GpuConfig(type="CPU"), GpuConfig(type="H100")
+LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+
+
+async def test_a_job_goes_to_the_cluster_that_has_its_gpus(scheduler: Scheduler, other: FakeCluster) -> None:
+    here, there = await scheduler.queue(gpu=CPU), await scheduler.queue(gpu=H100)
+    await scheduler.dispatch_all()
+    assert (scheduler.cluster.submissions(here), other.submissions(here)) == ([1], [])
+    assert (scheduler.cluster.submissions(there), other.submissions(there)) == ([], [1])
+
+
+async def test_a_job_goes_where_enough_gpus_are_free(scheduler: Scheduler, other: FakeCluster) -> None:
+    scheduler.cluster.gpus, other.gpus = {"CPU": (8, 2)}, {"CPU": (4, 3)}
+    large, small = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=count)) for count in (3, 2)]
+    await scheduler.dispatch()
+    assert other.submissions(large) == [1]
+    assert scheduler.cluster.submissions(small) == [1]
+
+
+async def test_no_more_is_sent_than_was_reported_free(scheduler: Scheduler) -> None:
+    scheduler.cluster.gpus = {"CPU": (8, 5)}
+    jobs = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=2)) for _ in range(4)]
+    await scheduler.survey()
+    while await scheduler.decide():
+        pass
+    assert sum(len(scheduler.cluster.submissions(job)) for job in jobs) == 2
+
+
+async def test_a_report_that_is_older_than_a_submission_does_not_free_its_gpus(scheduler: Scheduler) -> None:
+    scheduler.cluster.gpus = {"CPU": (2, 2)}
+    first, second = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=2)) for _ in range(2)]
+    await scheduler.survey()
+    await scheduler.decide()
+    await scheduler.pool.execute("UPDATE clusters SET asked_at = asked_at - interval '1 second'")
+    assert not await scheduler.decide()
+    scheduler.cluster.report(first, "completed")
+    await scheduler.watch()
+    assert await scheduler.dispatch()
+    assert scheduler.cluster.submissions(second) == [1]
+
+
+async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler: Scheduler) -> None:
+    running = await scheduler.queue_live()
+    async with transaction(scheduler.pool) as conn:
+        await sharing.set_drained(conn, "local", True)
+    waiting = await scheduler.queue()
+    assert not await scheduler.dispatch()
+    scheduler.cluster.report(running, "completed")
+    await scheduler.watch()
+    assert len(await scheduler.said(JobCompleted, running)) == 1
+
+    async with transaction(scheduler.pool) as conn:
+        await sharing.set_drained(conn, "local", False)
+    await scheduler.dispatch()
+    assert scheduler.cluster.submissions(waiting) == [1]
+
+
+async def test_a_cluster_that_does_not_answer_gets_nothing(scheduler: Scheduler, other: FakeCluster) -> None:
+    other.gpus = {"CPU": (1, 1)}
+    await scheduler.survey()
+    scheduler.cluster.down = True
+    await scheduler.pool.execute("UPDATE clusters SET answered_at = answered_at - interval '1 minute'")
+    jobs = [await scheduler.queue() for _ in range(2)]
+    await scheduler.dispatch()
+    assert not await scheduler.decide()
+    assert sum(len(other.submissions(job)) for job in jobs) == 1
+    assert scheduler.cluster.submitted == []
+
+    other.gpus = {"CPU": (1, 0)}
+    scheduler.cluster.down = False
+    await scheduler.dispatch()
+    assert len(scheduler.cluster.submitted) == 1
+
+
+@pytest.mark.parametrize("mood", ["busy", "locked out"])
+async def test_a_job_that_one_cluster_does_not_take_goes_to_another(
+    scheduler: Scheduler, other: FakeCluster, mood
+) -> None:
+    other.gpus = {"CPU": (8, 8)}
+    scheduler.cluster.gpus = {"CPU": (2, 2)}
+    scheduler.cluster.moods.append(mood)
+    job = await scheduler.queue()
+    await scheduler.dispatch()
+    assert scheduler.cluster.submissions(job) == [1]
+    await scheduler.pool.execute("UPDATE queue SET not_before = now()")
+    await scheduler.decide()
+    assert other.submissions(job) == [1], "the first is left alone for a while"
+
+
+async def test_an_unanswered_job_stays_with_the_cluster_that_may_have_it(
+    scheduler: Scheduler, other: FakeCluster
+) -> None:
+    other.gpus = {"CPU": (8, 8)}
+    scheduler.cluster.gpus = {"CPU": (2, 2)}
+    scheduler.cluster.moods.extend(["broken after accepting", "busy"])
+    job = await scheduler.queue()
+    for _ in range(3):
+        await scheduler.dispatch()
+        await scheduler.let_leases_lapse()
+        await scheduler.let_pauses_end()
+    assert scheduler.cluster.submissions(job) == [1, 1, 1]
+    assert other.submissions(job) == []
+
+
+async def test_a_job_that_waits_for_gpus_which_no_cluster_has_is_refused(
+    scheduler: Scheduler, other: FakeCluster
+) -> None:
+    strange = await scheduler.queue(gpu=GpuConfig(type="V100-32GB"))
+    large = await scheduler.queue(gpu=GpuConfig(type="H100", count=8))
+    await _refuse_impossible(scheduler)
+    assert await scheduler.said(JobCompleted, strange) == [], "the other cluster was never heard"
+    await scheduler.survey()
+    fitting = await scheduler.queue(gpu=GpuConfig(type="H100", count=4))
+    await _refuse_impossible(scheduler)
+    assert await _error_of(scheduler, strange) == ("no_such_gpus", "No cluster has 1 × V100-32GB.")
+    assert await _error_of(scheduler, large) == ("no_such_gpus", "No cluster has 8 × H100.")
+    assert await scheduler.said(JobCompleted, fitting) == []
+
+
+async def test_a_job_waits_for_a_node_that_is_down(scheduler: Scheduler) -> None:
+    await scheduler.survey()
+    scheduler.cluster.gpus = {"CPU": (4, 4)}
+    await scheduler.survey()
+    job = await scheduler.queue(gpu=GpuConfig(type="CPU", count=8))
+    await _refuse_impossible(scheduler)
+    assert not await scheduler.dispatch()
+    assert await scheduler.said(JobCompleted, job) == []
+
+
+async def test_a_foreign_cluster_gets_as_much_as_the_settings_say(scheduler: Scheduler, other: FakeCluster) -> None:
+    other.foreign = True
+    await scheduler.add(other, gpu_types=["H100"], gpus=2)
+    jobs = [await scheduler.queue(gpu=H100) for _ in range(3)]
+    await scheduler.dispatch_all()
+    assert [len(other.submissions(job)) for job in jobs] == [1, 1, 0]
+
+
+async def test_a_foreign_cluster_without_settings_gets_everything_until_it_is_full(
+    scheduler: Scheduler, other: FakeCluster
+) -> None:
+    other.foreign = True
+    other.moods.extend([None, "busy"])
+    jobs = [await scheduler.queue(gpu=H100) for _ in range(2)]
+    await scheduler.dispatch()
+    assert sorted(len(other.runs_of(job)) for job in jobs) == [0, 1]
+    await scheduler.pool.execute("UPDATE queue SET not_before = now()")
+    assert not await scheduler.decide()
+
+
+@pytest.mark.parametrize("lost", ["the answer", "the scheduler"])
+async def test_a_foreign_cluster_is_never_asked_twice_for_the_same_run(
+    scheduler: Scheduler, other: FakeCluster, lost: str
+) -> None:
+    """It would start a second one; whether it has the first, nobody can find out."""
+    other.foreign = True
+    other.moods.append("broken after accepting")
+    job = await scheduler.queue(gpu=H100)
+    if lost == "the answer":
+        await scheduler.dispatch()
+    else:
+        other.open_for_answers.clear()
+        await scheduler.survey()
+        await scheduler.another().work()
+        await scheduler.let_leases_lapse()
+        await scheduler.dispatch()
+        other.open_for_answers.set()
+    await scheduler.let_leases_lapse()
+    assert not await scheduler.dispatch()
+    assert len(other.runs_of(job)) <= 1
+    code, _ = await _error_of(scheduler, job)
+    assert code == "answer_lost"
+
+
+async def test_a_lost_run_goes_on_from_its_checkpoint_on_its_cluster(scheduler: Scheduler, other: FakeCluster) -> None:
+    other.gpus = {"CPU": (1, 1)}
+    job = await _lose(scheduler, last_checkpoint_step=50)
+    await scheduler.dispatch()
+    assert other.submissions(job) == [], "though that has the better fit"
+    assert scheduler.cluster.submitted[-1].resume_from == scheduler.cluster.run_of(job)
+
+
+async def test_a_lost_run_without_a_checkpoint_starts_anywhere(scheduler: Scheduler, other: FakeCluster) -> None:
+    other.gpus = {"CPU": (1, 1)}
+    job = await _lose(scheduler)
+    await scheduler.dispatch()
+    assert other.submissions(job) == [2]
+    assert other.submitted[-1].resume_from is None
+
+
+async def test_a_lost_run_starts_afresh_elsewhere_when_its_cluster_is_gone(
+    scheduler: Scheduler, other: FakeCluster
+) -> None:
+    other.gpus = {"CPU": (8, 8)}
+    job = await _lose(scheduler, last_checkpoint_step=50)
+    async with transaction(scheduler.pool) as conn:
+        await sharing.set_drained(conn, "local", True)
+    await scheduler.dispatch()
+    assert other.submissions(job) == [2]
+    assert other.submitted[-1].resume_from is None
+
+
+async def test_a_run_that_cannot_be_resumed_starts_afresh(scheduler: Scheduler) -> None:
+    job = await _lose(scheduler, last_checkpoint_step=50)
+    scheduler.cluster.moods.append("not resumable")
+    await scheduler.dispatch()
+    assert scheduler.cluster.submissions(job) == [1, 2, 2]
+    assert [body.resume_from is None for body in scheduler.cluster.submitted] == [True, False, True]
+    assert len(scheduler.cluster.runs_of(job)) == 2
+
+
+async def _lose(scheduler: Scheduler, **state) -> JobQueued:
+    """A job whose first run, on the local cluster, was lost."""
+    drained = [name for name in scheduler.clients if name != "local"]
+    await scheduler.pool.execute("UPDATE clusters SET drained_at = now() WHERE name = ANY($1)", drained)
+    job = await scheduler.queue_live()
+    await scheduler.pool.execute("UPDATE clusters SET drained_at = NULL")
+    scheduler.cluster.report(job, "failed", error=LOST, **state)
+    await scheduler.watch()
+    await scheduler.let_pauses_end()
+    return job
+
+
+async def _refuse_impossible(scheduler: Scheduler) -> None:
+    await refuse_impossible(scheduler.pool, list(scheduler.clients))
+
+
+async def _error_of(scheduler: Scheduler, job: JobQueued) -> tuple[str, str]:
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert completed.outcome == JobStatus.FAILED
+    assert completed.error
+    return completed.error.code, completed.error.message

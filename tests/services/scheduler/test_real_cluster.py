@@ -1,0 +1,167 @@
+"""The scheduler's process and the cluster's, with simulated trainings: pauses, limits, cancellations, orphans."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from brightrun.contracts.event import Event
+from brightrun.contracts.events import (
+    BudgetReached,
+    JobAttemptLost,
+    JobCompleted,
+    JobEvent,
+    JobPaused,
+    JobProgress,
+    JobQueued,
+    JobStarted,
+    Pricing,
+)
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import TrainingSpec
+from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
+from tests.services.cluster.world import CALLBACK_SECRET, KEY, Outside, World
+from tests.services.scheduler.conftest import Scheduler
+from tests.waiting import eventually
+
+STEPS_A_SECOND = 50
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Outside]:
+    outside = Outside()
+    yield outside
+    outside.close()
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path, outside: Outside) -> AsyncIterator[World]:
+    """A cluster service that simulates."""
+    world = World(tmp_path, outside)
+    settings = {"EXECUTOR": "simulated", "SIMULATED_STEPS_PER_SECOND": STEPS_A_SECOND, "SLOTS": 4}
+    await world.start(**{f"BRIGHTRUN_{name}": value for name, value in settings.items()})
+    yield world
+    await world.close()
+
+
+@pytest_asyncio.fixture
+async def running(scheduler: Scheduler, world: World) -> AsyncIterator[Scheduler]:
+    """The scheduler as a process, with that cluster."""
+    async with scheduler.process(**settings_of(world)):
+        yield scheduler
+
+
+def settings_of(world: World) -> dict[str, str]:
+    return {"CLUSTER_URL": str(world.http.base_url), "CLUSTER_KEY": KEY, "CALLBACK_SECRET": CALLBACK_SECRET}
+
+
+async def submit(scheduler: Scheduler, world: World, **changes) -> JobQueued:
+    job = job_queued(**{"spec": TrainingSpec(max_steps=100_000, save_steps=10).resolved()} | changes)
+    scheduler.artifacts.hold(job)
+    scheduler.artifacts.urls[job.dataset.dataset_id] = world.outside.add_dataset(b"{}\n" * 20)
+    await scheduler.bus.publish([job])
+    return job
+
+
+async def hear(scheduler: Scheduler, event: type[JobEvent], job: JobQueued, count: int = 1) -> list[Event]:
+    """The first so many events of the job, once Kafka has them."""
+
+    async def heard() -> list[Event] | None:
+        found = await scheduler.heard(event, job)
+        return found if len(found) >= count else None
+
+    return await eventually(heard, within=40)
+
+
+async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int = 1) -> None:
+    async def there() -> bool:
+        return any(
+            one.step >= step and one.attempt == attempt for one in await scheduler.heard(JobProgress, job)
+        )  # fmt: skip
+
+    await eventually(there, within=40)
+
+
+async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(running: Scheduler, world: World) -> None:
+    job = await submit(running, world, spec=TrainingSpec(max_steps=400).resolved())
+    await train_to(running, job, 60)
+    await running.bus.publish([job_pause_requested(job_id=job.job_id, user_id=job.user_id)])
+    [paused] = await hear(running, JobPaused, job)
+    assert 60 <= paused.step < 400
+    assert len(paused.billed) == 1
+    assert (await world.capacity()).free_gpus == 4
+    await running.bus.publish([job_resume_requested(job_id=job.job_id, user_id=job.user_id)])
+    [completed] = await hear(running, JobCompleted, job)
+    assert (completed.outcome, completed.attempt, completed.segments) == (JobStatus.COMPLETED, 2, paused.billed)
+    assert [one.attempt for one in await running.heard(JobStarted, job)] == [1, 2]
+    told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
+    import asyncio
+    for _ in range(3):
+        told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
+        print("HEARD", len(told), max(p.step for one in told for p in one.points), [(one.seq, one.stage, len(one.points)) for one in told if one.attempt == 2][-6:])
+        await asyncio.sleep(2)
+    events = await world.events()
+    print("CLUSTER", [(e.seq, e.run.stage, [p.step for p in e.points]) for e in events.events if e.run.attempt==2][-10:])
+    steps = {attempt: {p.step for one in told if one.attempt == attempt for p in one.points} for attempt in (1, 2)}
+    assert steps[1] == set(range(1, paused.step + 1))
+    assert steps[2] == set(range(paused.step + 1, 401)), "nothing is trained twice"
+
+
+async def test_a_budget_ends_a_training_that_delivers_and_is_not_passed(running: Scheduler, world: World) -> None:
+    cap, price = Decimal("8.50"), Pricing(hourly_rate=Decimal(3600), storage=Decimal("0.50"))
+    spec = TrainingSpec(max_steps=100_000, max_cost=cap).resolved()
+    job = await submit(running, world, spec=spec, pricing=price)
+    [completed] = await hear(running, JobCompleted, job)
+    assert (completed.outcome, completed.stopped_by) == (JobStatus.COMPLETED, "budget")
+    assert price.storage < price.total(completed.billed) <= cap - price.storage
+    [reached] = await running.heard(BudgetReached, job)
+    assert price.storage < reached.spent <= reached.cap == cap
+    artifacts = await world.artifacts(completed.external_job_id)
+    assert artifacts.model_metadata["stopped_early"] is True
+    assert "adapter_model.safetensors" in artifacts.download_urls
+
+
+async def test_a_training_is_cancelled_within_five_seconds(running: Scheduler, world: World) -> None:
+    job = await submit(running, world)
+    await train_to(running, job, 20)
+    began = time.monotonic()
+    await running.bus.publish([job_cancel_requested(job_id=job.job_id, user_id=job.user_id)])
+    [completed] = await hear(running, JobCompleted, job)
+    assert time.monotonic() - began < 5
+    assert completed.outcome is JobStatus.CANCELLED
+    assert (await world.checkpoints(completed.external_job_id))[-1].step >= 20
+
+
+async def test_a_cancellation_and_an_end_that_race_leave_one_end(running: Scheduler, world: World) -> None:
+    """The run's length is about as long as it takes to be cancelled."""
+    jobs = [await submit(running, world, spec=TrainingSpec(max_steps=steps).resolved()) for steps in (5, 40, 80, 160)]
+    for job in jobs:
+        await hear(running, JobStarted, job)
+        await running.bus.publish([job_cancel_requested(job_id=job.job_id, user_id=job.user_id)])
+    for job in jobs:
+        [completed] = await hear(running, JobCompleted, job)
+        run = await world.status(completed.external_job_id)
+        assert run.status == completed.outcome
+
+
+async def test_a_cluster_that_comes_back_with_a_run_that_was_given_up_has_it_stopped(
+    scheduler: Scheduler, world: World
+) -> None:
+    async with scheduler.process(**settings_of(world)):
+        job = await submit(scheduler, world)
+        [started] = await hear(scheduler, JobStarted, job)
+        await train_to(scheduler, job, 20)
+    world.kill()
+    async with scheduler.process(**settings_of(world), CLUSTER_SILENCE_SECONDS="15"):
+        [lost] = await hear(scheduler, JobAttemptLost, job)
+        assert lost.error.code == "cluster_silent"
+    await world.start()
+    await world.reaches(started.external_job_id, "running")
+    async with scheduler.process(**settings_of(world)):
+        [_, again] = await hear(scheduler, JobStarted, job, 2)
+        await world.reaches(started.external_job_id, "cancelled", within=60)
+        assert (await world.status(again.external_job_id)).status == "running"
+    assert [one.attempt for one in await scheduler.heard(JobProgress, job)][-1] == 2

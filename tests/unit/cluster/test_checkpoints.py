@@ -1,0 +1,90 @@
+"""Checkpoints on disk: complete ones, taken over by another run, sent as a tar."""
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from brightrun.cluster import checkpoints
+
+
+def save(folder: Path, step: int, weights: bytes = b"weights") -> Path:
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "deep").mkdir(parents=True)
+    (checkpoint / "deep" / "weights.bin").write_bytes(weights)
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    return checkpoint
+
+
+def tear(folder: Path, step: int) -> None:
+    (save(folder, step) / "trainer_state.json").write_text('{"global_st')
+
+
+def test_only_complete_checkpoints_count_oldest_first(tmp_path: Path) -> None:
+    for step in (100, 20):
+        save(tmp_path, step)
+    tear(tmp_path, 120)
+    (tmp_path / "checkpoint-empty").mkdir()
+    found = checkpoints.complete(tmp_path)
+    assert [one.step for one in found] == [20, 100]
+    assert found[0].size == len(b"weights") + (found[0].path / "trainer_state.json").stat().st_size
+
+
+def test_a_run_takes_over_all_complete_checkpoints_without_copying_them(tmp_path: Path) -> None:
+    source, target = tmp_path / "a" / "checkpoints", tmp_path / "b" / "checkpoints"
+    target.mkdir(parents=True)
+    for step in (20, 40):
+        save(source, step)
+    tear(source, 60)
+    assert checkpoints.adopt(source, target) == 40
+    assert [one.step for one in checkpoints.complete(target)] == [20, 40]
+    linked = (target / "checkpoint-40" / "deep" / "weights.bin").stat()
+    assert linked.st_nlink == 2
+    assert {path.name for path in target.iterdir()} == {"checkpoint-20", "checkpoint-40"}
+
+
+def test_taking_over_can_be_done_again_after_a_crash(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    save(source, 20)
+    (target / "adopting-20").mkdir(parents=True)
+    (target / "adopting-20" / "half").write_text("torn")
+    assert checkpoints.adopt(source, target) == checkpoints.adopt(source, target) == 20
+    assert {path.name for path in (target / "checkpoint-20").iterdir()} == {"deep", "trainer_state.json"}
+
+
+def test_where_links_are_not_possible_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    save(tmp_path / "a", 20)
+    (tmp_path / "b").mkdir()
+    checkpoints.adopt(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "checkpoint-20" / "deep" / "weights.bin").read_bytes() == b"weights"
+
+
+def test_without_a_complete_checkpoint_there_is_nothing_to_take_over(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    tear(tmp_path / "a", 20)
+    with pytest.raises(FileNotFoundError):
+        checkpoints.adopt(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("size", [0, 1, 512, 513, (1 << 20) + 7])
+def test_a_tar_has_the_size_it_says_and_holds_the_files(tmp_path: Path, size: int) -> None:
+    checkpoint = save(tmp_path, 20, os.urandom(size))
+    expected = (checkpoint / "deep" / "weights.bin").read_bytes()
+    tar = checkpoints.Tar(checkpoint)
+    for path in [*checkpoint.rglob("*.*")]:
+        path.unlink()  # a newer checkpoint takes its place while it is sent
+    sent = b"".join(tar)
+    tar.close()
+    assert len(sent) == tar.size
+    with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
+        assert archive.getnames() == ["checkpoint-20/deep/weights.bin", "checkpoint-20/trainer_state.json"]
+        member = archive.extractfile("checkpoint-20/deep/weights.bin")
+        assert member
+        assert member.read() == expected

@@ -1,0 +1,68 @@
+"""What of a cluster can be used."""
+
+import pytest
+
+from brightrun.contracts.cluster_api import Capabilities, Capacity, GpuCapacity
+from brightrun.scheduler.models import ClusterReport, Pool
+from brightrun.scheduler.rules import capacity
+from brightrun.scheduler.rules.capacity import ENDLESS
+
+CPU, H100 = frozenset(["CPU"]), frozenset(["H100"])
+
+
+def pool(types=CPU, total=8, free=8, largest=None) -> Pool:
+    return Pool(types, total, free, total if largest is None else largest)
+
+
+def report(*pools: Pool, name="local", usable=True, **taken: int) -> ClusterReport:
+    return ClusterReport(name, pools, taken, usable)
+
+
+def capabilities(*types: str) -> Capabilities:
+    return Capabilities(name="local", version="1", executor="ray", gpu_types=types)
+
+
+def test_gpus_of_each_type_are_counted_apart() -> None:
+    said = Capacity(
+        total_gpus=10,
+        free_gpus=3,
+        gpus=(GpuCapacity(type="CPU", total=8, free=2), GpuCapacity(type="H100", total=2, free=1)),
+    )
+    assert capacity.pools_of(capabilities("CPU", "H100"), said) == (pool(free=2), pool(H100, 2, 1))
+
+
+def test_an_older_clusters_types_share_what_is_free() -> None:
+    said = Capacity(total_gpus=10, free_gpus=3)
+    assert capacity.pools_of(capabilities("CPU", "H100"), said) == (pool(CPU | H100, 10, 3),)
+
+
+def test_a_cluster_that_says_nothing_takes_any_type_until_it_says_that_it_is_full() -> None:
+    pools = capacity.pools_of(capabilities(), None)
+    assert pools == (Pool(None, None, None, None),)
+    assert [room.free for room in capacity.rooms_of([report(*pools, CPU=5)])] == [ENDLESS]
+
+
+@pytest.mark.parametrize(("taken", "free"), [({}, 5), ({"CPU": 2}, 3), ({"H100": 2}, 5), ({"CPU": 9}, 0)])
+def test_what_was_sent_since_the_report_is_not_free(taken: dict[str, int], free: int) -> None:
+    assert [room.free for room in capacity.rooms_of([report(pool(free=5), **taken)])] == [free]
+
+
+def test_nothing_is_sent_to_a_cluster_that_cannot_be_used_or_was_never_heard() -> None:
+    unheard = ClusterReport("new", None, {}, True)
+    assert capacity.rooms_of([report(pool(), usable=False), unheard]) == []
+
+
+def test_a_node_that_is_down_is_expected_back() -> None:
+    now = capacity.remember_largest([pool(total=4, free=4)], [pool(total=8)])
+    assert now == (pool(total=4, free=4, largest=8),)
+    assert not capacity.can_never_run([report(*now)], "CPU", 8)
+    assert capacity.can_never_run([report(*now)], "CPU", 9)
+
+
+def test_a_job_is_refused_only_when_every_cluster_is_known_not_to_have_its_gpus() -> None:
+    here, down = report(pool()), report(pool(H100, 2), name="down", usable=False)
+    assert capacity.can_never_run([here, down], "A100-80GB", 1)
+    assert not capacity.can_never_run([here, down], "H100", 2), "it may come back"
+    assert not capacity.can_never_run([here, ClusterReport("new", None, {}, False)], "A100-80GB", 1)
+    assert not capacity.can_never_run([here, report(Pool(None, None, None, None))], "A100-80GB", 8)
+    assert not capacity.can_never_run([], "CPU", 1)
