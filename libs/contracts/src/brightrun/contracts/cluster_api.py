@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from brightrun.contracts.training import GpuConfig, JobError, MetricPoint, TrainingSpec
+from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Sha256, Utc, Value
 
 RunState = Literal["queued", "initializing", "running", "completed", "failed", "cancelled"]
@@ -52,7 +52,7 @@ class RunStatus(Value):
 
 
 class RunEvent(Value):
-    """One step of a run's history: the state it reached and the points it measured since the event before.
+    """One step of a run's history: the state it reached, and what it measured and saved since the event before.
 
     `cursor` counts over all runs of the cluster, `seq` within one run from 1. A terminal status is a run's last event.
     """
@@ -63,6 +63,7 @@ class RunEvent(Value):
     seq: Annotated[int, Field(ge=1)]
     run: RunStatus
     points: tuple[MetricPoint, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class RunEvents(Value):

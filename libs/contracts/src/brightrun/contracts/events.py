@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -205,6 +205,19 @@ class ArtifactReady(JobEvent):
     pricing: Pricing
 
 
+class JobLogged(JobEvent):
+    """The job's log has a new entry, which follows the entry `previous_id` (0: it is the first). Owner: tracker."""
+
+    topic: ClassVar[str] = "job.logged"
+
+    id: int
+    previous_id: int
+    type: str
+    level: Literal["info", "warn", "error"]
+    message: str
+    data: dict[str, Any]
+
+
 class BudgetReached(JobEvent):
     """What the job has cost reached its cap; it must save and stop. Owner: tracker."""
 
@@ -224,6 +237,7 @@ CATALOGUE: tuple[Topic, ...] = (
     Topic(JobCompleted, "scheduler", ("api", "tracker", "artifacts", "notifier")),
     Topic(DatasetValidated, "artifacts", ("api", "notifier"), partitions=3),
     Topic(ArtifactReady, "artifacts", ("api", "tracker", "notifier")),
+    Topic(JobLogged, "tracker", ("api",), partitions=3, retention=timedelta(days=1)),
     Topic(BudgetReached, "tracker", ("scheduler", "notifier"), partitions=3),
 )
 """Every topic; topics are created, documented and checked from here."""
