@@ -9,30 +9,55 @@ from brightrun.contracts.events import (
     DatasetValidated,
     JobCompleted,
     JobQueued,
+    JobRefused,
     JobStarted,
 )
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
 from brightrun.contracts.values import to_cents
-from brightrun.notifier.models import Notice
+from brightrun.notifier.models import DisabledReason, Endpoint, Notice
+from brightrun.notifier.rules.addresses import Target
 
-Fact: TypeAlias = JobQueued | JobStarted | JobCompleted | DatasetValidated | ArtifactReady | BudgetReached
+Fact: TypeAlias = JobQueued | JobRefused | JobStarted | JobCompleted | DatasetValidated | ArtifactReady | BudgetReached
+
+WHY_DISABLED: dict[DisabledReason, str] = {
+    "user": "you turned it off",
+    "gone": "its receiver answered 410 Gone",
+    "failing": "nothing that was sent to it in the last days went through",
+}
 
 
 def notice_of(fact: Fact) -> Notice:
     """What the user is told of `fact`."""
     match fact:
         case JobQueued():
-            return _job_queued(fact)
+            notice = _job_queued(fact)
+        case JobRefused():
+            notice = _job_refused(fact)
         case JobStarted():
-            return _job_started(fact)
+            notice = _job_started(fact)
         case JobCompleted():
-            return _job_ended(fact)
+            notice = _job_ended(fact)
         case DatasetValidated():
-            return _dataset_validated(fact)
+            notice = _dataset_validated(fact)
         case ArtifactReady():
-            return _artifact_ready(fact)
+            notice = _artifact_ready(fact)
         case BudgetReached():
-            return _budget_reached(fact)
+            notice = _budget_reached(fact)
+    return notice
+
+
+def webhook_disabled(endpoint: Endpoint, reason: DisabledReason) -> Notice:
+    """What the user is told when their endpoint is sent nothing any more."""
+    name = endpoint.description or Target.of(endpoint.url).host
+    return Notice(
+        type="webhook_disabled",
+        title="Webhook Disabled",
+        message=f'Your webhook "{name}" was disabled: {WHY_DISABLED[reason]}. Enable it again once its receiver works',
+        priority="high",
+        action_url="/notifications",
+        metadata={"webhook_id": str(endpoint.id), "reason": reason},
+    )
 
 
 def _job_queued(fact: JobQueued) -> Notice:
@@ -43,6 +68,21 @@ def _job_queued(fact: JobQueued) -> Notice:
         priority="low",
         action_url=_job_page(fact.job_id),
         metadata={"job_id": str(fact.job_id), "dataset_name": fact.dataset.name},
+    )
+
+
+def _job_refused(fact: JobRefused) -> Notice:
+    return Notice(
+        type="job_failed",
+        title="Training Failed",
+        message=f'Your training job "{fact.name}" could not start: {_sentence(fact.error)}',
+        priority="high",
+        action_url=_job_page(fact.job_id),
+        metadata={
+            "job_id": str(fact.job_id),
+            "dataset_id": str(fact.dataset_id),
+            "error_code": fact.error.code,
+        },
     )
 
 
@@ -68,15 +108,15 @@ def _job_ended(fact: JobCompleted) -> Notice:
             message = f'Your training job "{fact.name}" was cancelled'
             return Notice("job_cancelled", "Training Cancelled", message, "medium", page, metadata)
         case JobStatus.FAILED:
-            message = f'Your training job "{fact.name}" failed: {_reason(fact)}'
+            message = f'Your training job "{fact.name}" failed: {_sentence(fact.error)}'
             code = {"error_code": fact.error.code} if fact.error else {}
             return Notice("job_failed", "Training Failed", message, "high", page, metadata | code)
 
 
-def _reason(fact: JobCompleted) -> str:
-    if fact.error is None:
+def _sentence(error: JobError | None) -> str:
+    if error is None:
         return "the cluster gave no reason"
-    return f"{fact.error.message} {fact.error.advice or ''}".strip()
+    return f"{error.message} {error.advice or ''}".strip()
 
 
 def _dataset_validated(fact: DatasetValidated) -> Notice:

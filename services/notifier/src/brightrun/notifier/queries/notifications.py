@@ -1,4 +1,4 @@
-"""All SQL of the notifier's slice."""
+"""SQL on what users are told in the web app."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,17 +12,19 @@ NOTIFICATION = "id, type, title, message, priority, action_url, metadata, read_a
 
 async def insert(
     conn: Connection, user_id: UUID, notice: Notice, *, source_event_id: UUID, created_at: datetime
-) -> None:
-    """Put `notice` into the user's list, unless the event is in it already."""
-    await conn.execute(
+) -> bool:
+    """Put `notice` into the user's list; False, and nothing done, if the event is in it already."""
+    inserted = await conn.fetchval(
         """
         INSERT INTO notifications
             (id, source_event_id, user_id, type, title, message, priority, action_url, metadata, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (source_event_id) DO NOTHING
+        RETURNING true
         """,
         new_id(), source_event_id, user_id, notice.type, notice.title, notice.message, notice.priority,
         notice.action_url, notice.metadata, created_at,
     )  # fmt: skip
+    return bool(inserted)
 
 
 async def list_newest(conn: Connection, user_id: UUID, *, unread_only: bool, limit: int) -> list[Notification]:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from brightrun.notifier import actions, queries
+from brightrun.notifier.actions import notifications as actions
+from brightrun.notifier.queries import notifications as queries
 from brightrun.notifier.schemas import MarkedView, NotificationsView, NotificationView
 from brightrun.runtime.database import transaction
 from brightrun.runtime.http import Answer, Db
