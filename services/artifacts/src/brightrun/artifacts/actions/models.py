@@ -1,64 +1,24 @@
-"""What the artifacts service does to its slice; callers open and end the transaction."""
+"""Models: expected, judged, stored, deleted."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from brightrun.artifacts.models import Claim, Dataset, Model, QualityMetrics, Report, StoredObject
-from brightrun.artifacts.queries import datasets, models
+from brightrun.artifacts.errors import ModelNotStored
+from brightrun.artifacts.models import Model, QualityMetrics
+from brightrun.artifacts.queries import discards, models
 from brightrun.artifacts.rules import quality, retries
+from brightrun.artifacts.rules.files import MODELS, model_prefix
 from brightrun.artifacts.rules.manifest import read_comparison
-from brightrun.contracts.events import (
-    ArtifactFile,
-    ArtifactReady,
-    DatasetValidated,
-    JobCompleted,
-    JobProgress,
-    Quality,
-)
+from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
-from brightrun.runtime.errors import ServiceError
+from brightrun.runtime.errors import NotFound, ServiceError
 
 LONGEST_PROBLEM = 500
-
-
-async def record_dataset(
-    conn: Connection, dataset_id: UUID, user_id: UUID, *, name: str, file_format: str, stored: StoredObject
-) -> Dataset:
-    """Record a data set whose object is complete, and have it validated."""
-    dataset = await datasets.insert_dataset(
-        conn, dataset_id, user_id, name=name, file_format=file_format, stored=stored
-    )
-    await datasets.wake_validation(conn)
-    return dataset
-
-
-async def finish_validation(conn: Connection, claim: Claim, report: Report) -> Dataset | None:
-    """Make the data set ready or invalid and say so; None, and nothing is changed, if the claim was lost."""
-    status: Literal["ready", "invalid"] = "invalid" if report.error_count else "ready"
-    dataset = await datasets.save_report(conn, claim, status, report)
-    if dataset is None:
-        return None
-    await datasets.insert_errors(conn, dataset.id, report.issues)
-    event = DatasetValidated(
-        dataset_id=dataset.id,
-        user_id=dataset.user_id,
-        name=dataset.name,
-        format=dataset.format,
-        status=status,
-        training_pairs=dataset.training_pairs,
-        tokens=dataset.tokens,
-        tokens_estimated=True,
-        size=dataset.size,
-        sha256=dataset.sha256,
-        error_count=dataset.error_count,
-    )
-    await outbox.add(conn, event)
-    return dataset
 
 
 async def expect_model(conn: Connection, job: JobCompleted) -> None:
@@ -115,6 +75,17 @@ async def record_problem(
     said = error.message if isinstance(error, ServiceError) else str(error) or type(error).__name__
     problem = said.replace("\0", "")[:LONGEST_PROBLEM]
     await models.save_problem(conn, model.claim, status, problem, retries.pause_after(model.tries, first_pause))
+
+
+async def delete_model(conn: Connection, user_id: UUID, model_id: UUID) -> None:
+    """Forget the user's model at once; its objects go soon after. One that is still being stored is refused."""
+    status = await models.lock_model(conn, user_id, model_id)
+    if status is None:
+        raise NotFound
+    if status == "pending":
+        raise ModelNotStored({"status": status})
+    await models.delete_model(conn, model_id)
+    await discards.discard(conn, MODELS, model_prefix(user_id, model_id))
 
 
 def _published(verdict: QualityMetrics) -> Quality:

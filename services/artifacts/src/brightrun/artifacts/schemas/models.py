@@ -1,4 +1,4 @@
-"""Bodies of the artifacts service's HTTP interface."""
+"""Bodies of models."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,89 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brightrun.artifacts.models import Dataset, Issue, Model, QualityMetrics
+from brightrun.artifacts.models import Model, QualityMetrics
+from brightrun.artifacts.schemas.pages import Name
 from brightrun.contracts.events import ArtifactFile, DatasetRef
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Money
-
-
-class Page(BaseModel):
-    """Which part of a list is asked for."""
-
-    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-
-    @property
-    def offset(self) -> int:
-        """How many entries come before this page."""
-        return (self.page - 1) * self.limit
-
-    def of(self, total: int) -> dict[str, int]:
-        """The `pagination` of an answer."""
-        return {"page": self.page, "limit": self.limit, "total": total, "totalPages": -(-total // self.limit)}
-
-
-class DatasetView(BaseModel):
-    """A data set as its owner sees it."""
-
-    id: UUID
-    name: str
-    format: str
-    status: str
-    training_ready: bool
-    total_training_pairs: int
-    total_tokens: int
-    tokens_estimated: bool = True
-    size_bytes: int
-    sha256: str
-    error_count: int
-    errors_by_code: dict[str, int]
-    duplicates: int
-    created_at: datetime
-    validated_at: datetime | None
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Self:
-        """The view of a row."""
-        return cls(
-            id=dataset.id,
-            name=dataset.name,
-            format=dataset.format,
-            status=dataset.status,
-            training_ready=dataset.status == "ready",
-            total_training_pairs=dataset.training_pairs,
-            total_tokens=dataset.tokens,
-            size_bytes=dataset.size,
-            sha256=dataset.sha256,
-            error_count=dataset.error_count,
-            errors_by_code=dataset.errors_by_code,
-            duplicates=dataset.duplicates,
-            created_at=dataset.created_at,
-            validated_at=dataset.validated_at,
-        )
-
-
-class Datasets(BaseModel):
-    """A page of data sets."""
-
-    datasets: list[DatasetView]
-    pagination: dict[str, int]
-
-
-class Errors(BaseModel):
-    """A page of a data set's errors. `error_count` counts all; `pagination` those that are kept with their place."""
-
-    errors: list[Issue]
-    error_count: int
-    errors_by_code: dict[str, int]
-    pagination: dict[str, int]
-
-
-class SignedUrl(BaseModel):
-    """A URL that works without a key for `expires_in` seconds."""
-
-    url: str
-    expires_in: int
 
 
 class TrainingSummary(BaseModel):
@@ -165,6 +87,15 @@ class Models(BaseModel):
 
     models: list[ModelView]
     pagination: dict[str, int]
+
+
+class ChangeModel(BaseModel):
+    """What changes of a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    version: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
 
 
 class Download(BaseModel):
