@@ -6,8 +6,8 @@ from sqlite3 import Connection
 from brightrun.cluster import queries, rules
 from brightrun.cluster.models import Hardware, Run
 from brightrun.contracts.cluster_api import ClusterFile, RunEvent, RunEvents, SubmitRun
-from brightrun.contracts.reports import PointsReport, Report
-from brightrun.contracts.training import MetricPoint
+from brightrun.contracts.reports import CheckpointReport, PointsReport, Report
+from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound
 
@@ -38,8 +38,13 @@ def hear(conn: Connection, run_id: str, reports: Sequence[Report], offset: int, 
     for report in reports:
         if run.finished:
             break
-        points = report.points if isinstance(report, PointsReport) else ()
-        run = _record(conn, rules.hear(run, report, files, utc_now()), points)
+        now = utc_now()
+        run = _record(
+            conn,
+            rules.hear(run, report, files, now),
+            points=report.points if isinstance(report, PointsReport) else (),
+            checkpoints=(Checkpoint(step=report.step, saved_at=now),) if isinstance(report, CheckpointReport) else (),
+        )
     if not reports:
         queries.update_run(conn, run)
     return run
@@ -60,9 +65,19 @@ def read_events(conn: Connection, after: int) -> RunEvents:
     return RunEvents(events=events, cursor=events[-1].cursor if events else after)
 
 
-def _record(conn: Connection, run: Run, points: tuple[MetricPoint, ...] = ()) -> Run:
+def _record(
+    conn: Connection, run: Run, *, points: tuple[MetricPoint, ...] = (), checkpoints: tuple[Checkpoint, ...] = ()
+) -> Run:
     run = run.model_copy(update={"seq": run.seq + 1})
     queries.update_run(conn, run)
-    event = RunEvent(cursor=0, event_id=new_id(), at=utc_now(), seq=run.seq, run=run.status, points=points)
+    event = RunEvent(
+        cursor=0,
+        event_id=new_id(),
+        at=utc_now(),
+        seq=run.seq,
+        run=run.status,
+        points=points,
+        checkpoints=checkpoints,
+    )
     queries.insert_event(conn, event)
     return run

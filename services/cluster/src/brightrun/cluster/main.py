@@ -1,5 +1,6 @@
 """The cluster service as a process."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,8 +15,7 @@ from brightrun.cluster.executor import Executor
 from brightrun.cluster.local import LocalExecutor
 from brightrun.cluster.settings import Settings
 from brightrun.cluster.simulated import SimulatedExecutor
-from brightrun.cluster.stop_signals import on_stop_signal
-from brightrun.cluster.store import open_store
+from brightrun.cluster.store import Store, open_store
 from brightrun.cluster.supervisor import Facilities, Supervisor
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
@@ -35,17 +35,24 @@ async def start(settings: Settings) -> None:
         supervisor = Supervisor(Facilities(settings, store, executor, http, callbacks))
 
         @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            on_stop_signal(store.release_readers)  # long polls would hold up a graceful stop
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            release = asyncio.create_task(_release_readers(store, app.state.stopping))
             async with supervisor.working():
                 yield
             await callbacks.close()
+            release.cancel()
 
         app = create_app("cluster", lifespan=lifespan)
         app.state.cluster = routes.Cluster(settings, store, executor, supervisor)
         app.include_router(routes.router)
         app.include_router(routes.open_router)
         await serve_http(app, settings)
+
+
+async def _release_readers(store: Store, stopping: asyncio.Event) -> None:
+    """Long polls would hold up a graceful stop."""
+    await stopping.wait()
+    store.release_readers()
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ class SimulatedExecution:
             points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
             eta = (plan.total_steps - last) / self._speed
             self._say(PointsReport(points=points, trained_tokens=last * TOKENS_A_STEP, eta_seconds=eta))
-            if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT:
+            if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT and last < plan.total_steps:
                 self._save(last)
             step = last
         self._finish(spec, step, completed=step == plan.total_steps)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
 
-from brightrun.runtime import signatures
+from brightrun.contracts import signatures
 from brightrun.runtime.errors import NotFound, Unauthorized
 from brightrun.runtime.http import Answer, Db
 from brightrun.runtime.tokens import CallerOf
