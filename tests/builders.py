@@ -13,6 +13,7 @@ from brightrun.contracts.events import (
     JobCancelRequested,
     JobCompleted,
     JobDeleted,
+    JobLogged,
     JobProgress,
     JobQueued,
     JobRefused,
@@ -160,6 +161,20 @@ def artifact_ready(**changes: Any) -> ArtifactReady:
         "pricing": pricing(),
     }
     return ArtifactReady(**values | changes)
+
+
+def job_logged(**changes: Any) -> JobLogged:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "id": 8,
+        "previous_id": 0,
+        "type": "queued",
+        "level": "info",
+        "message": "Queued.",
+        "data": {"training_pairs": 240},
+    }
+    return JobLogged(**values | changes)
 
 
 def budget_reached(**changes: Any) -> BudgetReached:

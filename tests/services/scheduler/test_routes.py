@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from brightrun.contracts.signatures import TOLERANCE_SECONDS, sign
 from brightrun.contracts.values import new_id
 from brightrun.runtime.http import create_app
-from brightrun.runtime.signatures import TOLERANCE_SECONDS, sign
 from brightrun.runtime.tokens import issue
 from brightrun.scheduler import routes
 from tests.builders import NOON

@@ -7,13 +7,14 @@ import pytest
 from brightrun.contracts.event import Event
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError
-from brightrun.notifier.rules import notice_of
+from brightrun.notifier.rules.notices import notice_of
 from tests.builders import (
     artifact_ready,
     budget_reached,
     dataset_validated,
     job_completed,
     job_queued,
+    job_refused,
     job_started,
 )
 
@@ -59,6 +60,12 @@ WORDS = [
         "job_failed",
         "high",
         'Your training job "Workshop replies" failed: the cluster gave no reason',
+    ),
+    (
+        job_refused(),
+        "job_failed",
+        "high",
+        'Your training job "Workshop replies" could not start: The data set has 3 errors. Mend them.',
     ),
     (
         dataset_validated(),

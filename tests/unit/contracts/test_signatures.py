@@ -2,7 +2,7 @@
 
 import time
 
-from brightrun.runtime.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_SECONDS, sign, valid
+from brightrun.contracts.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_SECONDS, sign, valid
 
 SECRET, BODY = "secret of the callbacks", b'{"status": "completed"}'
 
