@@ -132,6 +132,17 @@ async def test_everything_that_custom_lacks_is_named_with_an_unknown_gpu(ada: Us
     assert "A100-80GB" in details["gpu_config.type"][0]
 
 
+async def test_more_epochs_than_the_original_takes_are_refused(ada: User, pool: Pool):
+    dataset_id = await validated_dataset(pool, ada)
+    most, more = [
+        await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"epochs": epochs}))
+        for epochs in (20, 21)
+    ]
+
+    assert (most.status_code, more.status_code) == (201, 400)
+    assert more.json()["details"].keys() == {"hyperparameters.epochs"}
+
+
 async def test_a_changed_estimate_must_be_accepted(ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada, training_pairs=1000, tokens=180_000)
     refused = await ada.post("/api/jobs", json=submission(dataset_id, estimated_cost=1.5))

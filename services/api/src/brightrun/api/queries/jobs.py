@@ -7,10 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
-from brightrun.api.models import Claim, Ending, Hold, Job, Latest, PendingDataset, Reading, StoredArtifact
-from brightrun.contracts.events import DatasetRef, Pricing
-from brightrun.contracts.job_status import JobState, JobStatus
-from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.api.models import Claim, Job
 from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """
@@ -19,7 +16,7 @@ COLUMNS = """
     attempt, seq, latest, metrics, ending, artifact
 """
 
-_DATASET: TypeAdapter[DatasetRef | PendingDataset] = TypeAdapter(DatasetRef | PendingDataset)
+_JOB = TypeAdapter(Job)
 
 
 async def insert_job(conn: Connection, job: Job, claim: Claim | None) -> None:
@@ -144,19 +141,5 @@ def _json(value: BaseModel | None) -> Any:
 def read_job(row: Any) -> Job:
     """The job of a row of `COLUMNS`."""
     columns = dict(row)
-    state = JobState(JobStatus(columns.pop("status")), columns.pop("attempt"), columns.pop("seq"))
-    models: dict[str, type[BaseModel]] = {
-        "gpu": GpuConfig,
-        "spec": TrainingSpec,
-        "pricing": Pricing,
-        "hold": Hold,
-        "latest": Latest,
-        "ending": Ending,
-        "artifact": StoredArtifact,
-    }
-    for name, model in models.items():
-        if columns[name] is not None:
-            columns[name] = model.model_validate(columns[name])
-    columns["dataset"] = _DATASET.validate_python(columns["dataset"])
-    columns["metrics"] = {name: Reading(**reading) for name, reading in columns["metrics"].items()}
-    return Job(state=state, **columns)
+    state = {name: columns.pop(name) for name in ("status", "attempt", "seq")}
+    return _JOB.validate_python(columns | {"state": state})

@@ -35,7 +35,12 @@ Format = Annotated[
     "",
     status_code=201,
     summary="Upload a data set",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/jsonl": {"schema": {"contentMediaType": "application/jsonl"}}},
+        }
+    },
 )
 async def upload_dataset(
     request: Request,

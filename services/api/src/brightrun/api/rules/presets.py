@@ -50,6 +50,8 @@ _UNSUPPORTED: dict[str, tuple[object, str]] = {
     "validation_dataset_id": (None, "not supported by this version's trainer: use validation_split"),
 }
 """What the trainer cannot do: hyperparameter → the only value that it takes, and what to say of others."""
+MOST_EPOCHS = 20
+"""On `/api`, as in the original; the OpenAI face takes as many as OpenAI does."""
 _NEEDED_BY_CUSTOM = ("learning_rate", "batch_size", "rank")
 
 
@@ -58,6 +60,8 @@ def problems(order: Order) -> dict[str, list[str]]:
     submitted = order.hyperparameters
     found = {name: ["Field required by the preset custom"] for name in missing(order.preset_id, submitted)}
     found |= {name: [reason] for name, (value, reason) in _UNSUPPORTED.items() if getattr(submitted, name) != value}
+    if order.face == "api" and (submitted.epochs or 0) > MOST_EPOCHS:
+        found["epochs"] = [f"Input should be less than or equal to {MOST_EPOCHS}"]
     if "lm_head" in submitted.target_modules:
         found["target_modules"] = ["lm_head cannot carry a LoRA adapter: take it out"]
     return {f"hyperparameters.{name}": sentences for name, sentences in found.items()}

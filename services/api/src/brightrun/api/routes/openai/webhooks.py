@@ -9,6 +9,7 @@ from brightrun.api import webhooks
 from brightrun.api.errors import WebhookUnreachable
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Holder, Others, Reader
+from brightrun.api.routes.refusals import refuses
 from brightrun.api.rules.openai import ids
 from brightrun.api.schemas.openai.lists import After, Deleted
 from brightrun.api.schemas.openai.webhooks import (
@@ -37,7 +38,7 @@ async def create_webhook_endpoint(
     return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(made))
 
 
-@router.get("/webhook_endpoints", summary="Your webhook endpoints")
+@router.get("/webhook_endpoints", summary="Your webhook endpoints", responses=refuses(NotFound))
 async def list_webhook_endpoints(
     user: Reader, others: Others, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> WebhookEndpoints:
