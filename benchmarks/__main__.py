@@ -1,33 +1,65 @@
-"""`python -m benchmarks NAME`: run one benchmark on every broker there is and keep what it measured."""
+"""`python -m benchmarks NAME`: run one benchmark and keep what it measured."""
 
 import argparse
 import os
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
+from typing import Any
 
-from benchmarks import dispatch
-from benchmarks.dispatch import Plan
+from benchmarks import chart, dispatch, gateway
 from benchmarks.machine import describe
 from benchmarks.results import keep
 from brightrun.local.settings import APACHE, EMBEDDED
 
 BROKERS = (EMBEDDED, APACHE) if "KAFKA_HOME" in os.environ else (EMBEDDED,)
+UNLIMITED = {f"BRIGHTRUN_RATE_LIMIT_{kind}": "0" for kind in ("READS", "CHANGES", "ANONYMOUS")}
+"""One user asks for more here than the gateway's defaults allow."""
 
 
 def main() -> None:
     """Run as this process."""
+    asked = _arguments()
+    os.environ |= UNLIMITED
+    match asked.name:
+        case "dispatch":
+            plan = dispatch.Plan(asked.rounds, asked.jobs, asked.burst)
+            for broker in (asked.broker,) if asked.broker else BROKERS:
+                _keep(f"dispatch-{broker}", {"broker": broker, "plan": plan}, partial(dispatch.run, broker, plan))
+        case "gateway":
+            seconds = gateway.Plan(asked.rounds, asked.seconds)
+            _keep("gateway", {"broker": BROKERS[-1], "plan": seconds}, partial(gateway.run, BROKERS[-1], seconds))
+        case "chart":
+            drawn = chart.Plan(asked.rounds, asked.points, asked.requests)
+            _keep("chart", {"plan": drawn}, partial(chart.run, EMBEDDED, drawn))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", choices=["dispatch"])
-    parser.add_argument("--broker", choices=[EMBEDDED, APACHE], help="only this one; apache needs KAFKA_HOME")
-    parser.add_argument("--rounds", type=int, default=Plan.rounds)
-    parser.add_argument("--jobs", type=int, default=Plan.jobs, help="spaced jobs in a round")
-    parser.add_argument("--burst", type=int, default=Plan.burst, help="jobs at once, in a round")
-    asked = parser.parse_args()
-    plan = Plan(asked.rounds, asked.jobs, asked.burst)
-    for broker in (asked.broker,) if asked.broker else BROKERS:
-        before = os.getloadavg()[0]
-        measured = dispatch.run(broker, plan)
-        about = {"date": date.today().isoformat(), "broker": broker, "plan": plan, "machine": describe(before)}
-        print(f"kept in {keep(f'{asked.name}-{broker}', about | measured)}\n")
+    names = parser.add_subparsers(dest="name", required=True)
+
+    one = names.add_parser("dispatch", help="how long a committed job takes to reach its cluster")
+    one.add_argument("--broker", choices=[EMBEDDED, APACHE], help="only this one; apache needs KAFKA_HOME")
+    one.add_argument("--rounds", type=int, default=dispatch.Plan.rounds)
+    one.add_argument("--jobs", type=int, default=dispatch.Plan.jobs, help="spaced jobs in a round")
+    one.add_argument("--burst", type=int, default=dispatch.Plan.burst, help="jobs at once, in a round")
+
+    one = names.add_parser("gateway", help="submissions and pages of jobs a second")
+    one.add_argument("--rounds", type=int, default=gateway.Plan.rounds)
+    one.add_argument("--seconds", type=float, default=gateway.Plan.seconds, help="for each figure, in a round")
+
+    one = names.add_parser("chart", help="how long it takes to see a long curve")
+    one.add_argument("--rounds", type=int, default=chart.Plan.rounds)
+    one.add_argument("--points", type=int, default=chart.Plan.points)
+    one.add_argument("--requests", type=int, default=chart.Plan.requests, help="of each kind, in a round")
+    return parser.parse_args()
+
+
+def _keep(name: str, about: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+    before = os.getloadavg()[0]
+    measured = measure()
+    about = {"date": date.today().isoformat(), **about, "machine": describe(before)}
+    print(f"kept in {keep(name, about | measured)}\n")
 
 
 if __name__ == "__main__":

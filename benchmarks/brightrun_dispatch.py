@@ -19,23 +19,34 @@ POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class BrightRun:
-    """A signed-in user with a data set, and a cluster that only listens."""
+class SignedIn:
+    """A user with a token and a data set."""
 
     http: httpx.AsyncClient
     dataset_id: str
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """A job of the smallest kind."""
+        return {"dataset_id": self.dataset_id, "preset_id": "fast", "gpu_config": {"type": "CPU", "count": 1}}
+
+
+@dataclass(frozen=True)
+class BrightRun:
+    """A signed-in user, and a cluster that only listens."""
+
+    user: SignedIn
     ledger: Ledger
     commits: Commits
 
     async def submit(self) -> str:
-        """A job of the smallest kind."""
-        job = {"dataset_id": self.dataset_id, "preset_id": "fast", "gpu_config": {"type": "CPU", "count": 1}}
-        submitted = _data(await self.http.post("/api/jobs", json=job))
+        """Hand in a job."""
+        submitted = _data(await self.user.http.post("/api/jobs", json=self.user.job))
         return str(submitted["id"])
 
     async def settle(self) -> None:
         """Every job's start has come back to the api."""
-        await _until(lambda page: page["pagination"]["total"] == 0, self.http, "/api/jobs?status=queued&limit=1")
+        await _until(lambda page: page["pagination"]["total"] == 0, self.user.http, "/api/jobs?status=queued&limit=1")
 
 
 @asynccontextmanager
@@ -44,13 +55,20 @@ async def brightrun(platform: Platform) -> AsyncIterator[BrightRun]:
     ledger = Ledger()
     async with (
         cluster.serving(ledger, platform.installation.port("cluster")),
-        httpx.AsyncClient(base_url=platform.api_url, timeout=30) as http,
+        signed_in(platform) as user,
         commits_on("api.outbox", platform.postgres.url("api")) as commits,
     ):
+        yield BrightRun(user, ledger, commits)
+
+
+@asynccontextmanager
+async def signed_in(platform: Platform) -> AsyncIterator[SignedIn]:
+    """A new user whose data set may be trained on."""
+    async with httpx.AsyncClient(base_url=platform.api_url, timeout=30) as http:
         account = {"email": "bench@example.com", "password": platform.installation.secret("bench.password")}
         token = _data(await http.post("/api/auth/register", json=account))["token"]
         http.headers["authorization"] = f"Bearer {token}"
-        yield BrightRun(http, await _upload(http), ledger, commits)
+        yield SignedIn(http, await _upload(http))
 
 
 async def _upload(http: httpx.AsyncClient) -> str:

@@ -74,7 +74,7 @@ async def _compare(platform: Platform, plan: Plan) -> dict[str, Any]:
                 rounds[name].append(await _round(contestant, plan.jobs, 0 if name == FLOOR else plan.burst))
         summary = summarize(rounds)
         report(summary)
-        return {"postgres": await _durability(platform.postgres), "summary": summary, **rounds}
+        return {"postgres": await durability(platform.postgres), "summary": summary, **rounds}
 
 
 async def _round(contestant: Contestant, jobs: int, burst: int) -> Round:
@@ -115,7 +115,8 @@ def report(summary: Mapping[str, Mapping[str, Spread]]) -> None:
         print(f"| {figure:18} |" + "".join(f" {spreads.get(column, '–')!s:22} |" for column in columns))
 
 
-async def _durability(postgres: Postgres) -> dict[str, str]:
+async def durability(postgres: Postgres) -> dict[str, str]:
+    """The server's settings that decide what a commit costs."""
     connection = await asyncpg.connect(postgres.url("api"))
     try:
         return {name: await connection.fetchval("SELECT current_setting($1)", name) for name in DURABILITY}

@@ -15,6 +15,7 @@ from brightrun.contracts.events import (
     JobCancelRequested,
     JobCompleted,
     JobDeleted,
+    JobLogged,
     JobPaused,
     JobPauseRequested,
     JobProgress,
@@ -200,6 +201,20 @@ def artifact_ready(**changes: Any) -> ArtifactReady:
         "pricing": pricing(),
     }
     return ArtifactReady(**values | changes)
+
+
+def job_logged(**changes: Any) -> JobLogged:
+    values = {
+        "job_id": new_id(),
+        "user_id": new_id(),
+        "id": 8,
+        "previous_id": 0,
+        "type": "queued",
+        "level": "info",
+        "message": "Queued.",
+        "data": {"training_pairs": 240},
+    }
+    return JobLogged(**values | changes)
 
 
 def budget_reached(**changes: Any) -> BudgetReached:

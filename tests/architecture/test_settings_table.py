@@ -20,6 +20,6 @@ def test_the_readme_lists_the_services_settings() -> None:
 
 
 def _settings(service: str) -> type[SliceSettings]:
-    """The tracker and the notifier need no more than every slice does."""
+    """The tracker needs no more than every slice does."""
     module = f"brightrun.{service}.settings"
     return importlib.import_module(module).Settings if find_spec(module) else SliceSettings

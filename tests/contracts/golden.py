@@ -1,9 +1,11 @@
-"""What readers may rely on, frozen: `python -m tests.contracts.golden` writes schemas, samples and the topic table.
+"""What others may rely on, frozen: `python -m tests.contracts.golden` writes schemas, samples and the topic table.
 
-Run it after an additive change; a change that the tests call breaking needs a new event on `<topic>.v2` instead.
+Run it after an additive change; it writes nothing over a breaking one. An event needs a successor on `<topic>.v2`
+instead. What an installation's clients may lose all the same is deleted from the golden file by hand, for all to see.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from brightrun.contracts import cluster_api, reports
 from brightrun.contracts.event import Topic
 from brightrun.contracts.events import CATALOGUE
 from tests import builders
+from tests.contracts import compatibility, faces, openapi
 
 FOLDER = Path(__file__).parent
 ARCHITECTURE = FOLDER.parents[1] / "ARCHITECTURE.md"
@@ -32,6 +35,7 @@ SAMPLES = (
     builders.job_completed(),
     builders.dataset_validated(),
     builders.artifact_ready(),
+    builders.job_logged(),
     builders.budget_reached(),
     builders.duration_reached(),
 )
@@ -51,6 +55,30 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(mode="serialization")
 
 
+def documents() -> dict[str, dict[str, Any]]:
+    """What clients may rely on of each face of the gateway."""
+    return {name: openapi.essence(document) for name, document in faces.served().items()}
+
+
+def golden(folder: str) -> dict[str, dict[str, Any]]:
+    """What was promised: the schemas of `golden`, the documents of `golden/openapi`."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((FOLDER / folder).glob("*.json"))}
+
+
+def broken() -> list[str]:
+    """What would break somebody, were it written."""
+    schemas = {name: schema_of(model) for name, model in models().items()}
+    return [
+        f"{name} {change}"
+        for folder, now, compare in (
+            ("golden", schemas, compatibility.breaking_changes),
+            ("golden/openapi", documents(), openapi.breaking_changes),
+        )
+        for name, promised in golden(folder).items()
+        for change in (compare(promised, now[name]) if name in now else ["removed"])
+    ]
+
+
 def topic_table() -> str:
     """The catalogue as Markdown."""
     rows = ["| topic | fact | written by | read by | partitions | kept |", "|---|---|---|---|---|---|"]
@@ -65,7 +93,9 @@ def _row(topic: Topic) -> str:
 
 def write() -> None:
     for name, model in models().items():
-        (FOLDER / "golden" / f"{name}.json").write_text(json.dumps(schema_of(model), indent=1, sort_keys=True) + "\n")
+        _save(FOLDER / "golden" / f"{name}.json", schema_of(model))
+    for name, document in documents().items():
+        _save(FOLDER / "golden/openapi" / f"{name}.json", document)
     for event in SAMPLES:
         sample = FOLDER / "samples" / f"{event.topic}.json"
         if not sample.exists():
@@ -77,5 +107,11 @@ def write() -> None:
         ARCHITECTURE.write_text(f"{before}{TABLE_BEGIN}\n{topic_table()}\n{TABLE_END}{after}")
 
 
+def _save(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
 if __name__ == "__main__":
+    if breaking := broken():
+        sys.exit("this would break others:\n" + "\n".join(breaking))
     write()

@@ -8,9 +8,9 @@ import pytest
 
 from brightrun.contracts.events import CATALOGUE, EVENTS
 from tests.contracts.compatibility import breaking_changes
-from tests.contracts.golden import FOLDER, models, schema_of
+from tests.contracts.golden import FOLDER, golden, models, schema_of
 
-GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted((FOLDER / "golden").glob("*.json"))}
+GOLDEN = golden("golden")
 
 
 def test_every_model_has_a_golden_schema_and_none_is_left_over() -> None:
@@ -31,7 +31,16 @@ def test_the_golden_schema_is_the_newest(name: str) -> None:
 def test_an_old_sample_is_still_read_as_it_was_meant(topic: str) -> None:
     sample = json.loads((FOLDER / "samples" / f"{topic}.json").read_text())
     read = EVENTS[topic].event.model_validate(sample).model_dump(mode="json")
-    assert {name: read[name] for name in sample} == sample
+    assert _known_to(sample, read) == sample
+
+
+def _known_to(sample: Any, read: Any) -> Any:
+    """What was read, without the fields that the sample's writer did not know."""
+    if isinstance(sample, dict):
+        return {name: _known_to(value, read[name]) for name, value in sample.items()}
+    if isinstance(sample, list):
+        return [_known_to(*pair) for pair in zip(sample, read, strict=True)]
+    return read
 
 
 def test_a_reader_ignores_a_field_that_it_does_not_know() -> None:

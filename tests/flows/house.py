@@ -66,9 +66,13 @@ class House:
 
     def emitted_steps(self, job_id: str) -> list[int]:
         """The steps of every metric point that the cluster ever emitted for the job."""
+        return [point["step"] for event in self.cluster_events(job_id) for point in event["points"]]
+
+    def cluster_events(self, job_id: str) -> list[Json]:
+        """What the cluster ever told of the job, oldest first."""
         with closing(sqlite3.connect(self._cluster_database())) as database:
             events = [json.loads(text) for (text,) in database.execute("SELECT event FROM events ORDER BY cursor")]
-        return [point["step"] for event in events if event["run"]["job_id"] == job_id for point in event["points"]]
+        return [event for event in events if event["run"]["job_id"] == job_id]
 
     def outboxes_are_empty(self) -> bool:
         """Whether every fact has been published."""

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -34,10 +35,12 @@ async def deliver(service: str, pool: Pool, *events: Event) -> None:
             await readers[type(event)].handle([event], conn)
 
 
-def asking(service: str, router: APIRouter, pool: Pool) -> Callable[[UUID], httpx.AsyncClient]:
+def asking(service: str, router: APIRouter, pool: Pool, **state: Any) -> Callable[[UUID], httpx.AsyncClient]:
     """`ask(user_id)` is an HTTP client of the service that speaks for the user, as the api does."""
     app = create_app(service, SECRET)
     app.state.pool = pool
+    for name, value in state.items():
+        setattr(app.state, name, value)
     app.include_router(router)
 
     def as_user(user_id: UUID) -> httpx.AsyncClient:
@@ -48,9 +51,9 @@ def asking(service: str, router: APIRouter, pool: Pool) -> Callable[[UUID], http
 
 
 @asynccontextmanager
-async def serve(app: ASGIApp) -> AsyncIterator[str]:
+async def serve(app: ASGIApp, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """Serve `app` on a port of its own and lend its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, host, port=0, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve())
 
     async def started() -> bool:
@@ -58,7 +61,8 @@ async def serve(app: ASGIApp) -> AsyncIterator[str]:
 
     await eventually(started)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         server.should_exit = True
         await task

@@ -124,3 +124,31 @@ async def _has_heard(wire: Wire, count: int) -> bool:
 async def _dead(wire: Wire, count: int) -> list:
     letters = await wire.dead()
     return letters if len(letters) >= count else []
+
+
+async def test_every_follower_hears_all_that_is_sent_while_it_follows_and_nothing_older(wire: Wire) -> None:
+    topic, told = wire.ping.topic, [str(number).encode() for number in range(50)]
+    await wire.send_bytes(b"older")
+    heard_by: tuple[list[bytes], list[bytes]] = ([], [])
+    async with wire.sending() as bus, wire.sending() as another:
+        following = [
+            asyncio.create_task(one.follow([topic], lambda _, key, value, words=words: words.append(key + value)))
+            for one, words in zip((bus, another), heard_by, strict=True)
+        ]
+
+        async def both_follow() -> bool:
+            await bus.send(topic, "probe", b"")
+            return all(heard_by)
+
+        async def both_have_heard() -> bool:
+            return all(b"told" + told[-1] in words for words in heard_by)
+
+        await eventually(both_follow, within=30)
+        for value in told:
+            await bus.send(topic, "told", value)
+        await eventually(both_have_heard)
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+    for words in heard_by:
+        assert [word for word in words if word != b"probe"] == [b"told" + value for value in told]

@@ -1,8 +1,8 @@
 """The gateway as an application over its real slice, with neighbours that speak the internal interface over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.http import create_app
 from tests.builders import dataset_validated
 from tests.conftest import SECRET, SlicePool
-from tests.services.api.fakes import FakeArtifacts, FakeNotifier, FakeTracker
+from tests.services.api.fakes import FakeArtifacts, FakeNotifier, Fakes, FakeTracker
 from tests.services.slices import serve
 from tests.waiting import eventually
 
@@ -67,6 +67,11 @@ async def notifier() -> AsyncIterator[FakeNotifier]:
         yield fake
 
 
+@pytest.fixture(scope="session")
+def fakes(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> Fakes:
+    return Fakes(artifacts, tracker, notifier)
+
+
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id all the same, but these tests sign up many users."""
@@ -105,6 +110,13 @@ async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
         application.state.pool = pool
         routes.mount(application, settings, neighbours)
         yield application
+
+
+def client_of(app: FastAPI, token: str = "", address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """A client at an address, with any kind of bearer token or none."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 5000))
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers)
 
 
 @pytest_asyncio.fixture
@@ -157,6 +169,24 @@ def submission(dataset_id: UUID, **changes: Any) -> dict[str, Any]:
         "gpu_config": {"type": "A100-80GB", "count": 1},
         "hyperparameters": {},
     } | changes
+
+
+async def set_price(admin: User, path: str, **terms: Any) -> None:
+    """Let the price table say something else from now on."""
+    answer = await admin.put(f"/api/admin/prices/{path}", json=terms)
+    assert answer.status_code == 200, answer.text
+
+
+@asynccontextmanager
+async def statements(pool: Pool) -> AsyncIterator[list[tuple[str, Sequence[Any]]]]:
+    """Every statement that the pool sends meanwhile, with its values."""
+    sent: list[tuple[str, Sequence[Any]]] = []
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())]
+        for connection in connections:
+            connection.add_query_logger(lambda record: sent.append((record.query.strip(), record.args)))
+    sent.clear()
+    yield sent
 
 
 async def outbox_topics(pool: Pool) -> list[str]:

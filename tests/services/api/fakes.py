@@ -1,16 +1,19 @@
 """The neighbours' side of the internal interface: they check tokens for real and remember what they were asked."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Request, Response
 
-from brightrun.contracts.values import new_id
+from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.http import Answer, create_app
 from brightrun.runtime.tokens import CallerOf
 from tests.conftest import SECRET
 
+KEPT = 1_000_000
+"""So much of an upload's content is kept."""
 PAGINATION = {"page": 1, "limit": 20, "total": 1, "totalPages": 1}
 
 
@@ -36,10 +39,20 @@ class FakeArtifacts(Fake):
         super().__init__("artifacts")
         self.app.post("/datasets", status_code=201)(self.upload)
         self.app.get("/datasets")(self.list_datasets)
+        self.app.get("/datasets/slice")(self.slice_datasets)
         self.app.get("/datasets/{dataset_id}")(self.get_dataset)
+        self.app.patch("/datasets/{dataset_id}")(self.rename_dataset)
+        self.app.delete("/datasets/{dataset_id}")(self.delete_dataset)
+        self.app.get("/datasets/{dataset_id}/content")(self.get_content)
+        self.app.post("/uploads", status_code=201)(self.open_upload)
+        self.app.post("/uploads/{upload_id}/parts", status_code=201)(self.add_part)
+        self.app.post("/uploads/{upload_id}/complete")(self.complete_upload)
+        self.app.post("/uploads/{upload_id}/cancel")(self.cancel_upload)
         self.app.get("/datasets/{dataset_id}/errors")(self.get_errors)
         self.app.get("/models")(self.list_models)
         self.app.get("/models/{model_id}")(self.get_model)
+        self.app.patch("/models/{model_id}")(self.change_model)
+        self.app.delete("/models/{model_id}")(self.delete_model)
         self.app.post("/models/{model_id}/download")(self.download)
 
     def reset(self) -> None:
@@ -47,6 +60,11 @@ class FakeArtifacts(Fake):
         self.datasets: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.models: dict[UUID, UUID] = {}
         self.uploaded = 0
+        self.silent = False
+        self.contents: dict[UUID, bytes] = {}
+        self.uploads: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
+        self.parts: dict[UUID, dict[UUID, bytes]] = {}
+        self.told_of_models: dict[UUID, dict[str, Any]] = {}
 
     def hold_dataset(self, owner: UUID, **changes: Any) -> UUID:
         """A data set that `owner` uploaded."""
@@ -59,22 +77,105 @@ class FakeArtifacts(Fake):
             "total_training_pairs": 240,
             "total_tokens": 30_000,
             "sha256": "ab" * 32,
+            "size_bytes": 120_000,
+            "created_at": utc_now().isoformat(),
+            "errors_by_code": {},
         }
         self.datasets[dataset_id] = owner, dataset | changes
         return dataset_id
 
-    def hold_model(self, owner: UUID) -> UUID:
+    def hold_model(self, owner: UUID, **told: Any) -> UUID:
         """A model of `owner`'s."""
         model_id = new_id()
         self.models[model_id] = owner
+        self.told_of_models[model_id] = told
         return model_id
 
     async def upload(self, request: Request, caller: CallerOf, name: str, format: str = "") -> Answer[Any]:  # noqa: A002
-        self.uploaded = 0
+        self.uploaded, content = 0, b""
         async for chunk in request.stream():
             self.uploaded += len(chunk)
-        dataset_id = self.hold_dataset(caller.user, name=name, format=format, status="uploaded")
+            content += chunk[: max(0, KEPT - len(content))]
+        dataset_id = self.hold_dataset(
+            caller.user, name=name, format=format, status="uploaded", size_bytes=self.uploaded
+        )
+        self.contents[dataset_id] = content
         return Answer(data=self.datasets[dataset_id][1])
+
+    async def slice_datasets(
+        self,
+        caller: CallerOf,
+        limit: int,
+        order: str,
+        at: datetime | None = None,
+        id: UUID | None = None,  # noqa: A002
+    ) -> Answer[Any]:
+        def place(dataset: dict[str, Any]) -> tuple[datetime, UUID]:
+            return datetime.fromisoformat(dataset["created_at"]), UUID(dataset["id"])
+
+        owned = sorted(
+            (dataset for owner, dataset in self.datasets.values() if owner == caller.user),
+            key=place,
+            reverse=order == "desc",
+        )
+        if at and id:
+            owned = [one for one in owned if (place(one) < (at, id)) == (order == "desc") and place(one) != (at, id)]
+        return Answer(data={"datasets": owned[:limit]})
+
+    async def rename_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        dataset = (await self.get_dataset(dataset_id, request, caller)).data
+        dataset |= await request.json()
+        return Answer(data=dataset)
+
+    async def delete_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        if self.silent:
+            raise Unavailable
+        await self.get_dataset(dataset_id, request, caller)
+        del self.datasets[dataset_id]
+        return Answer(data=None)
+
+    async def get_content(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Response:
+        await self.get_dataset(dataset_id, request, caller)
+        return Response(self.contents[dataset_id])
+
+    async def open_upload(self, request: Request, caller: CallerOf) -> Answer[Any]:
+        upload = {
+            "id": str(new_id()),
+            "status": "pending",
+            "created_at": "2026-11-24T12:00:00Z",
+            "expires_at": "2026-11-24T13:00:00Z",
+            "dataset": None,
+        } | await request.json()
+        self.uploads[UUID(upload["id"])] = caller.user, upload
+        self.parts[UUID(upload["id"])] = {}
+        return Answer(data=upload)
+
+    def owned_upload(self, upload_id: UUID, caller: CallerOf) -> dict[str, Any]:
+        owner, upload = self.uploads.get(upload_id, (None, {}))
+        if owner != caller.user:
+            raise NotFound
+        return upload
+
+    async def add_part(self, upload_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.owned_upload(upload_id, caller)
+        part_id = new_id()
+        self.parts[upload_id][part_id] = await request.body()
+        part = {"id": str(part_id), "upload_id": str(upload_id), "created_at": "2026-11-24T12:00:00Z"}
+        return Answer(data=part)
+
+    async def complete_upload(self, upload_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        upload = self.owned_upload(upload_id, caller)
+        wanted = await request.json()
+        content = b"".join(self.parts[upload_id].get(UUID(part_id), b"") for part_id in wanted["part_ids"])
+        dataset_id = self.hold_dataset(caller.user, name=upload["filename"], size_bytes=len(content), status="uploaded")
+        self.contents[dataset_id] = content
+        upload |= {"status": "completed", "dataset": self.datasets[dataset_id][1]}
+        return Answer(data=upload)
+
+    async def cancel_upload(self, upload_id: UUID, caller: CallerOf) -> Answer[Any]:
+        upload = self.owned_upload(upload_id, caller)
+        upload["status"] = "cancelled"
+        return Answer(data=upload)
 
     async def list_datasets(self, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
@@ -95,13 +196,26 @@ class FakeArtifacts(Fake):
 
     async def list_models(self, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
-        owned = [{"id": str(model_id)} for model_id, owner in self.models.items() if owner == caller.user]
+        owned = [self.model(model_id) for model_id, owner in self.models.items() if owner == caller.user]
         return Answer(data={"models": owned, "pagination": PAGINATION})
 
     async def get_model(self, model_id: UUID, caller: CallerOf) -> Answer[Any]:
         if self.models.get(model_id) != caller.user:
             raise NotFound
-        return Answer(data={"id": str(model_id)})
+        return Answer(data=self.model(model_id))
+
+    def model(self, model_id: UUID) -> dict[str, Any]:
+        return {"id": str(model_id)} | self.told_of_models.get(model_id, {})
+
+    async def change_model(self, model_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        await self.get_model(model_id, caller)
+        self.told_of_models[model_id] = self.told_of_models.get(model_id, {}) | await request.json()
+        return Answer(data=self.model(model_id))
+
+    async def delete_model(self, model_id: UUID, caller: CallerOf) -> Answer[Any]:
+        await self.get_model(model_id, caller)
+        del self.models[model_id]
+        return Answer(data=None)
 
     async def download(self, model_id: UUID, body: dict[str, list[str]], caller: CallerOf) -> Answer[Any]:
         await self.get_model(model_id, caller)
@@ -117,12 +231,25 @@ class FakeTracker(Fake):
         self.app.get("/jobs/{job_id}/metrics")(self.metrics)
         self.app.get("/jobs/{job_id}/costs")(self.cost_records)
         self.app.get("/jobs/{job_id}/events")(self.events)
+        self.app.get("/jobs/{job_id}/checkpoints")(self.checkpoints)
         self.app.get("/costs")(self.costs)
 
     def reset(self) -> None:
         super().reset()
         self.silent = False
         self.knows_job = True
+        self.points: list[dict[str, Any]] = [{"step": 1, "training_loss": 2.5}]
+        self.entries: list[dict[str, Any]] = [
+            {
+                "id": 8,
+                "type": "queued",
+                "level": "info",
+                "message": "Queued.",
+                "data": {},
+                "occurred_at": "2026-11-24T12:00:00Z",
+            }
+        ]
+        self.saved: list[dict[str, Any]] = []
 
     def remember(self, request: Request) -> None:
         super().remember(request)
@@ -133,15 +260,36 @@ class FakeTracker(Fake):
 
     async def metrics(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
-        return Answer(data={"points": [{"step": 1, "training_loss": 2.5}]})
+        first, last = (int(request.query_params.get(name, end)) for name, end in (("from", 0), ("to", 2**53)))
+        return Answer(data={"points": [point for point in self.points if first <= point["step"] <= last]})
 
     async def cost_records(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
         return Answer(data={"cost_records": [{"cost_type": "compute", "amount": "0.0972"}]})
 
-    async def events(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def events(
+        self,
+        job_id: UUID,
+        request: Request,
+        caller: CallerOf,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        order: str = "asc",
+    ) -> Answer[Any]:
         self.remember(request)
-        return Answer(data={"events": [{"id": 8, "type": "queued"}]})
+        entries = self.entries if order == "asc" else self.entries[::-1]
+        ids = [entry["id"] for entry in entries]
+        start = ids.index(after) + 1 if after in ids else 0
+        return Answer(data={"events": entries[start : start + limit]})
+
+    async def checkpoints(
+        self, job_id: UUID, request: Request, caller: CallerOf, after: str | None = None, limit: int = 100
+    ) -> Answer[Any]:
+        self.remember(request)
+        ids = [one["id"] for one in self.saved]
+        start = ids.index(after) + 1 if after else 0
+        return Answer(data={"checkpoints": self.saved[start : start + limit]})
 
     async def costs(self, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
@@ -157,22 +305,133 @@ class FakeTracker(Fake):
 
 
 class FakeNotifier(Fake):
-    """Holds one unread notification for everybody."""
+    """Holds one unread notification for everybody, and webhooks and more notifications, each with its owner."""
 
     def __init__(self) -> None:
         super().__init__("notifier")
         self.app.get("/notifications")(self.list_notifications)
         self.app.patch("/notifications/{notification_id}/read")(self.read)
         self.app.post("/notifications/read-all")(self.read_all)
+        self.app.get("/webhooks")(self.list_webhooks)
+        self.app.post("/webhooks", status_code=201)(self.create_webhook)
+        self.app.get("/webhooks/{webhook_id}")(self.get_webhook)
+        self.app.patch("/webhooks/{webhook_id}")(self.change_webhook)
+        self.app.delete("/webhooks/{webhook_id}")(self.delete_webhook)
+        self.app.post("/webhooks/{webhook_id}/rotate")(self.rotate_secret)
+        self.app.post("/webhooks/{webhook_id}/test")(self.try_webhook)
+        self.app.get("/webhooks/{webhook_id}/deliveries")(self.list_deliveries)
+        self.app.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/replay")(self.replay)
+
+    def reset(self) -> None:
+        super().reset()
+        self.webhooks: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
+        self.notifications: dict[UUID, UUID] = {}
+        self.bodies: list[Any] = []
+        self.answers_tests: int | None = 200
 
     async def list_notifications(self, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
         return Answer(data={"notifications": [{"type": "job_queued", "read": False}], "unread_count": 1})
 
+    def hold_notification(self, owner: UUID) -> UUID:
+        """A notification that `owner` got."""
+        notification_id = new_id()
+        self.notifications[notification_id] = owner
+        return notification_id
+
     async def read(self, notification_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
+        if self.notifications.get(notification_id) != caller.user:
+            raise NotFound
         return Answer(data=None)
 
     async def read_all(self, request: Request, caller: CallerOf) -> Answer[Any]:
         self.remember(request)
         return Answer(data=None)
+
+    async def hear(self, request: Request) -> Any:
+        self.remember(request)
+        self.bodies.append(await request.json())
+        return self.bodies[-1]
+
+    def owned(self, webhook_id: UUID, caller: CallerOf) -> dict[str, Any]:
+        owner, webhook = self.webhooks.get(webhook_id, (None, {}))
+        if owner != caller.user:
+            raise NotFound
+        return webhook
+
+    async def list_webhooks(self, caller: CallerOf) -> Answer[Any]:
+        mine = [webhook for owner, webhook in self.webhooks.values() if owner == caller.user]
+        return Answer(data={"webhooks": mine[::-1]})
+
+    async def create_webhook(self, request: Request, caller: CallerOf) -> Answer[Any]:
+        webhook = {
+            "id": str(new_id()),
+            "enabled": True,
+            "secret_hint": "abcd",
+            "created_at": "2026-11-24T12:00:00Z",
+            "updated_at": "2026-11-24T12:00:00Z",
+        } | await self.hear(request)
+        self.webhooks[UUID(webhook["id"])] = caller.user, webhook
+        return Answer(data=webhook | {"secret": "whsec_first_abcd"})
+
+    async def get_webhook(self, webhook_id: UUID, caller: CallerOf) -> Answer[Any]:
+        return Answer(data=self.owned(webhook_id, caller))
+
+    async def change_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        webhook = self.owned(webhook_id, caller)
+        webhook |= await self.hear(request)
+        return Answer(data=webhook)
+
+    async def delete_webhook(self, webhook_id: UUID, caller: CallerOf) -> Answer[Any]:
+        self.owned(webhook_id, caller)
+        del self.webhooks[webhook_id]
+        return Answer(data=None)
+
+    async def rotate_secret(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        webhook = self.owned(webhook_id, caller)
+        await self.hear(request)
+        return Answer(data=webhook | {"secret": "whsec_second_abcd"})
+
+    async def try_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.owned(webhook_id, caller)
+        wanted = await self.hear(request)
+        error = None if self.answers_tests else "no connection"
+        return Answer(data=wanted | {"status_code": self.answers_tests, "duration_ms": 12, "error": error})
+
+    async def list_deliveries(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.owned(webhook_id, caller)
+        self.remember(request)
+        return Answer(data={"deliveries": [self.delivery()], "pagination": PAGINATION})
+
+    async def replay(self, webhook_id: UUID, delivery_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.owned(webhook_id, caller)
+        self.remember(request)
+        return Answer(data=self.delivery() | {"id": str(delivery_id)})
+
+    def delivery(self) -> dict[str, Any]:
+        return {
+            "id": str(UUID(int=7)),
+            "event_id": "evt_7",
+            "event_type": "fine_tuning.job.trained",
+            "status": "pending",
+            "attempts": [
+                {
+                    "number": 1,
+                    "at": "2026-11-24T12:00:00Z",
+                    "status_code": 500,
+                    "duration_ms": 9,
+                    "error": "answered 500",
+                }
+            ],
+            "next_attempt_at": "2026-11-24T12:00:05Z",
+            "created_at": "2026-11-24T12:00:00Z",
+        }
+
+
+class Fakes(NamedTuple):
+    """All neighbours."""
+
+    artifacts: FakeArtifacts
+    tracker: FakeTracker
+    notifier: FakeNotifier

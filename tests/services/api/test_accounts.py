@@ -5,11 +5,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.actions.accounts import register
+from brightrun.api.access import Grant
+from brightrun.api.actions.accounts import change_password, register
 from brightrun.api.loops import prune_sessions
+from brightrun.api.models import ALL_SCOPES
+from brightrun.api.models import User as Account
+from brightrun.api.queries import accounts
 from brightrun.api.settings import Settings
-from brightrun.runtime.database import Pool
-from tests.services.api.conftest import PASSWORD, User, gateway, in_turn
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import Connection, Pool
+from tests.builders import NOON
+from tests.services.api.conftest import PASSWORD, User, client_of, gateway, in_turn
 
 ADA = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
 
@@ -139,3 +145,112 @@ async def test_a_token_that_is_none_is_refused(anonymous: httpx.AsyncClient, hea
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+NEW_PASSWORD = "battery staple horse"
+
+
+async def signed_in(app: FastAPI, user: User, client: str = "") -> httpx.AsyncClient:
+    async with client_of(app) as visitor:
+        body = {"email": user.account["user"]["email"], "password": PASSWORD}
+        answer = await visitor.post("/api/auth/login", json=body, headers={"user-agent": client})
+    return client_of(app, answer.json()["data"]["token"])
+
+
+async def test_it_is_told_how_to_sign_in(anonymous: httpx.AsyncClient):
+    assert (await anonymous.get("/api/auth/methods")).json()["data"] == {"signup_open": True, "oidc": None}
+
+
+async def test_a_new_password_replaces_the_old_one_and_ends_the_other_sessions(
+    ada: User, eve: User, app: FastAPI, anonymous: httpx.AsyncClient
+):
+    async with await signed_in(app, ada) as elsewhere:
+        change = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+        assert (await ada.post("/api/auth/password", json=change)).json() == {"success": True, "data": None}
+        assert (await elsewhere.get("/api/auth/me")).status_code == 401
+
+    assert [(await user.get("/api/auth/me")).status_code for user in (ada, eve)] == [200, 200]
+    address = ada.account["user"]["email"]
+    answers = [
+        await anonymous.post("/api/auth/login", json={"email": address, "password": password})
+        for password in (PASSWORD, NEW_PASSWORD)
+    ]
+    assert [answer.status_code for answer in answers] == [401, 200]
+
+
+async def test_a_password_is_changed_by_who_knows_it_only(ada: User, anonymous: httpx.AsyncClient):
+    change = {"old_password": "not the password", "new_password": NEW_PASSWORD}
+    answer = await ada.post("/api/auth/password", json=change)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_credentials")
+    login = {"email": ada.account["user"]["email"], "password": PASSWORD}
+    assert (await anonymous.post("/api/auth/login", json=login)).status_code == 200
+
+
+async def test_everything_wrong_with_a_new_password_is_named_at_once(ada: User):
+    answer = await ada.post("/api/auth/password", json={"old_password": "x" * 1025, "new_password": "short", "a": 1})
+
+    assert answer.status_code == 400
+    assert answer.json()["details"].keys() == {"old_password", "new_password", "a"}
+
+
+async def test_who_signs_in_while_the_password_changes_does_so_with_the_new_one(pool: Pool):
+    user = Account(new_id(), "ada@example.com", "", "member", NOON)
+    await accounts.insert_user(pool, user, "old")
+    valid = []
+
+    async def sign_in(conn: Connection) -> None:
+        valid.append(await accounts.still_has(conn, user.id, "old"))
+
+    await in_turn(pool, lambda conn: change_password(conn, Grant(user, ALL_SCOPES), "old", "new"), sign_in)
+    assert valid == [False]
+
+
+async def test_sessions_are_listed_with_where_they_came_from(ada: User, app: FastAPI):
+    async with await signed_in(app, ada, client="Firefox/150" + "x" * 300) as elsewhere:
+        sessions = (await elsewhere.get("/api/auth/sessions")).json()["data"]["sessions"]
+
+    assert [session["current"] for session in sessions] == [True, False]
+    assert sessions[0].keys() == {"id", "created_at", "expires_at", "client", "current"}
+    assert (sessions[0]["client"][:12], len(sessions[0]["client"])) == ("Firefox/150x", 200)
+
+
+async def test_a_session_is_ended_from_another(ada: User, eve: User, app: FastAPI):
+    async with await signed_in(app, ada) as elsewhere:
+        sessions = (await elsewhere.get("/api/auth/sessions")).json()["data"]["sessions"]
+        path = f"/api/auth/sessions/{sessions[1]['id']}"
+        assert (await eve.delete(path)).status_code == 404
+        assert (await elsewhere.delete(path)).status_code == 200
+        assert (await elsewhere.delete(path)).status_code == 404
+        assert [(await user.get("/api/auth/me")).status_code for user in (ada, elsewhere)] == [401, 200]
+
+
+async def test_all_other_sessions_are_ended_at_once(ada: User, eve: User, app: FastAPI):
+    async with await signed_in(app, ada) as elsewhere:
+        assert (await elsewhere.delete("/api/auth/sessions")).status_code == 200
+        users = (ada, elsewhere, eve)
+        assert [(await user.get("/api/auth/me")).status_code for user in users] == [401, 200, 200]
+
+
+async def test_a_user_changes_their_name_and_nothing_else(ada: User):
+    answer = await ada.patch("/api/auth/me", json={"name": " Ada L. "})
+
+    assert answer.json()["data"]["user"] == ada.account["user"] | {"name": "Ada L."}
+    assert (await ada.get("/api/auth/me")).json()["data"]["user"]["name"] == "Ada L."
+    wrong = await ada.patch("/api/auth/me", json={"name": "x" * 201, "role": "admin"})
+    assert (wrong.status_code, wrong.json()["details"].keys()) == (400, {"name", "role"})
+
+
+async def test_a_key_manages_the_account_only_if_it_may_and_is_not_signed_out_of(ada: User, app: FastAPI):
+    async def answers(scope: str) -> list[int]:
+        key = (await ada.post("/api/keys", json={"name": "laptop", "scopes": [scope]})).json()["data"]["key"]
+        async with client_of(app, key) as program:
+            return [
+                (await program.post("/api/auth/password", json={})).status_code,
+                (await program.get("/api/auth/sessions")).status_code,
+                (await program.patch("/api/auth/me", json={"name": "Ada"})).status_code,
+                (await program.post("/api/auth/logout")).status_code,
+            ]
+
+    assert await answers("train") == [403, 403, 403, 400]
+    assert await answers("admin") == [400, 200, 200, 400]

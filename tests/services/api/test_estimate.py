@@ -1,12 +1,15 @@
 import json
 import math
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from brightrun.runtime.database import Pool
-from tests.services.api.conftest import User, outbox_topics, validated_dataset
+from tests.builders import NOON, job_completed, pricing
+from tests.services.api.conftest import User, outbox_topics, set_price, validated_dataset
+from tests.services.api.test_projection import tell
 
 NOWHERE = "01900000-0000-7000-8000-000000000000"
 HUGE = int("9" * 400)
@@ -26,23 +29,103 @@ async def test_the_answer_has_the_originals_shape(ada: User, pool: Pool):
     answer = await ada.post("/api/jobs/estimate", json=request(dataset_id))
 
     assert answer.status_code == 200
+    data = answer.json()["data"]
+    beyond = {name: data.pop(name) for name in ("range", "past_error", "memory")}
     # 750 steps · 720 tokens / 3600 + 1800 s = 1950 s = 0.541667 h × 7.00 = 3.791667, + 0.50
-    assert answer.json() == {
-        "success": True,
-        "data": {
-            "estimated_cost": 4.29,
-            "cost_breakdown": {"compute": 3.79, "storage": 0.5},
-            "estimated_duration_hours": 0.54,
-            "hourly_rate": 7.0,
-            "training_details": {
-                "total_steps": 750,
-                "steps_per_epoch": 250,
-                "estimated_throughput_tokens_per_sec": 3600,
-                "dataset_name": "Workshop replies",
-            },
+    assert answer.json()["success"] is True
+    assert data == {
+        "estimated_cost": 4.29,
+        "cost_breakdown": {"compute": 3.79, "storage": 0.5},
+        "estimated_duration_hours": 0.54,
+        "hourly_rate": 7.0,
+        "training_details": {
+            "total_steps": 750,
+            "steps_per_epoch": 250,
+            "estimated_throughput_tokens_per_sec": 3600,
+            "dataset_name": "Workshop replies",
         },
     }
+    assert (beyond["range"], beyond["past_error"]) == (None, None)
     assert await outbox_topics(pool) == []
+
+
+async def finish_jobs(pool: Pool, user: User, count: int, seconds: int, **changes: Any) -> None:
+    """Jobs of 1950 s and 4.29 USD by their estimates that took `seconds`."""
+    dataset_id = await validated_dataset(pool, user, training_pairs=1000, tokens=180_000)
+    for _ in range(count):
+        body = request(dataset_id) | {"preset_id": "custom"} | changes
+        job = (await user.post("/api/jobs", json=body)).json()["data"]
+        ended = NOON + timedelta(seconds=seconds)
+        await tell(pool, job_completed(job_id=job["id"], pricing=pricing("7.0000"), finished_at=ended))
+
+
+async def test_finished_jobs_teach_what_to_expect(ada: User, eve: User, pool: Pool):
+    await finish_jobs(pool, ada, 4, 975)
+    body = request(await validated_dataset(pool, eve, training_pairs=1000, tokens=180_000))
+    before = (await eve.post("/api/jobs/estimate", json=body)).json()["data"]
+    await finish_jobs(pool, ada, 1, 975)
+    after = (await eve.post("/api/jobs/estimate", json=body)).json()["data"]
+
+    assert (before["range"], before["past_error"]) == (None, None)
+    # half of 1950 s: 0.2708 h × 7.00 = 1.8958, + 0.50
+    cost, hours = (dict.fromkeys(("low", "expected", "high"), value) for value in (2.4, 0.27))
+    assert after["range"] == {"cost": cost, "hours": hours, "jobs": 5, "gpu_type": "A100-80GB"}
+    # 4.29 was said, 2.3958 paid
+    assert after["past_error"] == {"median_absolute_percentage": 79.1, "count": 5}
+    assert after["estimated_cost"] == before["estimated_cost"] == 4.29
+
+
+async def test_jobs_that_did_not_complete_teach_nothing(ada: User, pool: Pool):
+    await finish_jobs(pool, ada, 5, 975)
+    await pool.execute("UPDATE jobs SET status = 'failed' WHERE id = (SELECT id FROM jobs LIMIT 1)")
+    body = request(await validated_dataset(pool, ada))
+
+    assert (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["range"] is None
+
+
+async def test_the_memory_of_every_gpu_type_is_judged(ada: User, pool: Pool):
+    shape = {
+        "parameters": 8_030_261_248,
+        "layers": 32,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "vocabulary": 128_256,
+        "attention_heads": 32,
+        "kv_heads": 8,
+        "head_size": 128,
+    }
+    await set_price(ada, "base-models/meta-llama/Llama-3.1-8B-Instruct", aliases=["llama"], shape=shape)
+    body = request(await validated_dataset(pool, ada))
+    body["hyperparameters"] |= {"base_model": "llama", "max_length": 2048}
+    memory = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["memory"]
+
+    # (16.061 + 0.671 + 3.691 + 12.607) GB · 1.1 + 1 GiB
+    assert memory["needed_gib"] == 34.84
+    assert {gpu["type"]: (gpu["memory_gib"], gpu["verdict"]) for gpu in memory["gpus"]} == {
+        "A100-80GB": (80, "fits"),
+        "A100-40GB": (40, "fits"),
+        "H100": (80, "fits"),
+        "V100-32GB": (32, "does_not_fit"),
+        "CPU": (None, "unknown"),
+    }
+
+
+async def test_a_job_that_does_not_fit_is_warned_of_and_not_refused(ada: User, pool: Pool):
+    await set_price(ada, "gpus/small", price_per_hour=1, tokens_per_second=100, memory_gib=0.5)
+    body = request(await validated_dataset(pool, ada)) | {"gpu_config": {"type": "small", "count": 1}}
+    memory = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["memory"]
+
+    assert {gpu["type"]: gpu["verdict"] for gpu in memory["gpus"]}["small"] == "does_not_fit"
+    assert (await ada.post("/api/jobs", json=body | {"preset_id": "fast"})).status_code == 201
+
+
+async def test_the_memory_of_a_base_model_of_unknown_shape_is_unknown(ada: User, pool: Pool):
+    body = request(await validated_dataset(pool, ada))
+    body["hyperparameters"]["base_model"] = "somebody/unheard-of"
+    memory = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["memory"]
+
+    assert memory["needed_gib"] is None
+    assert {gpu["verdict"] for gpu in memory["gpus"]} == {"unknown"}
 
 
 async def test_every_bad_field_is_named_at_once(ada: User):
@@ -83,9 +166,9 @@ async def test_an_unknown_gpu_is_refused_and_the_known_ones_are_named(ada: User,
 
 
 async def test_the_price_table_is_data(ada: User, pool: Pool):
-    await pool.execute("INSERT INTO gpu_prices VALUES ('B200', 10, 3600, true)")
-    await pool.execute("UPDATE gpu_prices SET active = false WHERE type = 'H100'")
-    await pool.execute("UPDATE fees SET amount = 1.25 WHERE name = 'storage'")
+    await set_price(ada, "gpus/B200", price_per_hour=10, tokens_per_second=3600)
+    await set_price(ada, "gpus/H100", price_per_hour=4.2, tokens_per_second=2200, active=False)
+    await set_price(ada, "storage", amount=1.25)
     body = request(await validated_dataset(pool, ada, training_pairs=1000, tokens=180_000))
 
     added = await ada.post("/api/jobs/estimate", json=body | {"gpu_config": {"type": "B200", "count": 1}})

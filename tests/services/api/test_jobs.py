@@ -6,11 +6,22 @@ import httpx
 import pytest
 
 from brightrun.api.actions.jobs import cancel_job
+from brightrun.api.queries import jobs
 from brightrun.contracts.events import JobCancelRequested, JobQueued
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
-from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
+from tests.services.api.conftest import (
+    User,
+    in_turn,
+    outbox_topics,
+    set_price,
+    statements,
+    submission,
+    validated_dataset,
+)
 from tests.services.api.fakes import FakeArtifacts
+
+NOWHERE = "01900000-0000-7000-8000-000000000000"
 
 
 async def queued_job(pool: Pool, user: User, **changes: Any) -> dict[str, Any]:
@@ -45,11 +56,15 @@ async def test_a_submitted_job_is_queued_with_its_event(ada: User, pool: Pool):
 
 
 async def test_a_job_keeps_the_price_it_was_promised(ada: User, pool: Pool):
-    await pool.execute("UPDATE gpu_prices SET price_per_hour = 0.0125 WHERE type = 'CPU'")
-    await queued_job(pool, ada, gpu_config={"type": "CPU", "count": 3})
+    await set_price(ada, "gpus/CPU", price_per_hour=0.0125, tokens_per_second=2000)
+    job = await queued_job(pool, ada, gpu_config={"type": "CPU", "count": 3})
+    await set_price(ada, "gpus/CPU", price_per_hour=99, tokens_per_second=2000)
 
     event = JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
     assert str(event.pricing.hourly_rate) == "0.0375"
+    kept = await jobs.find_job(pool, ada.id, UUID(job["id"]))
+    assert kept is not None
+    assert kept.pricing == event.pricing
 
 
 async def test_a_job_is_named_after_its_data_set(ada: User, pool: Pool):
@@ -117,6 +132,17 @@ async def test_everything_that_custom_lacks_is_named_with_an_unknown_gpu(ada: Us
     assert "A100-80GB" in details["gpu_config.type"][0]
 
 
+async def test_more_epochs_than_the_original_takes_are_refused(ada: User, pool: Pool):
+    dataset_id = await validated_dataset(pool, ada)
+    most, more = [
+        await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"epochs": epochs}))
+        for epochs in (20, 21)
+    ]
+
+    assert (most.status_code, more.status_code) == (201, 400)
+    assert more.json()["details"].keys() == {"hyperparameters.epochs"}
+
+
 async def test_a_changed_estimate_must_be_accepted(ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada, training_pairs=1000, tokens=180_000)
     refused = await ada.post("/api/jobs", json=submission(dataset_id, estimated_cost=1.5))
@@ -136,27 +162,107 @@ async def test_a_submission_cannot_set_what_is_ours(ada: User, pool: Pool, field
     assert (answer.status_code, answer.json()["details"].keys()) == (400, {field})
 
 
-async def test_jobs_are_listed_newest_first_in_pages_and_by_status(ada: User, eve: User, pool: Pool):
-    dataset_id = await validated_dataset(pool, ada)
-    for number in range(5):
-        await ada.post("/api/jobs", json=submission(dataset_id, name=f"job {number}"))
-    await pool.execute("UPDATE jobs SET status = 'running' WHERE name = 'job 3'")
-
-    page = (await ada.get("/api/jobs", params={"page": 2, "limit": 2})).json()["data"]
-    assert [job["name"] for job in page["jobs"]] == ["job 2", "job 1"]
-    assert page["pagination"] == {"page": 2, "limit": 2, "total": 5, "totalPages": 3}
-    running = (await ada.get("/api/jobs", params={"status": "running"})).json()["data"]
-    assert ([job["name"] for job in running["jobs"]], running["pagination"]["total"]) == (["job 3"], 1)
-    assert (await eve.get("/api/jobs")).json()["data"]["jobs"] == []
-
-
 @pytest.mark.parametrize(
-    "query", [{"limit": 101}, {"limit": 0}, {"page": 0}, {"page": 10**30}, {"page": "x"}, {"status": "paused"}]
+    ("hyperparameters", "reason"),
+    [
+        ({"method": "dpo"}, "use sft"),
+        ({"quantization": "nf4"}, "use none"),
+        ({"init_from": NOWHERE}, "leave it out"),
+        ({"validation_dataset_id": NOWHERE}, "use validation_split"),
+        ({"target_modules": ["q_proj", "lm_head"]}, "take it out"),
+    ],
 )
-async def test_a_page_that_is_none_is_refused(ada: User, query: dict[str, Any]):
-    answer = await ada.get("/api/jobs", params=query)
+async def test_what_the_trainer_cannot_do_is_refused_with_what_to_do_instead(
+    ada: User, pool: Pool, hyperparameters: dict[str, Any], reason: str
+):
+    body = submission(await validated_dataset(pool, ada), hyperparameters=hyperparameters)
+    answer = await ada.post("/api/jobs", json=body)
 
-    assert (answer.status_code, answer.json()["details"].keys()) == (400, query.keys())
+    [field] = hyperparameters
+    assert (answer.status_code, answer.json()["details"].keys()) == (400, {f"hyperparameters.{field}"})
+    assert reason in answer.json()["details"][f"hyperparameters.{field}"][0]
+    assert await outbox_topics(pool) == []
+
+
+async def test_every_wrong_field_of_a_submission_is_named_at_once(ada: User, pool: Pool):
+    wrong = {
+        "rank": 3,
+        "alpha": 0,
+        "dropout": 1,
+        "target_modules": [],
+        "quantization": "int3",
+        "epochs": 10_000,
+        "learning_rate": 1,
+        "scheduler": "none",
+        "warmup_ratio": 2,
+        "weight_decay": -1,
+        "max_grad_norm": 0,
+        "batch_size": 65,
+        "gradient_accumulation": 0,
+        "max_length": 2**63 - 1,
+        "early_stopping": {"patience": 0, "min_delta": -1, "colour": 1},
+        "validation_split": 0.6,
+        "seed": -1,
+        "max_cost": -1,
+        "max_duration": 59,
+        "reward": 1,
+    }
+    body = {
+        "dataset_id": 7,
+        "preset_id": "best",
+        "gpu_config": {"type": "x" * 65, "count": 9},
+        "hyperparameters": wrong,
+        "estimated_cost": "much",
+        "accept_estimate": "maybe",
+        "name": " ",
+        "user_id": "me",
+    }
+    answer = await ada.post("/api/jobs", json=body)
+
+    named = {path for path in body if path not in ("gpu_config", "hyperparameters")}
+    named |= {"gpu_config.type", "gpu_config.count"}
+    named |= {f"hyperparameters.{name}" for name in wrong if name not in ("early_stopping", "target_modules")}
+    named |= {f"hyperparameters.early_stopping.{name}" for name in ("patience", "min_delta", "colour")}
+    details = answer.json()["details"].keys()
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    assert {name for name in details if "target_modules" not in name} == named
+    assert any("target_modules" in name for name in details)
+
+
+@pytest.mark.parametrize(("one", "other"), [("epochs", "max_steps"), ("warmup_ratio", "warmup_steps")])
+async def test_what_contradicts_itself_is_refused(ada: User, pool: Pool, one: str, other: str):
+    body = submission(await validated_dataset(pool, ada), hyperparameters={one: 1, other: 1})
+    answer = await ada.post("/api/jobs", json=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["details"] == {"hyperparameters": [f"give {one} or {other}, not both"]}
+
+
+async def test_a_training_beyond_all_money_is_estimated_and_recorded(ada: User, pool: Pool):
+    dataset_id = await validated_dataset(pool, ada, training_pairs=1, tokens=10**15)
+    answer = await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"max_steps": 10_000_000}))
+
+    assert answer.status_code == 201
+    assert answer.json()["data"]["estimated_total_cost"] == 9_999_999_999
+
+
+async def test_a_cap_below_the_estimate_is_the_users_choice(ada: User, pool: Pool):
+    job = await queued_job(pool, ada, hyperparameters={"max_cost": 0.01})
+
+    assert job["hyperparameters"]["max_cost"] == "0.0100"
+
+
+async def test_a_submission_takes_seven_statements(ada: User, pool: Pool):
+    body = submission(await validated_dataset(pool, ada))
+    async with statements(pool) as sent:
+        await ada.post("/api/jobs", json=body)  # a connection's first submission also asks for the types that it meets
+        sent.clear()
+        assert (await ada.post("/api/jobs", json=body)).status_code == 201
+
+    queries = [query for query, _ in sent]
+    inside = queries[queries.index("BEGIN;") : queries.index("COMMIT;") + 1]
+    # begin, keep the data set, read it, read the prices, insert the job, insert its event, commit
+    assert len(inside) == 7, inside
 
 
 @pytest.mark.parametrize(

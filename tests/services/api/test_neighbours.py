@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from brightrun.contracts.values import new_id
 from tests.services.api.conftest import User
 from tests.services.api.fakes import FakeArtifacts, FakeNotifier, FakeTracker
 
@@ -142,7 +141,7 @@ async def test_what_is_no_period_is_refused(ada: User, tracker: FakeTracker, que
 
 
 async def test_notifications_are_read(ada: User, notifier: FakeNotifier):
-    notification_id = new_id()
+    notification_id = notifier.hold_notification(ada.id)
     listed = await ada.get("/api/notifications", params={"unread": "true", "limit": 5})
     one = await ada.patch(f"/api/notifications/{notification_id}/read")
     everything = await ada.post("/api/notifications/read-all")

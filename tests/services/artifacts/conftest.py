@@ -11,9 +11,10 @@ from minio import Minio
 from pydantic import SecretStr
 
 from brightrun.artifacts.cluster import Cluster
+from brightrun.artifacts.loops.sweep import remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, models
+from brightrun.artifacts.routes import datasets, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
@@ -49,6 +50,11 @@ class Artifacts:
 
     async def validate(self) -> bool:
         return await validate_next(self.pool, self.store)
+
+    async def sweep(self) -> None:
+        """Remove everything that is due."""
+        while await remove_next(self.pool, self.store):
+            pass
 
     async def transfer(self) -> bool:
         """One try, however long the pause after the last was to be."""
@@ -99,8 +105,8 @@ async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[
     await store.create_buckets(DATASETS, MODELS)
     app = create_app("artifacts", SECRET)
     app.state.pool, app.state.store, app.state.settings = pool, store, settings
-    app.include_router(datasets.router)
-    app.include_router(models.router)
+    for routes in (datasets, uploads, models):
+        app.include_router(routes.router)
     async with serve(app) as url:
         yield Artifacts(pool, store, cluster, settings, url)
     await cluster.close()

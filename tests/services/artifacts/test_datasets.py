@@ -10,7 +10,7 @@ import httpx
 import pytest
 from minio import Minio
 
-from brightrun.artifacts import actions
+from brightrun.artifacts.actions import datasets as actions
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.routes import datasets as routes
 from brightrun.artifacts.rules.files import DATASETS

@@ -16,7 +16,8 @@ import httpx
 import pytest
 from minio import Minio
 
-from brightrun.artifacts import actions, subscribers
+from brightrun.artifacts import subscribers
+from brightrun.artifacts.actions import models as actions
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MODELS, model_key
 from brightrun.contracts.event import Event

@@ -114,3 +114,23 @@ async def test_memory_stays_flat_whatever_is_uploaded(service: tuple[int, str]):
     assert dataset["sha256"] == digest.hexdigest()
     growth = memory(pid, "VmHWM") - before
     assert growth <= MOST_GROWTH, f"grew by {growth / MIB:.0f} MiB"
+
+
+async def test_memory_stays_flat_when_parts_are_put_together(service: tuple[int, str]):
+    pid, url = service
+    part, count = conversation(0) * 30_000, 10
+    async with asking(url, new_id()) as client:
+        await validated(client, _once(conversation(0) * 12))
+        opened = await client.post("/uploads", json={"filename": "Large", "size": len(part) * count})
+        upload = f"/uploads/{opened.json()['data']['id']}"
+        before = memory(pid, "VmRSS")
+        forget_peak_memory(pid)
+        parts = [(await client.post(f"{upload}/parts", content=part)).json()["data"]["id"] for _ in range(count)]
+        done = await client.post(f"{upload}/complete", json={"part_ids": parts})
+        assert done.json()["data"]["dataset"]["size_bytes"] == len(part) * count > BIG / 2
+    growth = memory(pid, "VmHWM") - before
+    assert growth <= MOST_GROWTH, f"grew by {growth / MIB:.0f} MiB"
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -222,3 +222,5 @@ async def test_a_simulation_says_so_everywhere(world: World) -> None:
     losses = [point.training_loss for event in events for point in event.points]
     assert len(losses) == 200
     assert sum(losses[:20]) > sum(losses[-20:])
+    assert [checkpoint.step for event in events for checkpoint in event.checkpoints] == [50, 100, 150, 200]
+    assert all(checkpoint.saved_at <= event.at for event in events for checkpoint in event.checkpoints)

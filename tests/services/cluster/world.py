@@ -25,9 +25,9 @@ from brightrun.contracts.cluster_api import (
     RunStatus,
     SubmitRun,
 )
+from brightrun.contracts.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, valid
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
-from brightrun.runtime.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, valid
 from tests.waiting import eventually
 
 KEY = "the-key-of-the-tests"

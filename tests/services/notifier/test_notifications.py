@@ -13,6 +13,7 @@ from tests.builders import (
     dataset_validated,
     job_completed,
     job_queued,
+    job_refused,
     job_started,
 )
 from tests.services.notifier.conftest import deliver
@@ -27,11 +28,12 @@ async def listed(ask, user, **params):
 
 async def test_each_fact_becomes_one_notification_however_often_it_is_delivered(pool, ask) -> None:
     user = new_id()
-    makers = [job_queued, job_started, job_completed, dataset_validated, artifact_ready, budget_reached]
+    makers = [job_queued, job_started, job_completed, dataset_validated, artifact_ready, budget_reached, job_refused]
     facts = [make(user_id=user, occurred_at=NOON + timedelta(minutes=at)) for at, make in enumerate(makers)]
     await deliver(pool, *facts, *reversed(facts))
     told = await listed(ask, user)
     assert [one["type"] for one in told["notifications"]] == [
+        "job_failed",
         "budget_reached",
         "artifact_ready",
         "dataset_ready",
@@ -39,7 +41,7 @@ async def test_each_fact_becomes_one_notification_however_often_it_is_delivered(
         "job_started",
         "job_queued",
     ]
-    assert told["unread_count"] == 6
+    assert told["unread_count"] == 7
 
 
 def test_every_topic_that_names_the_notifier_has_a_reader() -> None:

@@ -24,7 +24,7 @@ from brightrun.contracts.cluster_api import (
 )
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import MetricPoint
+from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.http import Answer, create_app
@@ -109,7 +109,14 @@ class FakeCluster:
         return [run for (job_id, _), run in self.runs.items() if job_id == job.job_id]
 
     def report(
-        self, job: JobQueued, status: str, *, attempt: int = 1, points: tuple[MetricPoint, ...] = (), **state: Any
+        self,
+        job: JobQueued,
+        status: str,
+        *,
+        attempt: int = 1,
+        points: tuple[MetricPoint, ...] = (),
+        checkpoints: tuple[Checkpoint, ...] = (),
+        **state: Any,
     ) -> RunEvent:
         """Let something happen to the attempt's run."""
         key = job.job_id, attempt
@@ -127,7 +134,9 @@ class FakeCluster:
         )
         seq = 1 + sum((event.run.job_id, event.run.attempt) == key for event in self.stream)
         cursor = len(self.stream) + 1
-        event = RunEvent(cursor=cursor, event_id=new_id(), at=NOON, seq=seq, run=run, points=points)
+        event = RunEvent(
+            cursor=cursor, event_id=new_id(), at=NOON, seq=seq, run=run, points=points, checkpoints=checkpoints
+        )
         self.stream.append(event)
         return event
 

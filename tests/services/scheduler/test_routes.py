@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from brightrun.contracts.cluster_api import RunCallback
 from brightrun.contracts.events import JobCompleted
+from brightrun.contracts.signatures import TOLERANCE_SECONDS, sign
 from brightrun.contracts.values import new_id
 from brightrun.runtime.http import create_app
-from brightrun.runtime.signatures import TOLERANCE_SECONDS, sign
 from brightrun.runtime.tokens import issue
 from brightrun.scheduler import routes
 from tests.builders import NOON

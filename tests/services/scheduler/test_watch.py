@@ -6,7 +6,7 @@ import pytest
 
 from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress, JobStarted
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import JobError, MetricPoint
+from brightrun.contracts.training import Checkpoint, JobError, MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.scheduler.loops.watch import LEASE
 from brightrun.scheduler.queries import duties
@@ -58,6 +58,16 @@ async def test_the_last_points_of_a_run_are_not_lost(scheduler: Scheduler) -> No
     await scheduler.watch()
     [progress] = await scheduler.heard(JobProgress, job)
     assert progress.points == (point,)
+
+
+async def test_checkpoints_are_passed_on_even_with_the_end_of_a_run(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    first, last = Checkpoint(step=4, saved_at=NOON), Checkpoint(step=8, saved_at=NOON)
+    scheduler.cluster.report(job, "running", checkpoints=(first,))
+    scheduler.cluster.report(job, "completed", checkpoints=(last,))
+    await scheduler.watch()
+    told = await scheduler.heard(JobProgress, job)
+    assert [progress.checkpoints for progress in sorted(told, key=lambda one: one.seq)] == [(first,), (last,)]
 
 
 async def test_an_event_of_an_unanswered_submission_starts_the_job_once(scheduler: Scheduler) -> None:

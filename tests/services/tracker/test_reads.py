@@ -2,17 +2,29 @@
 
 import asyncio
 from itertools import permutations
+from uuid import UUID
 
 import pytest
 
+from brightrun.contracts.events import JobLogged
+from brightrun.contracts.training import Checkpoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from brightrun.tracker import actions
-from tests.builders import artifact_ready, job_completed, job_progress, job_queued, job_started
+from tests.builders import (
+    NOON,
+    artifact_ready,
+    job_completed,
+    job_deleted,
+    job_progress,
+    job_queued,
+    job_refused,
+    job_started,
+)
 from tests.services.tracker.conftest import deliver
 from tests.waiting import eventually
 
-JOB_READS = ("metrics", "costs", "events")
+JOB_READS = ("metrics", "checkpoints", "costs", "events")
 
 
 async def read(ask, fact, what: str, **params: int):
@@ -65,6 +77,17 @@ async def test_the_log_is_paged_by_the_last_id_seen(pool, ask) -> None:
     assert [entry["data"]["stage"] for entry in page + rest] == stages
 
 
+async def test_the_log_is_paged_from_its_newest_entry_back(pool, ask) -> None:
+    stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
+    first = job_progress(stage=stages[0])
+    whose = {"job_id": first.job_id, "user_id": first.user_id}
+    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], **whose) for seq in range(1, 5)))
+    page = (await read(ask, first, "events", limit=2, order="desc"))["events"]
+    rest = (await read(ask, first, "events", after=page[-1]["id"], order="desc"))["events"]
+    assert [entry["data"]["stage"] for entry in page + rest] == stages[::-1]
+    assert (await read(ask, first, "events", after=0, order="desc"))["events"] == []
+
+
 async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
     queued = job_queued()
     started = job_started(job_id=queued.job_id, user_id=queued.user_id)
@@ -82,6 +105,65 @@ async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
     await later
     log = (await read(ask, queued, "events"))["events"]
     assert [entry["type"] for entry in log] == ["queued", "started", "artifact_ready"]
+
+
+async def test_a_refused_job_has_failed_with_its_reason(pool, ask) -> None:
+    refused = job_refused()
+    await deliver(pool, refused, refused)
+    [entry] = (await read(ask, refused, "events"))["events"]
+    assert (entry["type"], entry["level"], entry["message"]) == ("failed", "error", refused.error.message)
+    assert entry["data"]["error"]["code"] == refused.error.code
+
+
+async def test_each_entry_is_told_once_with_the_one_before_it(pool, ask) -> None:
+    queued = job_queued()
+    whose = {"job_id": queued.job_id, "user_id": queued.user_id}
+    facts = [queued, job_started(**whose), job_progress(**whose), job_completed(**whose)]
+    await deliver(pool, *facts, job_queued())
+    await deliver(pool, *facts)
+    told = [JobLogged.model_validate_json(value) for value in await outbox(pool, queued.job_id)]
+    entries = (await read(ask, queued, "events"))["events"]
+    assert [one.model_dump(include={"id", "type", "level", "message", "data"}) for one in told] == [
+        {name: value for name, value in entry.items() if name != "occurred_at"} for entry in entries
+    ]
+    assert [one.previous_id for one in told] == [0, *(one.id for one in told[:-1])]
+    assert {one.user_id for one in told} == {queued.user_id}
+
+
+async def outbox(pool, job_id: UUID) -> list[bytes]:
+    rows = await pool.fetch("SELECT value FROM outbox WHERE key = $1 ORDER BY id", str(job_id))
+    return [row["value"] for row in rows]
+
+
+async def test_of_a_deleted_job_only_its_costs_remain(pool, ask) -> None:
+    queued = job_queued()
+    whose = {"job_id": queued.job_id, "user_id": queued.user_id}
+    progress = job_progress(checkpoints=(Checkpoint(step=1, saved_at=NOON),), **whose)
+    completed = job_completed(occurred_at=NOON, **whose)
+    await deliver(pool, queued, progress, completed, job_deleted(**whose))
+    for what in JOB_READS:
+        assert (await ask(queued.user_id).get(f"/jobs/{queued.job_id}/{what}")).status_code == 404
+    for table in ("metric_chunks", "checkpoints", "job_events"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608
+    period = {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+    costs = (await ask(queued.user_id).get("/costs", params=period)).json()["data"]
+    assert [record["job_id"] for record in costs["records"]] == [str(queued.job_id)]
+
+
+async def test_what_comes_after_a_deletion_brings_nothing_back_but_is_paid_for(pool, ask) -> None:
+    deleted = job_deleted()
+    whose = {"job_id": deleted.job_id, "user_id": deleted.user_id}
+    progress = job_progress(checkpoints=(Checkpoint(step=1, saved_at=NOON),), **whose)
+    other = job_progress()
+    await deliver(pool, deleted, job_started(**whose), progress, job_completed(**whose))
+    async with transaction(pool) as conn:
+        await actions.record_progress(conn, [progress, other])
+    for table in ("metric_chunks", "checkpoints", "job_events"):
+        found = await pool.fetchval(f"SELECT count(*) FROM {table} WHERE job_id = $1", deleted.job_id)  # noqa: S608
+        assert found == 0
+    assert len((await read(ask, other, "metrics"))["points"]) == 1
+    assert await outbox(pool, deleted.job_id) == []
+    assert await pool.fetchval("SELECT count(*) FROM cost_records WHERE job_id = $1", deleted.job_id) == 1
 
 
 @pytest.mark.parametrize("what", JOB_READS)
@@ -112,6 +194,8 @@ async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
         ("events", {"limit": 0}),
         ("events", {"limit": 101}),
         ("events", {"after": -1}),
+        ("events", {"after": 2**63}),
+        ("events", {"order": "newest"}),
     ],
 )
 async def test_what_is_asked_for_is_bounded(ask, path: str, params: dict[str, int]) -> None:

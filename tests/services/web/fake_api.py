@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 
 Json = dict[str, Any]
 
@@ -52,7 +53,10 @@ def model(**changes: Any) -> Json:
 
 
 class FakeApi:
-    """Change its attributes to change its answers; `calls` holds method, path and body of what it was asked."""
+    """Change its attributes to change its answers; `calls` holds method, path and body of what it was asked.
+
+    `headers` are those of the last call.
+    """
 
     def __init__(self) -> None:
         self.job = job()
@@ -60,6 +64,7 @@ class FakeApi:
         self.silent: set[str] = set()
         self.refusal: Json | None = None
         self.calls: list[tuple[str, str, Any]] = []
+        self.headers = Headers()
         self.uploaded = b""
         self.first_chunk = asyncio.Event()
         self.app = FastAPI()
@@ -68,6 +73,7 @@ class FakeApi:
 
     async def _gate(self, request: Request, call_next: Any) -> Response:
         path = request.url.path
+        self.headers = request.headers
         if any(path.startswith(prefix) for prefix in self.silent):
             return JSONResponse({"error": "It does not answer.", "code": "unavailable", "details": None}, 503)
         if path.startswith("/api/auth/") or path == "/health":

@@ -58,6 +58,19 @@ async def test_a_wrong_password_is_said_and_the_address_kept(anonymous: httpx.As
     assert "brightrun" not in anonymous.cookies
 
 
+@pytest.mark.parametrize(
+    ("before", "told"), [({}, "127.0.0.1"), ({"x-forwarded-for": "192.0.2.1"}, "192.0.2.1, 127.0.0.1")]
+)
+async def test_the_api_is_told_who_signs_in(
+    anonymous: httpx.AsyncClient, api: FakeApi, before: dict[str, str], told: str
+) -> None:
+    browser = {"user-agent": "Firefox é".encode("latin-1")}
+    await anonymous.post("/sign-in", data=ACCOUNT, headers={**before, **browser})
+
+    assert api.headers["x-forwarded-for"] == told
+    assert api.headers["user-agent"] == "Firefox "
+
+
 async def test_each_wrong_field_of_a_sign_up_is_named(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.post("/sign-up", data={"email": "ada@example.com", "password": "short"})
     assert answer.status_code == 400

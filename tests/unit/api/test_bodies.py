@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from brightrun.api.schemas.accounts import Register
 from brightrun.api.schemas.jobs import JobView, SubmitJob
+from brightrun.api.schemas.neighbours import DownloadModel
 from tests.builders import NOON
 from tests.unit.api.test_course import JOB
 
@@ -39,6 +40,27 @@ def test_text_that_cannot_be_stored_is_refused_wherever_it_is(text, place):
 
     with pytest.raises(ValidationError, match="text must not contain"):
         SubmitJob.model_validate(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "problems"),
+    [
+        ({"files": ["a", "b\x00"]}, {"files.1": "text must not contain NUL or lone surrogates"}),
+        ({"files": [2**63]}, {"files.0": "whole numbers must fit in 64 bits"}),
+        (
+            {"a\ud800": {"b": [-(2**64)]}},
+            {"": "text must not contain NUL or lone surrogates", r"a\ud800.b.0": "whole numbers must fit in 64 bits"},
+        ),
+        ({"a": "\x00", "b": "\ud800"}, dict.fromkeys("ab", "text must not contain NUL or lone surrogates")),
+        ({"files": ["a"] * 20_000}, {"": "a body must not have more than 20000 values"}),
+        ({str(number): 1 for number in range(20_000)}, {"": "a body must not have more than 20000 values"}),
+    ],
+)
+def test_what_cannot_be_stored_is_named_with_its_place(body, problems):
+    with pytest.raises(ValidationError) as refused:
+        DownloadModel.model_validate(body)
+
+    assert {".".join(map(str, one["loc"])): one["msg"] for one in refused.value.errors()} == problems
 
 
 def test_a_job_that_waits_shows_what_is_planned():

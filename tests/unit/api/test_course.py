@@ -36,6 +36,7 @@ JOB = Job(
     dataset=dataset_ref(),
     planned_steps=90,
     planned_epochs=1,
+    planned_seconds=1500,
     queued_at=NOON,
 )
 

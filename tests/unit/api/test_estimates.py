@@ -12,18 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.models import Dataset, GpuPrice, Quote
+from brightrun.api.models import Dataset
+from brightrun.api.price_table import GpuPrice, Offer
+from brightrun.api.quotes import Quote
 from brightrun.api.rules.estimates import differs, estimate
+from brightrun.api.rules.prices import rate_of
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
 
 STORAGE = Decimal("0.50")
 PRICES = {
-    "A100-80GB": GpuPrice("A100-80GB", Decimal("3.50"), 1800),
-    "A100-40GB": GpuPrice("A100-40GB", Decimal("2.80"), 1500),
-    "H100": GpuPrice("H100", Decimal("4.20"), 2200),
-    "V100-32GB": GpuPrice("V100-32GB", Decimal("2.10"), 1200),
-    "CPU": GpuPrice("CPU", Decimal("0.05"), 2000),
+    "A100-80GB": GpuPrice(type="A100-80GB", price_per_hour=Decimal("3.50"), tokens_per_second=1800),
+    "A100-40GB": GpuPrice(type="A100-40GB", price_per_hour=Decimal("2.80"), tokens_per_second=1500),
+    "H100": GpuPrice(type="H100", price_per_hour=Decimal("4.20"), tokens_per_second=2200),
+    "V100-32GB": GpuPrice(type="V100-32GB", price_per_hour=Decimal("2.10"), tokens_per_second=1200),
+    "CPU": GpuPrice(type="CPU", price_per_hour=Decimal("0.05"), tokens_per_second=2000),
 }
 
 # pairs, tokens, GPU type, GPUs, batch, epochs → steps an epoch, steps, hours, compute, total
@@ -83,7 +86,8 @@ WORKED_BY_HAND = [
 
 def quote(pairs: int, tokens: int, gpu: str, count: int, **spec: int) -> Quote:
     dataset = Dataset(new_id(), "Workshop replies", "openai_chat", "ready", pairs, tokens, None)
-    return estimate(dataset, TrainingSpec.model_validate(spec), GpuConfig(type=gpu, count=count), PRICES[gpu], STORAGE)
+    rate = rate_of(GpuConfig(type=gpu, count=count), Offer(PRICES[gpu], None, STORAGE))
+    return estimate(dataset, TrainingSpec.model_validate(spec), rate)
 
 
 @pytest.mark.parametrize(

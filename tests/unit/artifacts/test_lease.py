@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from brightrun.artifacts.loops import lease
-from brightrun.artifacts.loops.lease import LeaseLost, while_leased
+from brightrun.artifacts import lease
+from brightrun.artifacts.lease import LeaseLost, while_leased
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
     ("fields", "place"),
     [
         ({"rank": 3}, "rank"),
-        ({"epochs": 21}, "epochs"),
+        ({"epochs": 51}, "epochs"),
         ({"learning_rate": 0.01}, "learning_rate"),
         ({"batch_size": 65}, "batch_size"),
         ({"dropout": 1.0}, "dropout"),

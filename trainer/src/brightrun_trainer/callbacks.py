@@ -91,9 +91,14 @@ class Reporting(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        loss = (metrics or {}).get("eval_loss")
+        measured = metrics or {}
         if self._points and self._points[-1].step == state.global_step:
-            self._points[-1] = self._points[-1].model_copy(update={"validation_loss": loss})
+            self._points[-1] = self._points[-1].model_copy(
+                update={
+                    "validation_loss": measured.get("eval_loss"),
+                    "validation_token_accuracy": measured.get("eval_mean_token_accuracy"),
+                }
+            )
         self._before_save = time.monotonic()
 
     def on_step_begin(

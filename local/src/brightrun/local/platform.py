@@ -72,6 +72,10 @@ class Platform:
             told |= self._storage()
         if service == "cluster":
             told |= self._cluster()
+        if service == "api":
+            told |= {"DEFAULT_GPU": "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
+        if service == "notifier":
+            told |= {"WEBHOOK_KEY": self.installation.secret("webhooks")}
         if service == "web":
             told |= {"WEB_SECRET": self.installation.secret("web")}
         return {f"BRIGHTRUN_{name}": value for name, value in told.items()}

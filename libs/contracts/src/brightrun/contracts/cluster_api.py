@@ -76,7 +76,7 @@ class RunStatus(Value):
 
 
 class RunEvent(Value):
-    """One step of a run's history: the state it reached and the points it measured since the event before.
+    """One step of a run's history: the state it reached, and what it measured and saved since the event before.
 
     `cursor` counts over all runs of the cluster, `seq` within one run from 1. A terminal status is a run's last event.
     """
@@ -87,6 +87,7 @@ class RunEvent(Value):
     seq: Annotated[int, Field(ge=1)]
     run: RunStatus
     points: tuple[MetricPoint, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class RunEvents(Value):

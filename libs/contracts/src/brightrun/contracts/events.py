@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -299,6 +299,19 @@ class ArtifactReady(JobEvent):
     pricing: Pricing
 
 
+class JobLogged(JobEvent):
+    """The job's log has a new entry, which follows the entry `previous_id` (0: it is the first). Owner: tracker."""
+
+    topic: ClassVar[str] = "job.logged"
+
+    id: int
+    previous_id: int
+    type: str
+    level: Literal["info", "warn", "error"]
+    message: str
+    data: dict[str, Any]
+
+
 class BudgetReached(JobEvent):
     """What the job costs is about to reach its `max_cost`; it saves and stops. Owner: scheduler."""
 
@@ -334,6 +347,7 @@ CATALOGUE: tuple[Topic, ...] = (
     Topic(JobCompleted, "scheduler", ("api", "tracker", "artifacts", "notifier")),
     Topic(DatasetValidated, "artifacts", ("api", "notifier"), partitions=3),
     Topic(ArtifactReady, "artifacts", ("api", "tracker", "notifier")),
+    Topic(JobLogged, "tracker", ("api",), partitions=3, retention=timedelta(days=1)),
     Topic(BudgetReached, "scheduler", ("tracker", "notifier"), partitions=3),
     Topic(DurationReached, "scheduler", ("tracker", "notifier"), partitions=3),
 )

@@ -51,7 +51,7 @@ class TrainingSpec(BaseModel):
     init_from: UUID | None = None
     quantization: Literal["none", "nf4"] = "none"
 
-    epochs: Annotated[int, Field(ge=1, le=20)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=50)] | None = None
     max_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)] = 5e-5
     scheduler: Scheduler = "linear"
@@ -112,6 +112,7 @@ class MetricPoint(Value):
     tokens_per_second: float | None = None
     memory_mb: float | None = None
     gpu_utilization: float | None = None
+    validation_token_accuracy: float | None = None
 
 
 class Checkpoint(Value):

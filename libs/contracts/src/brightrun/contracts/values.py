@@ -30,7 +30,15 @@ Money = Annotated[
 ]
 """US dollars with four places; a string in JSON, so that no reader turns it into a float."""
 
-Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999") from None
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in UTC; a naive time is refused."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

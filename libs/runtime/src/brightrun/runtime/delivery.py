@@ -48,9 +48,8 @@ class Delivery:
 
     async def consume(self, message: KafkaMessage) -> None:
         """Handle the message's records and acknowledge them; on any surprise have all of them delivered again."""
-        records: Sequence[ConsumerRecord[Any, Any]] = (
-            message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
-        )
+        raw = message.raw_message
+        records: Sequence[ConsumerRecord[Any, Any]] = raw if isinstance(raw, tuple) else (raw,)
         self.busy_since = time.monotonic()
         try:
             with HANDLED.labels(self._topic).time():

@@ -1,5 +1,7 @@
 """The HTTP side that all services share: answers, errors in one shape, request ids, health, readiness, metrics."""
 
+import asyncio
+import contextlib
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 import structlog
@@ -19,6 +21,7 @@ from brightrun.runtime.errors import ServiceError, Unavailable
 log = structlog.get_logger()
 
 T = TypeVar("T")
+CODES = {400: "unreadable_body", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
 class Answer(BaseModel, Generic[T]):
@@ -33,12 +36,12 @@ def create_app(service: str, service_secret: str = "", **options: Any) -> FastAP
     app = FastAPI(title=f"BrightRun {service}", **options)
     app.state.service_name = service
     app.state.service_secret = service_secret
+    app.state.stopping = asyncio.Event()
     app.add_middleware(RequestId)
     app.add_exception_handler(ServiceError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     app.add_exception_handler(HTTPException, _refuse_http)
-    for error in DATABASE_DOWN:
-        app.add_exception_handler(error, _refuse_unavailable)
+    app.exception_handlers |= dict.fromkeys(DATABASE_DOWN, _refuse_unavailable)
     app.add_exception_handler(Exception, _refuse_unexpected)
 
     @app.get("/health", include_in_schema=False)
@@ -52,41 +55,35 @@ def create_app(service: str, service_secret: str = "", **options: Any) -> FastAP
     return app
 
 
-def pool_of(request: Request) -> Pool:
+async def _pool(request: Request) -> Pool:
     """The service's connection pool."""
     return cast("Pool", request.app.state.pool)
 
 
-Db = Annotated[Pool, Depends(pool_of)]
+Db = Annotated[Pool, Depends(_pool)]
 """A route's parameter: the pool, so that the route itself opens the transaction and commits before it answers."""
 
 
-def refusal(
-    status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None
-) -> JSONResponse:
+def refusal(status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None) -> Response:
     """An error answer in the one shape."""
-    body = {"error": error, "code": code, "details": jsonable_encoder(details)}
-    return JSONResponse(body, status, headers)
+    return JSONResponse({"error": error, "code": code, "details": jsonable_encoder(details)}, status, headers)
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    known = cast("ServiceError", error)
-    return refusal(known.status, known.message, known.code, known.details, known.headers)
+async def _refuse(_: Request, error: Any) -> Response:
+    return refusal(error.status, error.message, error.code, error.details, error.headers)
 
 
-async def _refuse_invalid(_: Request, error: Exception) -> Response:
+async def _refuse_invalid(_: Request, error: Any) -> Response:
     """All wrong fields at once: dotted path → what is wrong with it."""
     problems: dict[str, list[str]] = {}
-    for problem in cast("RequestValidationError", error).errors():
+    for problem in error.errors():
         path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
         problems.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
     return refusal(400, "Validation error", "validation_error", problems)
 
 
-async def _refuse_http(_: Request, error: Exception) -> Response:
-    known = cast("HTTPException", error)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(known.status_code, "refused")
-    return refusal(known.status_code, str(known.detail), code, headers=dict(known.headers or {}))
+async def _refuse_http(_: Request, error: Any) -> Response:
+    return refusal(error.status_code, str(error.detail), CODES.get(error.status_code, "refused"), None, error.headers)
 
 
 async def _refuse_unavailable(_: Request, error: Exception) -> Response:
@@ -100,7 +97,10 @@ async def _refuse_unexpected(_: Request, error: Exception) -> Response:
 
 
 class RequestId:
-    """Gives every request an id, or keeps the caller's; it is in the logs and in the answer as `x-request-id`."""
+    """Gives every request an id, or keeps the caller's; it is in the logs and in the answer as `x-request-id`.
+
+    Starlette would answer what nobody expected outside of all middleware; done here, that answer is complete as well.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -110,7 +110,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")[:64]
+        app, given = scope["app"], dict(scope["headers"]).get(b"x-request-id", b"")[:64]
         request_id = given if given.isascii() and given.replace(b"-", b"").isalnum() else str(new_id()).encode()
 
         async def send_with_id(message: Message) -> None:
@@ -119,4 +119,9 @@ class RequestId:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                answer = await app.exception_handlers[Exception](Request(scope), error)
+                with contextlib.suppress(RuntimeError):  # an answer that has begun is broken off by the server
+                    await answer(scope, receive, send_with_id)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -27,6 +27,8 @@ from brightrun.runtime.settings import KafkaSettings
 log = structlog.get_logger()
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
+Handler: TypeAlias = Callable[[T, Connection], Awaitable[None]]
 
 DEAD_SUFFIX = ".dead"
 DEAD_RETENTION = timedelta(days=30)
@@ -42,14 +44,14 @@ class Subscription(Generic[E]):
     """
 
     event: type[E]
-    handle: Callable[[Sequence[E], Connection], Awaitable[None]]
+    handle: Handler[Sequence[E]]
     batch: bool
 
 
-def subscribe(event: type[E]) -> Callable[[Callable[[E, Connection], Awaitable[None]]], Subscription[E]]:
+def subscribe(event: type[E]) -> Callable[[Handler[E]], Subscription[E]]:
     """Make a function `(event, conn)` the service's reader of `event`: one transaction for each message."""
 
-    def register(handler: Callable[[E, Connection], Awaitable[None]]) -> Subscription[E]:
+    def register(handler: Handler[E]) -> Subscription[E]:
         async def handle(events: Sequence[E], conn: Connection) -> None:
             for one in events:
                 await handler(one, conn)
@@ -59,15 +61,9 @@ def subscribe(event: type[E]) -> Callable[[Callable[[E, Connection], Awaitable[N
     return register
 
 
-def subscribe_batch(
-    event: type[E],
-) -> Callable[[Callable[[Sequence[E], Connection], Awaitable[None]]], Subscription[E]]:
+def subscribe_batch(event: type[E]) -> Callable[[Handler[Sequence[E]]], Subscription[E]]:
     """Make a function `(events, conn)` the reader of a busy topic: one transaction for each batch of messages."""
-
-    def register(handler: Callable[[Sequence[E], Connection], Awaitable[None]]) -> Subscription[E]:
-        return Subscription(event, handler, batch=True)
-
-    return register
+    return lambda handler: Subscription(event, handler, batch=True)
 
 
 async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
@@ -87,6 +83,7 @@ class Bus:
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
         self._readers: list[tuple[Subscription[Any], Callable[[KafkaMessage], Awaitable[None]]]] = []
+        self._follower: AIOKafkaConsumer | None = None
         self.client_id = client_id
         self.broker = KafkaBroker(
             settings.kafka_bootstrap,
@@ -148,6 +145,21 @@ class Bus:
         ]
         await asyncio.gather(*sends)
 
+    async def follow(self, topics: Sequence[str], hear: Callable[[str, bytes, bytes], None]) -> None:
+        """Call `hear(topic, key, value)` with every record that is sent from now on, whoever else reads the topics.
+
+        For what may be missed: no position is kept, and what comes while this does not run is not heard.
+        """
+        self._follower = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            client_id=self.client_id,
+            fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
+        )
+        async with self._follower:
+            async for record in self._follower:
+                hear(record.topic, record.key, record.value)
+
     async def lag(self) -> dict[str, int]:
         """Records that wait, by topic, as the last fetches saw them."""
         waiting: dict[str, int] = {}
@@ -165,6 +177,7 @@ class Bus:
 
     def _assigned(self) -> list[tuple[AIOKafkaConsumer, TopicPartition]]:
         consumers = [reader.consumer for reader in self.broker.subscribers if isinstance(reader, LogicSubscriber)]
+        consumers.append(self._follower)
         return [(consumer, partition) for consumer in consumers if consumer for partition in consumer.assignment()]
 
 

@@ -1,6 +1,7 @@
 """Work that a clock or a database notification starts: `repeat` runs it, `Wakeups` hears the notifications."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -35,10 +36,8 @@ async def repeat(name: str, work: Callable[[], Awaitable[bool]], wake: asyncio.E
             continue
         if more:
             continue
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), every)
-        except TimeoutError:
-            continue
 
 
 class Wakeups:

@@ -3,9 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 import asyncpg
 import structlog
@@ -15,6 +12,7 @@ from brightrun.contracts.event import Event
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.kafka import Bus
 
 log = structlog.get_logger()
 
@@ -31,29 +29,19 @@ class SendError(RuntimeError):
     """The broker did not take everything; the rest stays in the outbox."""
 
 
-class Sender(Protocol):
-    """Whatever takes bytes to a topic and returns once the broker has them."""
-
-    async def send(self, topic: str, key: str, value: bytes) -> None:
-        """Send one record; raises if the broker did not acknowledge it."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """An event on its way."""
-
-    id: int
-    topic: str
-    key: str
-    value: bytes
-    created_at: datetime
-
-
 async def add(conn: Connection, *events: Event) -> None:
     """Record `events` to be published if, and only if, the caller's transaction commits."""
     rows = [(event.topic, event.key, event.model_dump_json().encode()) for event in events]
-    await conn.executemany("INSERT INTO outbox (topic, key, value) VALUES ($1, $2, $3)", rows)
-    await conn.execute("SELECT pg_notify(current_schema() || '.outbox', '')")
+    await conn.execute(
+        """
+        WITH added AS (
+            INSERT INTO outbox (topic, key, value)
+            SELECT topic, key, value FROM unnest($1::text[], $2::text[], $3::bytea[])
+                WITH ORDINALITY AS event (topic, key, value, place) ORDER BY place)
+        SELECT pg_notify(current_schema() || '.outbox', '')
+        """,
+        *map(list, zip(*rows, strict=True)),
+    )  # fmt: skip
 
 
 class Relay:
@@ -63,9 +51,9 @@ class Relay:
     acknowledgement and the deletion sends the event twice, which readers' inboxes absorb.
     """
 
-    def __init__(self, database_url: str, sender: Sender) -> None:
+    def __init__(self, database_url: str, bus: Bus) -> None:
         self._database_url = database_url
-        self._sender = sender
+        self._bus = bus
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
         self._leads = False
 
@@ -87,12 +75,11 @@ class Relay:
         return self._session
 
     async def _send_waiting(self, session: Connection) -> bool:
-        found = await session.fetch(
+        rows = await session.fetch(
             "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT $1", RELAY_BATCH
         )
-        rows = [OutboxRow(*row) for row in found]
-        OLDEST.set((utc_now() - rows[0].created_at).total_seconds() if rows else 0)
-        sent = await _send(rows, self._sender)
+        OLDEST.set((utc_now() - rows[0]["created_at"]).total_seconds() if rows else 0)
+        sent = await _send(rows, self._bus)
         failpoint("relay.sent")
         if sent:
             await session.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
@@ -101,25 +88,25 @@ class Relay:
         return bool(sent)
 
 
-async def _send(rows: Sequence[OutboxRow], sender: Sender) -> list[int]:
+async def _send(rows: Sequence[asyncpg.Record], bus: Bus) -> list[int]:
     """Send `rows`, keys side by side, each key in order; returns the ids that the broker acknowledged."""
-    chains: dict[tuple[str, str], list[OutboxRow]] = defaultdict(list)
+    chains: dict[tuple[str, str], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
-        chains[row.topic, row.key].append(row)
+        chains[row["topic"], row["key"]].append(row)
     return [
-        sent for ids in await asyncio.gather(*(_send_chain(chain, sender) for chain in chains.values())) for sent in ids
+        sent for ids in await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values())) for sent in ids
     ]
 
 
-async def _send_chain(chain: Sequence[OutboxRow], sender: Sender) -> list[int]:
+async def _send_chain(chain: Sequence[asyncpg.Record], bus: Bus) -> list[int]:
     """Send one key's rows in order up to the first that fails, so that none overtakes it."""
     sent = []
     for row in chain:
         try:
-            await sender.send(row.topic, row.key, row.value)
+            await bus.send(row["topic"], row["key"], row["value"])
         except Exception as error:
-            log.warning("relay.send_failed", topic=row.topic, key=row.key, error=repr(error))
+            log.warning("relay.send_failed", topic=row["topic"], key=row["key"], error=repr(error))
             break
-        SENT.labels(row.topic).inc()
-        sent.append(row.id)
+        SENT.labels(row["topic"]).inc()
+        sent.append(row["id"])
     return sent

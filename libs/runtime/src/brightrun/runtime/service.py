@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -73,8 +74,7 @@ class Service:
         """Readers, relay and loops, without the HTTP server."""
         await ensure_topics(self.settings, self._topics)
         await self.bus.start()
-        work = (self._wakeups.listen, self._watch_readers, *self._background)
-        tasks = [asyncio.create_task(start()) for start in work]
+        tasks = [asyncio.create_task(work()) for work in (self._wakeups.listen, self._watch_readers, *self._background)]
         try:
             yield
         finally:
@@ -99,10 +99,9 @@ class Service:
         return Answer(success=all(checks.values()), data=checks)
 
     async def _database_answers(self) -> bool:
-        try:
+        with contextlib.suppress(Exception):
             return bool(await self.pool.fetchval("SELECT true", timeout=2.0))
-        except Exception:
-            return False
+        return False
 
     async def _watch_readers(self) -> None:
         """End the process when fetching has stopped though no handler is busy: aiokafka may stall after a restart."""
@@ -135,8 +134,14 @@ async def open_service(
             await asyncio.wait_for(pool.close(), STOP_SECONDS)
 
 
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cast("FastAPI", self.config.app).state.stopping.set()
+        await super().shutdown(sockets)
+
+
 async def serve_http(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serve `app` until SIGTERM or SIGINT."""
+    """Serve `app` until SIGTERM or SIGINT; `app.state.stopping` tells requests that would not end by themselves."""
     config = uvicorn.Config(
         app,
         settings.host,
@@ -145,11 +150,12 @@ async def serve_http(app: FastAPI, settings: ServiceSettings) -> None:
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
+        proxy_headers=False,
     )
     # uvicorn ends the process with the signal that it has heard; ours has to clean up first.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    await uvicorn.Server(config).serve()
+    await _Server(config).serve()
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 import jwt
 from fastapi import Depends, Request
+from pydantic_core import from_json
 
 from brightrun.runtime.errors import ServiceError, Unauthorized, Unavailable
 
@@ -104,7 +105,7 @@ class Neighbour:
     def _data(self, answer: httpx.Response) -> Any:
         if answer.status_code == Unavailable.status:
             raise Unavailable(f"{self.name} is not ready")
-        body = answer.json()
+        body = from_json(answer.content)
         if answer.is_success:
             return body["data"]
         raise Refused(answer.status_code, body)

@@ -1,20 +1,41 @@
-"""What the artifacts service tells of a data set."""
+"""What the artifacts service holds: data sets, uploads in parts, models."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
+import httpx
+
 from brightrun.api.models import Dataset
-from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import Neighbour, Refused
+from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.tokens import UPLOAD_SECONDS, Neighbour, Refused
+
+Json = dict[str, Any]
+
+
+class Artifacts(Neighbour):
+    """The service, whose files are streamed as well."""
+
+    @asynccontextmanager
+    async def open(self, path: str, user_id: UUID) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lend the bytes that lie at a path, in pieces as they come."""
+        asked = self._http.stream("GET", path, headers=self._headers(user_id), timeout=UPLOAD_SECONDS)
+        try:
+            async with asked as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    self._data(answer)
+                yield answer.aiter_raw()
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} does not answer") from error
 
 
 async def fetch_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -> Dataset | None:
     """The user's data set as it is now; None if there is none."""
-    try:
-        told = await artifacts.get(f"/datasets/{dataset_id}", user_id)
-    except Refused as refusal:
-        if refusal.status == NotFound.status:
-            return None
-        raise
+    told = await find(artifacts, user_id, f"/datasets/{dataset_id}")
+    if told is None:
+        return None
     return Dataset(
         id=dataset_id,
         name=told["name"],
@@ -24,3 +45,23 @@ async def fetch_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -
         tokens=told["total_tokens"] or 0,
         sha256=told["sha256"],
     )
+
+
+async def find(artifacts: Neighbour, user_id: UUID, path: str) -> Json | None:
+    """What lies at a path of the user's; None if there is nothing."""
+    try:
+        told: Json = await artifacts.get(path, user_id)
+    except Refused as refusal:
+        if refusal.status == NotFound.status:
+            return None
+        raise
+    return told
+
+
+async def remove_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -> None:
+    """Delete the user's data set, if it is there."""
+    try:
+        await artifacts.send("DELETE", f"/datasets/{dataset_id}", user_id)
+    except Refused as refusal:
+        if refusal.status != NotFound.status:
+            raise

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.api import loops, routes, subscribers
+from brightrun.api.live import Live
 from brightrun.api.neighbours import open_neighbours
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
@@ -27,6 +28,11 @@ async def start(settings: Settings) -> None:
             subscribers.on_dataset_validated,
         )
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
+        service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
+        service.every("removals.end", 30.0, partial(loops.end_removals, service.pool, neighbours))
+        live: Live = service.app.state.live
+        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.bus, live))
+        service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))
         await service.run()
 
 

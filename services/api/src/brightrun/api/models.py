@@ -15,8 +15,11 @@ Role = Literal["admin", "member"]
 Scope = Literal["read", "train", "admin"]
 ALL_SCOPES: frozenset[Scope] = frozenset({"read", "train", "admin"})
 PresetId = Literal["fast", "balanced", "quality", "custom"]
+Face = Literal["api", "openai"]
 
 READY = "ready"
+UNCHECKED = frozenset({"uploaded", "validating"})
+"""States of a data set that may still become ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,7 @@ class User:
     name: str
     role: Role
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class GpuPrice:
-    """What one GPU costs (USD an hour), and the throughput that estimates count on (tokens a second)."""
-
-    type: str
-    price_per_hour: Decimal
-    tokens_per_second: int
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +48,64 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """An estimate: `total`, `compute` (USD) and hours to two places, the prices that it is made of (USD) in full."""
+class Order:
+    """A training that is asked for, through whichever face.
 
-    total: Decimal
-    compute: Decimal
-    storage: Decimal
-    hours: Decimal
-    hourly_rate: Decimal
-    total_steps: int
-    steps_per_epoch: int
-    epochs: int
+    `may_wait`: whether the job may be recorded while its data set is still being checked.
+    """
+
+    dataset_id: UUID
+    preset_id: PresetId
+    gpu: GpuConfig
+    hyperparameters: TrainingSpec
+    name: str | None = None
+    estimated_cost: Decimal | None = None
+    accept_estimate: bool = False
+    face: Face = "api"
+    suffix: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    retry_of: UUID | None = None
+    cloned_from: UUID | None = None
+    may_wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What tells whether an order was sent before.
+
+    `sha256` is the digest of all that was asked, `key` the caller's Idempotency-Key. A `guarded` order comes from a
+    client that repeats requests without a key; it is `repeated` when that client says that it is a repetition.
+    """
+
+    sha256: bytes
+    began_at: datetime
+    key: str | None = None
+    guarded: bool = False
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A completed job as far as its results file needs it; `results_size` in bytes, None until it was made once."""
+
+    id: UUID
+    finished_at: datetime
+    results_size: int | None
+
+
+class PendingDataset(Value):
+    """The data set of a job that was submitted while it was still being checked: its numbers are not known."""
+
+    dataset_id: UUID
+    name: str
+    format: str
+    training_pairs: int = 0
+    tokens: int = 0
+
+
+class Hold(Value):
+    """What a held job will be quoted with, beside its pricing: tokens a second of all its GPUs."""
+
     tokens_per_second: int
 
 
@@ -126,10 +168,17 @@ class Job:
     spec: TrainingSpec
     pricing: Pricing
     estimated_cost: Decimal
-    dataset: DatasetRef
+    dataset: DatasetRef | PendingDataset
     planned_steps: int
     planned_epochs: int
+    planned_seconds: int | None
     queued_at: datetime
+    face: Face = "api"
+    suffix: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    retry_of: UUID | None = None
+    cloned_from: UUID | None = None
+    hold: Hold | None = None
     cancel_requested_at: datetime | None = None
     state: JobState = field(default_factory=lambda: JobState(JobStatus.QUEUED))
     latest: Latest | None = None
@@ -138,8 +187,15 @@ class Job:
     artifact: StoredArtifact | None = None
 
     @property
+    def held(self) -> bool:
+        """Whether the job waits for its data set to be checked; nobody but the gateway knows of it until then."""
+        return self.hold is not None
+
+    @property
     def stage(self) -> str:
         """What the run is doing; the status, unless the newest progress tells it more closely."""
+        if self.held:
+            return "validating"
         if self.latest and self.latest.order == self.state.order:
             return self.latest.stage
         return self.state.status.value

@@ -3,18 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+from brightrun.api.artifacts import Artifacts
+from brightrun.api.identity_provider import IdentityProvider
 from brightrun.api.settings import Settings
 from brightrun.runtime.tokens import Neighbour
+
+N = TypeVar("N", bound=Neighbour)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """One client each."""
+    """One client each; where none is set, the identity provider is None."""
 
-    artifacts: Neighbour
+    artifacts: Artifacts
     tracker: Neighbour
     notifier: Neighbour
+    identity_provider: IdentityProvider | None = None
 
 
 @asynccontextmanager
@@ -23,13 +29,17 @@ async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
     secret = settings.service_secret.get_secret_value()
     async with AsyncExitStack() as stack:
 
-        def client(name: str, url: str) -> Neighbour:
-            neighbour = Neighbour(name, url, secret, me="api")
+        def client(name: str, url: str, kind: type[N]) -> N:
+            neighbour = kind(name, url, secret, me="api")
             stack.push_async_callback(neighbour.close)
             return neighbour
 
+        provider = IdentityProvider(settings) if settings.oidc_issuer else None
+        if provider:
+            stack.push_async_callback(provider.close)
         yield Neighbours(
-            artifacts=client("artifacts", settings.artifacts_url),
-            tracker=client("tracker", settings.tracker_url),
-            notifier=client("notifier", settings.notifier_url),
+            artifacts=client("artifacts", settings.artifacts_url, Artifacts),
+            tracker=client("tracker", settings.tracker_url, Neighbour),
+            notifier=client("notifier", settings.notifier_url, Neighbour),
+            identity_provider=provider,
         )

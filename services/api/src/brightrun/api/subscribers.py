@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from brightrun.api.actions import courses
-from brightrun.api.queries import datasets
+from brightrun.api.actions import courses, holds
 from brightrun.contracts.events import ArtifactReady, DatasetValidated, JobCompleted, JobProgress, JobStarted
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
@@ -36,4 +35,4 @@ async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
 @subscribe(DatasetValidated)
 async def on_dataset_validated(event: DatasetValidated, conn: Connection) -> None:
     """A data set can be trained on, or cannot."""
-    await datasets.save_dataset(conn, event)
+    await holds.take_validation(conn, event)

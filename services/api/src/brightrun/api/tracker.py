@@ -20,13 +20,22 @@ async def fetch_cost_records(tracker: Neighbour, user_id: UUID, job_id: UUID) ->
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/costs", "cost_records")
 
 
-async def fetch_events(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> list[dict[str, Any]]:
-    """What happened to the job, oldest first."""
+async def fetch_events(
+    tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | str | None
+) -> list[dict[str, Any]]:
+    """What happened to the job; oldest first, unless the params say otherwise."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/events", "events", **params)
 
 
+async def fetch_checkpoints(
+    tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | str | None
+) -> list[dict[str, Any]]:
+    """The states of the job that were saved, with what was measured at each, newest first."""
+    return await _fetch(tracker, user_id, f"/jobs/{job_id}/checkpoints", "checkpoints", **params)
+
+
 async def _fetch(
-    tracker: Neighbour, user_id: UUID, path: str, things: str, **params: int | None
+    tracker: Neighbour, user_id: UUID, path: str, things: str, **params: int | str | None
 ) -> list[dict[str, Any]]:
     try:
         told: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[things]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from brightrun.artifacts import subscribers
 from brightrun.artifacts.cluster import Cluster
+from brightrun.artifacts.loops.sweep import end_abandoned_uploads, remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, models
+from brightrun.artifacts.routes import datasets, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
@@ -27,11 +28,13 @@ async def start(settings: Settings) -> None:
         await store.create_buckets(DATASETS, MODELS)
         service.app.state.store = store
         service.app.state.settings = settings
-        service.app.include_router(datasets.router)
-        service.app.include_router(models.router)
+        for routes in (datasets, uploads, models):
+            service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)
         service.every("validation", POLL_SECONDS, validate, wake="validation")
+        service.every("discards", POLL_SECONDS, partial(remove_next, service.pool, store), wake="discards")
+        service.every("uploads.expire", 60.0, partial(end_abandoned_uploads, service.pool))
         for cluster in clusters:
             transfer = partial(transfer_next, service.pool, store, cluster, settings)
             for lane in range(TRANSFERS_AT_ONCE):

@@ -109,6 +109,10 @@ class ObjectStore:
         """Remove an object, if it is there."""
         await self._call(lambda: self._s3.remove_object(bucket, key))
 
+    async def remove_all(self, bucket: str, prefix: str) -> None:
+        """Remove every object whose key begins with `prefix`."""
+        await self._call(partial(self._remove_all, bucket, prefix))
+
     def sign(self, bucket: str, key: str, lifetime: timedelta) -> str:
         """A URL that lets whoever holds it download the object until `lifetime` is over."""
         disposition = f'attachment; filename="{PurePosixPath(key).name}"'
@@ -133,6 +137,10 @@ class ObjectStore:
             if error.code == "NoSuchKey":
                 raise ObjectMissing(error.object_name) from None
             raise
+
+    def _remove_all(self, bucket: str, prefix: str) -> None:
+        for found in self._s3.list_objects(bucket, prefix, recursive=True):
+            self._s3.remove_object(bucket, cast("str", found.object_name))
 
     def _create_bucket(self, bucket: str) -> None:
         try:

@@ -8,8 +8,8 @@ from brightrun.cluster import admission, queries, rules
 from brightrun.cluster.admission import Limits
 from brightrun.cluster.models import Hardware, Room, Run
 from brightrun.contracts.cluster_api import ClusterFile, RunEvent, SubmitRun
-from brightrun.contracts.reports import PointsReport, Report
-from brightrun.contracts.training import MetricPoint
+from brightrun.contracts.reports import CheckpointReport, PointsReport, Report
+from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound
 
@@ -45,8 +45,13 @@ def hear(conn: Connection, run: Run, reports: Sequence[Report], offset: int, fil
     for report in reports:
         if run.finished:
             break
-        points = report.points if isinstance(report, PointsReport) else ()
-        run = _record(conn, rules.hear(run, report, files, utc_now()), points)
+        now = utc_now()
+        run = _record(
+            conn,
+            rules.hear(run, report, files, now),
+            points=report.points if isinstance(report, PointsReport) else (),
+            checkpoints=(Checkpoint(step=report.step, saved_at=now),) if isinstance(report, CheckpointReport) else (),
+        )
     if not reports:
         queries.update_run(conn, run)
     return run
@@ -72,11 +77,21 @@ def read_events(conn: Connection, after: int, limit: int) -> tuple[int, bytes]:
     return len(events), f'{{"events":[{told}],"cursor":{cursor}}}'.encode()
 
 
-def _record(conn: Connection, run: Run, points: tuple[MetricPoint, ...] = ()) -> Run:
+def _record(
+    conn: Connection, run: Run, *, points: tuple[MetricPoint, ...] = (), checkpoints: tuple[Checkpoint, ...] = ()
+) -> Run:
     run = run.model_copy(update={"seq": run.seq + 1})
     queries.update_run(conn, run)
     if run.finished:
         queries.free_devices(conn, run.id)
-    event = RunEvent(cursor=0, event_id=new_id(), at=utc_now(), seq=run.seq, run=run.status, points=points)
+    event = RunEvent(
+        cursor=0,
+        event_id=new_id(),
+        at=utc_now(),
+        seq=run.seq,
+        run=run.status,
+        points=points,
+        checkpoints=checkpoints,
+    )
     queries.insert_event(conn, event)
     return run

@@ -7,7 +7,7 @@ import structlog
 
 from brightrun.cluster.models import Run
 from brightrun.contracts.cluster_api import RunCallback
-from brightrun.runtime.signatures import sign
+from brightrun.contracts.signatures import sign
 
 log = structlog.get_logger()
 

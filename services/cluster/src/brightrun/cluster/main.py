@@ -19,7 +19,6 @@ from brightrun.cluster.ray import RayExecutor
 from brightrun.cluster.routes.parameters import Cluster
 from brightrun.cluster.settings import Settings
 from brightrun.cluster.simulated import SimulatedExecutor
-from brightrun.cluster.stop_signals import on_stop_signal
 from brightrun.cluster.store import open_store
 from brightrun.cluster.supervisor import Supervisor
 from brightrun.runtime import logs
@@ -37,14 +36,15 @@ async def start(settings: Settings) -> None:
         supervisor = Supervisor(facilities)
 
         @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            on_stop_signal(store.release_readers)  # waiting readers would hold up a graceful stop
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            release = asyncio.create_task(_release_readers(store, app.state.stopping))
             async with supervisor.working():
                 work = repeat("housekeeping", lambda: keep_house(facilities), asyncio.Event(), SECONDS_BETWEEN_ROUNDS)
                 housekeeping = asyncio.create_task(work)
                 yield
                 housekeeping.cancel()
             await callbacks.close()
+            release.cancel()
 
         app = create_app("cluster", lifespan=lifespan)
         app.state.cluster = Cluster(facilities, supervisor)
@@ -61,6 +61,12 @@ def _executor(settings: Settings, http: httpx.AsyncClient) -> Executor:
             return RayExecutor(settings, http)
         case "simulated":
             return SimulatedExecutor(settings.gpu_type, settings.slots, settings.simulated_steps_per_second)
+
+
+async def _release_readers(store: Store, stopping: asyncio.Event) -> None:
+    """Long polls would hold up a graceful stop."""
+    await stopping.wait()
+    store.release_readers()
 
 
 def main() -> None:

@@ -116,7 +116,7 @@ class SimulatedExecution:
             points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
             eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
             self._say(PointsReport(points=points, trained_tokens=last * TOKENS_A_STEP, eta_seconds=eta))
-            if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT:
+            if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT and last < plan.total_steps:
                 self._save(last)
             step = last
         self._end(spec, step, early=step < plan.total_steps)

@@ -1,33 +1,47 @@
-"""The notifier: tells users what happened to their jobs and data sets."""
+"""The notifier: tells users and their programs what happened to their jobs and data sets."""
 
+from functools import partial
 from pathlib import Path
 
 from brightrun.contracts.events import CATALOGUE
-from brightrun.notifier import routes, subscribers
+from brightrun.notifier import loops, routes, subscribers
+from brightrun.notifier.receivers import Receivers
+from brightrun.notifier.settings import Settings
+from brightrun.notifier.vault import Vault
 from brightrun.runtime.service import open_service, run
-from brightrun.runtime.settings import SliceSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+POLL_SECONDS = 5.0
+SENT_AT_ONCE = 8
 
 
-async def start(settings: SliceSettings) -> None:
+async def start(settings: Settings) -> None:
     """Serve until told to stop."""
     async with open_service("notifier", settings, MIGRATIONS, CATALOGUE) as service:
+        vault = Vault(settings.webhook_key.get_secret_value())
+        receivers = Receivers(vault, settings.webhook_private_hosts)
+        service.app.state.vault = vault
+        service.app.state.receivers = receivers
         service.app.include_router(routes.router)
         service.subscribe(
             subscribers.on_job_queued,
+            subscribers.on_job_refused,
             subscribers.on_job_started,
             subscribers.on_job_completed,
             subscribers.on_dataset_validated,
             subscribers.on_artifact_ready,
             subscribers.on_budget_reached,
         )
+        for lane in range(SENT_AT_ONCE):
+            send = partial(loops.deliver_next, service.pool, receivers)
+            service.every(f"webhooks.{lane}", POLL_SECONDS, send, wake="webhooks")
+        service.every("webhooks.prune", 3600.0, partial(loops.prune, service.pool))
         await service.run()
 
 
 def main() -> None:
     """The process's entry point."""
-    run(start(SliceSettings()))
+    run(start(Settings()))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """What the notifier answers with."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from brightrun.notifier.models import Priority
+from brightrun.contracts.webhooks import Webhook, WebhookAttempt, WebhookDelivery
+from brightrun.notifier.models import Attempt, Delivery, Endpoint, Priority
+from brightrun.notifier.rules.messages import event_name
 
 
 class NotificationView(BaseModel):
@@ -37,3 +40,43 @@ class MarkedView(BaseModel):
     """How many notifications became read."""
 
     marked: int
+
+
+class WebhooksView(BaseModel):
+    """All endpoints of a user, newest first."""
+
+    webhooks: list[Webhook]
+
+
+class Pagination(BaseModel):
+    """Where a page lies among all."""
+
+    page: int
+    limit: int
+    total: int
+    totalPages: int  # noqa: N815 - the original's name
+
+
+class DeliveriesView(BaseModel):
+    """A page of what was sent to an endpoint, newest first."""
+
+    deliveries: list[WebhookDelivery]
+    pagination: Pagination
+
+
+def webhook_view(endpoint: Endpoint) -> Webhook:
+    """The endpoint as its owner sees it: without its secrets."""
+    return Webhook.model_validate(endpoint, from_attributes=True)
+
+
+def delivery_view(delivery: Delivery, attempts: Sequence[Attempt]) -> WebhookDelivery:
+    """The delivery with its log."""
+    return WebhookDelivery(
+        id=delivery.id,
+        event_id=event_name(delivery.event_id),
+        event_type=delivery.event_type,
+        status=delivery.status,
+        attempts=[WebhookAttempt.model_validate(attempt, from_attributes=True) for attempt in attempts],
+        next_attempt_at=delivery.due_at if delivery.status == "pending" else None,
+        created_at=delivery.created_at,
+    )

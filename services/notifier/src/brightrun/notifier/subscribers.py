@@ -6,15 +6,21 @@ from brightrun.contracts.events import (
     DatasetValidated,
     JobCompleted,
     JobQueued,
+    JobRefused,
     JobStarted,
 )
-from brightrun.notifier import actions
+from brightrun.notifier.actions import notifications as actions
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe
 
 
 @subscribe(JobQueued)
 async def on_job_queued(event: JobQueued, conn: Connection) -> None:
+    await actions.notify(conn, event)
+
+
+@subscribe(JobRefused)
+async def on_job_refused(event: JobRefused, conn: Connection) -> None:
     await actions.notify(conn, event)
 
 

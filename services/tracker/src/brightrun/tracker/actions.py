@@ -1,49 +1,113 @@
 """What the tracker does with facts, and how it answers for a job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from brightrun.contracts.events import JobProgress
-from brightrun.contracts.training import MetricPoint
+from brightrun.contracts.events import JobDeleted, JobLogged, JobProgress
+from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.tracker import queries, rules
-from brightrun.tracker.models import Entry
+from brightrun.tracker.models import HIGHEST_STEP, Curve, Entry
+from brightrun.tracker.queries import checkpoints, curves, jobs, ledger, log
+from brightrun.tracker.rules import curves as shapes
+from brightrun.tracker.rules import facts, summaries
+
+CHUNKS_AT_ONCE = 4000
 
 
-async def record_fact(conn: Connection, fact: rules.Fact) -> None:
-    """Log `fact` and enter what it costs."""
-    await queries.remember_owners(conn, [(fact.job_id, fact.user_id)])
-    await _log(conn, [rules.entry_of(fact)])
-    if cost := rules.cost_of(fact):
-        await queries.insert_cost(conn, cost)
+async def record_fact(conn: Connection, fact: facts.Fact) -> None:
+    """Log `fact`, unless its job is deleted, and enter what it costs, even if it is."""
+    living = await jobs.claim_jobs(conn, [(fact.job_id, fact.user_id)])
+    if living:
+        await _log(conn, living, [facts.entry_of(fact)])
+    if cost := facts.cost_of(fact):
+        await ledger.insert_cost(conn, cost)
 
 
 async def record_progress(conn: Connection, events: Sequence[JobProgress]) -> None:
-    """Store the points of `events` and log the stages that they enter."""
-    await queries.remember_owners(conn, [(event.job_id, event.user_id) for event in events])
-    await queries.insert_chunks(conn, [rules.chunk_of(event) for event in events if event.points])
-    await _log(conn, rules.stages_of(events))
+    """Store the points and checkpoints of `events` and log the stages that they enter; but not for deleted jobs."""
+    living = await jobs.claim_jobs(conn, [(event.job_id, event.user_id) for event in events])
+    events = [event for event in events if event.job_id in living]
+    chunks = [shapes.chunk_of(event) for event in events if event.points]
+    await curves.insert_chunks(conn, chunks)
+    lacking = await curves.drop_summaries(conn, chunks)
+    grown = {(event.job_id, event.attempt) for event in events if event.seq % summaries.DUE_EACH == 0}
+    await curves.mark_due(conn, lacking | grown)
+    await checkpoints.insert_checkpoints(conn, events)
+    await _log(conn, living, facts.stages_of(events))
 
 
-async def _log(conn: Connection, entries: Sequence[Entry]) -> None:
-    """Append what the log does not hold, one transaction a job at a time.
+async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:
+    """Append what the log does not hold, and say so. The jobs are claimed.
 
     So the ids of a job's entries become visible in their order, and a reader's cursor never passes one still to come.
     """
-    unlogged = await queries.find_unlogged(conn, entries)
-    if unlogged:
-        await queries.lock_jobs(conn, {job_id for job_id, _ in unlogged})
-        await queries.insert_entries(conn, [entry for entry in entries if (entry.job_id, entry.source) in unlogged])
+    unlogged = await log.find_unlogged(conn, entries)
+    if not unlogged:
+        return
+    fresh = [entry for entry in entries if (entry.job_id, entry.source) in unlogged]
+    newest = await log.find_newest_ids(conn, {entry.job_id for entry in fresh})
+    for entry, entry_id in zip(fresh, await log.insert_entries(conn, fresh), strict=True):
+        await outbox.add(
+            conn,
+            JobLogged(
+                occurred_at=entry.occurred_at,
+                job_id=entry.job_id,
+                user_id=owners[entry.job_id],
+                id=entry_id,
+                previous_id=newest.get(entry.job_id, 0),
+                type=entry.type,
+                level=entry.level,
+                message=entry.message,
+                data=entry.data,
+            ),
+        )
+        newest[entry.job_id] = entry_id
+
+
+async def forget_job(conn: Connection, event: JobDeleted) -> None:
+    """Drop the job's curve, checkpoints and log, and keep nothing more of it but what it costs."""
+    await jobs.claim_jobs(conn, [(event.job_id, event.user_id)])
+    await jobs.mark_deleted(conn, event.job_id)
+    await curves.delete_curve(conn, event.job_id)
+    await log.delete_entries(conn, event.job_id)
+
+
+async def summarize(conn: Connection) -> bool:
+    """Make summaries of one curve where it lacks some; False if no curve does."""
+    due = await curves.find_due(conn)
+    if due is None:
+        return False
+    job_id, attempt = due
+    await jobs.lock_job(conn, job_id)
+    await curves.take_due(conn, job_id, attempt)
+    spans = [span for span in await curves.list_spans(conn, job_id) if span.attempt == attempt]
+    for gap in summaries.gaps(spans, (attempt, 0), (attempt + 1, 0)):
+        chunks = await curves.load_chunks(conn, job_id, [gap], 0, HIGHEST_STEP, limit=CHUNKS_AT_ONCE)
+        await curves.insert_summaries(conn, list(summaries.summaries_of(chunks, gap.after[1])))
+        if len(chunks) == CHUNKS_AT_ONCE:
+            await curves.mark_due(conn, [due])
+    return True
 
 
 async def require_owner(conn: Connection, job_id: UUID, user_id: UUID) -> None:
-    """Raises `NotFound` for a job that no event has named yet, or that is another user's."""
-    if not await queries.is_owner(conn, job_id, user_id):
+    """Raises `NotFound` for a job that no event has named yet, that is deleted, or that is another user's."""
+    if not await jobs.is_owner(conn, job_id, user_id):
         raise NotFound
 
 
-async def draw_curve(conn: Connection, job_id: UUID, first: int, last: int, max_points: int) -> list[MetricPoint]:
-    """The at most `max_points` points from step `first` to `last` that keep the shape of the job's curve."""
-    curve = await queries.load_curve(conn, job_id, first, last)
-    return await queries.load_points(conn, job_id, curve, rules.worth_drawing(curve, first, last, max_points))
+async def draw_curve(conn: Connection, job_id: UUID, first: int, last: int, max_points: int) -> Curve:
+    """The at most `max_points` points from step `first` to `last` that keep the shape of the job's curve.
+
+    All statements must see the same moment: what is read as a summary must not be read as chunks, or not at all.
+    """
+    spans = await curves.list_spans(conn, job_id)
+    chunks = await curves.load_chunks(conn, job_id, summaries.gaps(spans), first, last)
+    enough, lacking = summaries.split_spans(spans, chunks, first, last, max_points)
+    chunks += await curves.load_chunks(conn, job_id, [summaries.events_of(span) for span in lacking], first, last)
+    if enough:
+        chosen = {(span.attempt, span.seq) for span in enough}
+        loaded = await curves.load_summaries(conn, job_id, first, last)
+        chunks += [chunk for chunk in loaded if (chunk.attempt, chunk.seq) in chosen]
+    curve = shapes.curve_of(chunks)
+    return shapes.points_at(curve, shapes.worth_drawing(curve, first, last, max_points))

@@ -1,11 +1,12 @@
 """The tracker: what jobs measured, did and cost."""
 
+from functools import partial
 from pathlib import Path
 
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.service import open_service, run
 from brightrun.runtime.settings import SliceSettings
-from brightrun.tracker import routes, subscribers
+from brightrun.tracker import loops, routes, subscribers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -16,11 +17,14 @@ async def start(settings: SliceSettings) -> None:
         service.app.include_router(routes.router)
         service.subscribe(
             subscribers.on_job_queued,
+            subscribers.on_job_refused,
             subscribers.on_job_started,
             subscribers.on_job_progress,
             subscribers.on_job_completed,
             subscribers.on_artifact_ready,
+            subscribers.on_job_deleted,
         )
+        service.every("curves.summarize", 5.0, partial(loops.summarize, service.pool))
         await service.run()
 
 

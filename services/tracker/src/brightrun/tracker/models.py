@@ -22,10 +22,17 @@ QUANTITIES = tuple(MetricPoint.model_fields)
 PACKED = np.dtype("<f8")
 """How a column is packed; steps too, which are whole up to 2^53."""
 
+HIGHEST_STEP = 2**53
+
+NOT_MEASURED = np.array(np.nan, PACKED).tobytes()
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The points of one progress event: a packed column for each of `QUANTITIES`, None where nothing was measured."""
+    """Points of one attempt: a packed column for each of `QUANTITIES`, None where nothing was measured.
+
+    Those of one progress event, or those of the events from `seq` on that a summary keeps.
+    """
 
     job_id: UUID
     attempt: int
@@ -34,20 +41,71 @@ class Chunk:
     last_step: int
     packed: tuple[bytes | None, ...]
 
+    @property
+    def length(self) -> int:
+        """How many points there are."""
+        return len(self.packed[0] or b"") // len(NOT_MEASURED)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A summary's chunk, and the last event that it stands for."""
+
+    chunk: Chunk
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The events that a summary stands for, the steps that they are about, and how many points the summary keeps."""
+
+    attempt: int
+    seq: int
+    last_seq: int
+    first_step: int
+    last_step: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The events after `(attempt, seq)` and before another, both not included."""
+
+    after: tuple[int, int]
+    before: tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What decides which of a job's points a chart shows: parallel arrays, chunk by chunk.
-
-    `seq` and `offset` say in which chunk a point lies and where in it. A loss that was not measured is NaN.
-    """
+    """Points in the order in which they were measured: parallel arrays; a value that was not measured is NaN."""
 
     attempt: Integers
-    seq: Integers
-    offset: Integers
-    step: Floats
-    training_loss: Floats
-    validation_loss: Floats
+    columns: dict[str, Floats]
+
+    @property
+    def step(self) -> Floats:
+        """The optimizer steps, which do not always rise: a resumed run measures some again."""
+        return self.columns["step"]
+
+    @property
+    def losses(self) -> tuple[Floats, Floats]:
+        """What a chart is about: the training loss and the validation loss."""
+        return self.columns["training_loss"], self.columns["validation_loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCheckpoint:
+    """A checkpoint, with columns of the last chunks before it that hold losses: of the training, of a validation."""
+
+    attempt: int
+    step: int
+    saved_at: datetime
+    trained_steps: bytes | None
+    training_loss: bytes | None
+    token_accuracy: bytes | None
+    validated_steps: bytes | None
+    validation_loss: bytes | None
+    validation_token_accuracy: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Internal reads: what a user's jobs measured, did and cost."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -8,10 +8,20 @@ from pydantic import AwareDatetime
 
 from brightrun.runtime.http import Answer, Db
 from brightrun.runtime.tokens import CallerOf
-from brightrun.tracker import actions, queries
-from brightrun.tracker.schemas import CostsView, EventsView, JobCostsView, MetricsView, Window
+from brightrun.tracker import actions
+from brightrun.tracker.queries import checkpoints, ledger, log
+from brightrun.tracker.schemas import (
+    CheckpointsView,
+    CheckpointView,
+    CostsView,
+    EventsView,
+    JobCostsView,
+    MetricsView,
+    Window,
+)
 
 MOST_RECORDS = 10_000
+LATEST = (2**31 - 1, 2**63 - 1)
 
 router = APIRouter()
 
@@ -21,10 +31,26 @@ async def read_metrics(
     job_id: UUID, caller: CallerOf, pool: Db, window: Annotated[Window, Query()]
 ) -> Answer[MetricsView]:
     """The job's points from step `from` to `to`, thinned to `max_points` where there are more."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        await actions.require_owner(conn, job_id, caller.user)
+        curve = await actions.draw_curve(conn, job_id, window.first, window.last, window.max_points)
+    return Answer(data=MetricsView.of(curve))
+
+
+@router.get("/jobs/{job_id}/checkpoints")
+async def read_checkpoints(
+    job_id: UUID,
+    caller: CallerOf,
+    pool: Db,
+    after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+) -> Answer[CheckpointsView]:
+    """What the job's runs saved, newest first: the first of them, or those that follow the checkpoint `after`."""
+    attempt, step = map(int, after.split("-")) if after else LATEST
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
-        points = await actions.draw_curve(conn, job_id, window.first, window.last, window.max_points)
-    return Answer(data=MetricsView.model_validate({"points": points}))
+        saved = await checkpoints.list_checkpoints(conn, job_id, (attempt, step), limit)
+    return Answer(data=CheckpointsView(checkpoints=[CheckpointView.of(one) for one in saved]))
 
 
 @router.get("/jobs/{job_id}/events")
@@ -32,13 +58,18 @@ async def read_events(
     job_id: UUID,
     caller: CallerOf,
     pool: Db,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    *,
+    after: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    order: Literal["asc", "desc"] = "asc",
 ) -> Answer[EventsView]:
-    """The job's log after the entry `after`."""
+    """The part of the job's log that follows the entry `after`: oldest first, or newest first with `order=desc`."""
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
-        entries = await queries.list_entries(conn, job_id, after, limit)
+        if order == "asc":
+            entries = await log.list_entries(conn, job_id, after or 0, limit)
+        else:
+            entries = await log.list_newest_entries(conn, job_id, after, limit)
     return Answer(data=EventsView.model_validate({"events": entries}))
 
 
@@ -47,7 +78,7 @@ async def read_job_costs(job_id: UUID, caller: CallerOf, pool: Db) -> Answer[Job
     """What the job has cost so far."""
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
-        records = await queries.list_job_costs(conn, job_id)
+        records = await ledger.list_job_costs(conn, job_id)
     return Answer(data=JobCostsView.model_validate({"cost_records": records}))
 
 
@@ -55,6 +86,6 @@ async def read_job_costs(job_id: UUID, caller: CallerOf, pool: Db) -> Answer[Job
 async def read_costs(caller: CallerOf, pool: Db, start: AwareDatetime, end: AwareDatetime) -> Answer[CostsView]:
     """What the user's jobs cost from `start` to `end`, both included."""
     async with pool.acquire() as conn:
-        days = await queries.sum_costs(conn, caller.user, start, end)
-        newest = await queries.list_costs(conn, caller.user, start, end, MOST_RECORDS + 1)
+        days = await ledger.sum_costs(conn, caller.user, start, end)
+        newest = await ledger.list_costs(conn, caller.user, start, end, MOST_RECORDS + 1)
     return Answer(data=CostsView.of(days, newest, MOST_RECORDS))

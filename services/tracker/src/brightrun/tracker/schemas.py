@@ -7,12 +7,22 @@ from decimal import Decimal
 from typing import Annotated, Any, Self
 from uuid import UUID
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from brightrun.contracts.values import Money
-from brightrun.tracker.models import CostRecord, CostType, DailyCost, Level
-
-HIGHEST_STEP = 2**53
+from brightrun.tracker.models import (
+    HIGHEST_STEP,
+    QUANTITIES,
+    CostRecord,
+    CostType,
+    Curve,
+    DailyCost,
+    Floats,
+    Level,
+    SavedCheckpoint,
+)
+from brightrun.tracker.rules.curves import reading_at
 
 
 class Window(BaseModel):
@@ -29,25 +39,61 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class PointView(View):
-    """What was measured at one optimizer step; null is not measured."""
-
-    step: int
-    epoch: float
-    training_loss: float | None
-    validation_loss: float | None
-    learning_rate: float | None
-    gradient_norm: float | None
-    token_accuracy: float | None
-    throughput: float | None = Field(validation_alias="tokens_per_second", description="tokens per second")
-    gpu_memory_mb: float | None = Field(validation_alias="memory_mb")
-    gpu_utilization: float | None
+SHOWN = {name: name for name in QUANTITIES} | {"tokens_per_second": "throughput", "memory_mb": "gpu_memory_mb"}
+"""Quantity → its name in the answer."""
 
 
 class MetricsView(View):
-    """Points in the order of their steps."""
+    """Points in the order of their steps, each with every quantity; null is not measured."""
 
-    points: list[PointView]
+    points: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, curve: Curve) -> Self:
+        """All points of the curve."""
+        names = [SHOWN[name] for name in QUANTITIES]
+        columns = [_values(curve.columns[name]) for name in QUANTITIES]
+        columns[0] = curve.step.astype(np.int64).tolist()
+        return cls(points=[dict(zip(names, point, strict=True)) for point in zip(*columns, strict=True)])
+
+
+def _values(column: Floats) -> list[Any]:
+    values = column.astype(object)
+    values[np.isnan(column)] = None
+    return list(values)
+
+
+class CheckpointView(View):
+    """A state that the run saved, with the losses and accuracies that had been measured last; null is not measured."""
+
+    id: str
+    attempt: int
+    step: int
+    saved_at: datetime
+    training_loss: float | None
+    token_accuracy: float | None
+    validation_loss: float | None
+    validation_token_accuracy: float | None
+
+    @classmethod
+    def of(cls, saved: SavedCheckpoint) -> Self:
+        """From the row, with the values at the checkpoint's step."""
+        return cls(
+            id=f"{saved.attempt}-{saved.step}",
+            attempt=saved.attempt,
+            step=saved.step,
+            saved_at=saved.saved_at,
+            training_loss=reading_at(saved.step, saved.trained_steps, saved.training_loss),
+            token_accuracy=reading_at(saved.step, saved.trained_steps, saved.token_accuracy),
+            validation_loss=reading_at(saved.step, saved.validated_steps, saved.validation_loss),
+            validation_token_accuracy=reading_at(saved.step, saved.validated_steps, saved.validation_token_accuracy),
+        )
+
+
+class CheckpointsView(View):
+    """Checkpoints, the newest first."""
+
+    checkpoints: list[CheckpointView]
 
 
 class EventView(View):
@@ -62,7 +108,7 @@ class EventView(View):
 
 
 class EventsView(View):
-    """Lines in the order in which they were written; ask for those after the last `id`."""
+    """Lines in the order that was asked for; the next page is what comes `after` the last `id`."""
 
     events: list[EventView]
 

@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from brightrun.contracts.events import ArtifactReady, JobCompleted, JobProgress, JobQueued, JobStarted
+from brightrun.contracts.events import (
+    ArtifactReady,
+    JobCompleted,
+    JobDeleted,
+    JobProgress,
+    JobQueued,
+    JobRefused,
+    JobStarted,
+)
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
 from brightrun.tracker import actions
@@ -10,6 +18,11 @@ from brightrun.tracker import actions
 
 @subscribe(JobQueued)
 async def on_job_queued(event: JobQueued, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobRefused)
+async def on_job_refused(event: JobRefused, conn: Connection) -> None:
     await actions.record_fact(conn, event)
 
 
@@ -26,6 +39,11 @@ async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
 @subscribe(ArtifactReady)
 async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
     await actions.record_fact(conn, event)
+
+
+@subscribe(JobDeleted)
+async def on_job_deleted(event: JobDeleted, conn: Connection) -> None:
+    await actions.forget_job(conn, event)
 
 
 @subscribe_batch(JobProgress)

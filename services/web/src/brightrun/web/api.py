@@ -16,9 +16,9 @@ UPLOAD_TIMEOUT = httpx.Timeout(60.0)
 class Api:
     """Answers are the `data` of the API's; its refusals are `Refused`, an unknown token is `Unauthorized`."""
 
-    def __init__(self, http: httpx.AsyncClient, token: str | None) -> None:
+    def __init__(self, http: httpx.AsyncClient, token: str | None, headers: dict[str, str]) -> None:
         self._http = http
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
     async def get(self, path: str, **params: Any) -> Any:
         """Read what lies at `path`."""
@@ -54,18 +54,25 @@ class Api:
         raise Refused(answer.status_code, body)
 
 
-def _visitor(request: Request) -> Api:
-    return Api(request.app.state.http, request.session.get("token"))
+async def _visitor(request: Request) -> Api:
+    return Api(request.app.state.http, request.session.get("token"), _introduce(request))
 
 
 Visitor = Annotated[Api, Depends(_visitor)]
 """A route's parameter: the API for whoever comes, signed in or not."""
 
 
-def _signed_in(request: Request) -> Api:
+def _introduce(request: Request) -> dict[str, str]:
+    """Whom the pages speak for: the API counts attempts to sign in by the visitor's address, and lists sessions."""
+    addresses = [*request.headers.getlist("X-Forwarded-For"), request.client.host if request.client else ""]
+    told = {"X-Forwarded-For": ", ".join(addresses), "User-Agent": request.headers.get("User-Agent", "")}
+    return {name: value.encode("ascii", "ignore").decode() for name, value in told.items()}
+
+
+async def _signed_in(request: Request) -> Api:
     if "token" not in request.session:
         raise Unauthorized
-    return _visitor(request)
+    return await _visitor(request)
 
 
 SignedIn = Annotated[Api, Depends(_signed_in)]

@@ -1,30 +1,45 @@
 """Accounts and sign-ins."""
 
-import secrets
 from datetime import timedelta
+from uuid import UUID
 
-from brightrun.api.errors import EmailTaken
+from brightrun.api.access import Grant
+from brightrun.api.errors import EmailTaken, WrongCredentials
 from brightrun.api.models import Role, User
-from brightrun.api.queries import accounts
-from brightrun.api.rules.sessions import digest
+from brightrun.api.queries import accounts, sessions
+from brightrun.api.rules.sessions import SESSION, digest, new_token
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 
-TOKEN_PREFIX = "brs_"  # noqa: S105 - tells what leaked, is no secret
+LONGEST_CLIENT = 200
+"""Characters of what the program that signs in calls itself."""
 
 
-async def register(conn: Connection, email: str, name: str, password_hash: str) -> User:
+async def register(conn: Connection, email: str, name: str, password_hash: str | None) -> User:
     """Open an account. The first one of an installation is its admin."""
     await accounts.admit_one_at_a_time(conn)
     role: Role = "member" if await accounts.any_user(conn) else "admin"
+    return await open_account(conn, email, name, role, password_hash)
+
+
+async def open_account(conn: Connection, email: str, name: str, role: Role, password_hash: str | None) -> User:
+    """Open an account with that role; None is for one without a password."""
     user = User(id=new_id(), email=email, name=name, role=role, created_at=utc_now())
     if not await accounts.insert_user(conn, user, password_hash):
         raise EmailTaken
     return user
 
 
-async def sign_in(conn: Connection, user: User, lifetime: timedelta) -> str:
+async def sign_in(conn: Connection, user_id: UUID, lifetime: timedelta, client: str) -> str:
     """A new bearer token of the user's; only its digest is kept."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    await accounts.insert_session(conn, digest(token), user.id, utc_now() + lifetime)
+    token = new_token(SESSION)
+    shown = "".join(filter(str.isprintable, client))[:LONGEST_CLIENT]
+    await sessions.insert_session(conn, digest(token), user_id, utc_now() + lifetime, shown)
     return token
+
+
+async def change_password(conn: Connection, grant: Grant, old_hash: str, new_hash: str) -> None:
+    """Replace the password and end all of the user's sessions but the one that asks."""
+    if not await accounts.replace_password(conn, grant.user.id, old_hash, new_hash):
+        raise WrongCredentials
+    await sessions.delete_sessions(conn, grant.user.id, but=grant.session_id)

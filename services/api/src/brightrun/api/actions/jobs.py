@@ -1,85 +1,105 @@
-"""Estimates and jobs."""
+"""Jobs: recorded, cancelled, deleted."""
 
 from uuid import UUID
 
-from brightrun.api.errors import DatasetNotReady, EstimateChanged, Invalid, JobFinished
-from brightrun.api.models import READY, Dataset, Job, Quote
-from brightrun.api.queries import jobs, prices
-from brightrun.api.rules import estimates, presets
-from brightrun.api.schemas.jobs import EstimateJob, SubmitJob
-from brightrun.contracts.events import DatasetRef, JobCancelRequested, JobQueued, Pricing
-from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.api.actions.offers import take_offer
+from brightrun.api.errors import DatasetNotReady, EstimateChanged, JobFinished, JobNotOver
+from brightrun.api.models import READY, UNCHECKED, Claim, Dataset, Hold, Job, Order, PendingDataset
+from brightrun.api.queries import jobs
+from brightrun.api.quotes import Quote
+from brightrun.api.rules import estimates, holds, presets, prices
+from brightrun.contracts.events import DatasetRef, JobCancelRequested, JobDeleted, JobQueued, Pricing
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
-UNSUPPORTED = ("init_from", "validation_dataset_id")
 
-
-async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Quote:
-    """What the training will cost and take."""
-    return await _quote(conn, dataset, body.hyperparameters, body.gpu_config, {})
-
-
-async def submit_job(conn: Connection, user_id: UUID, body: SubmitJob, dataset: Dataset) -> Job:
-    """Record the job, with the price it is promised, and have it queued."""
-    data = _trainable(dataset)
-    spec = presets.resolve(body.preset_id, body.hyperparameters)
-    quote = await _quote(conn, dataset, spec, body.gpu_config, _problems(body))
-    if body.estimated_cost is not None and not body.accept_estimate and estimates.differs(body.estimated_cost, quote):
-        raise EstimateChanged({"estimated_cost": float(quote.total)})
+async def submit_job(
+    conn: Connection, user_id: UUID, order: Order, dataset: Dataset, claim: Claim | None = None
+) -> Job:
+    """Record the job, with the price it is promised, and have it queued: at once, or when its data set was checked."""
+    held = order.may_wait and dataset.status in UNCHECKED
+    data = _pending(dataset) if held else _trainable(dataset)
+    spec = presets.resolve(order.preset_id, order.hyperparameters)
+    offer = await take_offer(conn, order.gpu, spec.base_model, presets.problems(order))
+    spec, rate = prices.named(spec, offer.base_model), prices.rate_of(order.gpu, offer)
+    quote = estimates.estimate(data, spec, rate)
+    if not held:
+        _compare(order, quote)
     job = Job(
         id=new_id(),
         user_id=user_id,
-        name=body.name or dataset.name,
-        preset_id=body.preset_id,
-        gpu=body.gpu_config,
-        submitted=body.hyperparameters.model_dump(mode="json", exclude_unset=True),
+        name=order.name or dataset.name,
+        preset_id=order.preset_id,
+        gpu=order.gpu,
+        submitted=order.hyperparameters.model_dump(mode="json", exclude_unset=True),
         spec=spec,
-        pricing=Pricing(hourly_rate=quote.hourly_rate, storage=quote.storage),
+        pricing=Pricing(hourly_rate=rate.hourly, storage=rate.storage),
         estimated_cost=quote.total,
         dataset=data,
         planned_steps=quote.total_steps,
         planned_epochs=quote.epochs,
+        planned_seconds=quote.seconds,
         queued_at=utc_now(),
+        face=order.face,
+        suffix=order.suffix,
+        metadata=order.metadata,
+        retry_of=order.retry_of,
+        cloned_from=order.cloned_from,
+        hold=Hold(tokens_per_second=rate.tokens_per_second) if held else None,
     )
-    await jobs.insert_job(conn, job)
-    await outbox.add(conn, _queued(job))
+    await jobs.insert_job(conn, job, claim)
+    if isinstance(data, DatasetRef):
+        await outbox.add(conn, queued(job, data))
     return job
 
 
 async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
-    """Ask for the job to be stopped, once."""
+    """Ask for the job to be stopped, once; one that was not queued yet ends at once."""
     job = await jobs.lock_job(conn, user_id, job_id)
     if job is None:
         raise NotFound
     if job.state.status.terminal:
         raise JobFinished
-    if job.cancel_requested_at is None:
-        await jobs.mark_cancel_requested(conn, job.id, utc_now())
+    now = utc_now()
+    if job.held:
+        await jobs.save_released(conn, holds.cancel(job, now))
+    elif job.cancel_requested_at is None:
+        await jobs.mark_cancel_requested(conn, job.id, now)
         await outbox.add(conn, JobCancelRequested(job_id=job.id, user_id=user_id))
 
 
-async def _quote(
-    conn: Connection, dataset: Dataset, spec: TrainingSpec, gpu: GpuConfig, problems: dict[str, list[str]]
-) -> Quote:
-    """The estimate; refuses an unknown GPU type together with the other `problems` of the request."""
-    known = {price.type: price for price in await prices.list_gpus(conn)}
-    if gpu.type not in known:
-        problems = problems | {"gpu_config.type": [f"unknown GPU type; known are {', '.join(known)}"]}
-    if problems:
-        raise Invalid(problems)
-    return estimates.estimate(dataset, spec, gpu, known[gpu.type], await prices.storage_fee(conn))
+async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+    """Forget a job that is over, and tell those who keep something of it."""
+    job = await jobs.lock_job(conn, user_id, job_id)
+    if job is None:
+        raise NotFound
+    if not job.state.status.terminal:
+        raise JobNotOver
+    await jobs.delete_job(conn, job.id)
+    await outbox.add(conn, JobDeleted(job_id=job.id, user_id=user_id))
 
 
-def _problems(body: SubmitJob) -> dict[str, list[str]]:
-    needed = presets.missing(body.preset_id, body.hyperparameters)
-    problems = {f"hyperparameters.{name}": ["Field required by the preset custom"] for name in needed}
-    for name in UNSUPPORTED:
-        if getattr(body.hyperparameters, name) is not None:
-            problems[f"hyperparameters.{name}"] = ["not supported by this version's trainer"]
-    return problems
+def queued(job: Job, dataset: DatasetRef) -> JobQueued:
+    """The fact that the job waits for GPUs."""
+    return JobQueued(
+        job_id=job.id,
+        user_id=job.user_id,
+        name=job.name,
+        spec=job.spec,
+        gpu=job.gpu,
+        dataset=dataset,
+        pricing=job.pricing,
+        estimated_cost=job.estimated_cost,
+    )
+
+
+def _compare(order: Order, quote: Quote) -> None:
+    """Refuses a price that is not the one that the user was shown."""
+    claimed = order.estimated_cost
+    if claimed is not None and not order.accept_estimate and estimates.differs(claimed, quote):
+        raise EstimateChanged({"estimated_cost": float(quote.total)})
 
 
 def _trainable(dataset: Dataset) -> DatasetRef:
@@ -100,14 +120,5 @@ def _trainable(dataset: Dataset) -> DatasetRef:
     )
 
 
-def _queued(job: Job) -> JobQueued:
-    return JobQueued(
-        job_id=job.id,
-        user_id=job.user_id,
-        name=job.name,
-        spec=job.spec,
-        gpu=job.gpu,
-        dataset=job.dataset,
-        pricing=job.pricing,
-        estimated_cost=job.estimated_cost,
-    )
+def _pending(dataset: Dataset) -> PendingDataset:
+    return PendingDataset(dataset_id=dataset.id, name=dataset.name, format=dataset.format)

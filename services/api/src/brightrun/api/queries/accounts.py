@@ -1,6 +1,5 @@
-"""Users and their sessions."""
+"""Users and their passwords."""
 
-from datetime import datetime
 from uuid import UUID
 
 from brightrun.api.models import User
@@ -17,7 +16,7 @@ async def any_user(conn: Connection) -> bool:
     return bool(await conn.fetchval("SELECT EXISTS (SELECT FROM users)"))
 
 
-async def insert_user(conn: Connection, user: User, password_hash: str) -> bool:
+async def insert_user(conn: Connection, user: User, password_hash: str | None) -> bool:
     """Store a new account; False if its address has one already."""
     inserted = await conn.fetchval(
         """
@@ -29,10 +28,10 @@ async def insert_user(conn: Connection, user: User, password_hash: str) -> bool:
     return bool(inserted)
 
 
-async def find_by_email(pool: Pool, email: str) -> tuple[User, str] | None:
+async def find_by_email(conn: Connection | Pool, email: str) -> tuple[User, str | None] | None:
     """The account of an address, with its password's hash."""
-    row = await pool.fetchrow(
-        "SELECT id, email, name, role, created_at, password_hash FROM users WHERE email = $1", email
+    row = await conn.fetchrow(
+        "SELECT id, email, name, role, created_at, disabled_at, password_hash FROM users WHERE email = $1", email
     )
     if row is None:
         return None
@@ -40,28 +39,37 @@ async def find_by_email(pool: Pool, email: str) -> tuple[User, str] | None:
     return User(*user), password_hash
 
 
-async def insert_session(conn: Connection, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> None:
-    """Store a sign-in."""
-    await conn.execute("INSERT INTO sessions VALUES ($1, $2, $3)", token_sha256, user_id, expires_at)
+async def find_password_hash(pool: Pool, user_id: UUID) -> str | None:
+    """What is stored of the user's password; None if there is none."""
+    found: str | None = await pool.fetchval("SELECT password_hash FROM users WHERE id = $1", user_id)
+    return found
 
 
-async def find_session_user(pool: Pool, token_sha256: bytes) -> User | None:
-    """Whose token this is, while it is valid."""
-    row = await pool.fetchrow(
-        """
-        SELECT id, email, name, role, created_at FROM sessions JOIN users ON users.id = user_id
-        WHERE token_sha256 = $1 AND expires_at > now()
-        """,
-        token_sha256,
-    )
-    return User(*row) if row else None
+async def still_has(conn: Connection, user_id: UUID, password_hash: str) -> bool:
+    """Whether the account still lets its owner in by this password; it does so until this transaction ends."""
+    return bool(
+        await conn.fetchval(
+            "SELECT true FROM users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR SHARE",
+            user_id, password_hash,
+        )
+    )  # fmt: skip
 
 
-async def delete_session(conn: Connection, token_sha256: bytes) -> None:
-    """Revoke a token."""
-    await conn.execute("DELETE FROM sessions WHERE token_sha256 = $1", token_sha256)
+async def replace_password(conn: Connection, user_id: UUID, old_hash: str, new_hash: str) -> bool:
+    """Change the password; False if it is not the old one any more."""
+    return bool(
+        await conn.fetchval(
+            "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING true",
+            user_id, old_hash, new_hash,
+        )
+    )  # fmt: skip
 
 
-async def delete_expired_sessions(conn: Connection) -> None:
-    """Forget the tokens that are of no use any more."""
-    await conn.execute("DELETE FROM sessions WHERE expires_at <= now()")
+async def set_password(conn: Connection, user_id: UUID, password_hash: str | None) -> None:
+    """Change the password whatever it was; None takes it away."""
+    await conn.execute("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
+
+
+async def rename(conn: Connection, user_id: UUID, name: str) -> None:
+    """Change how the user is called."""
+    await conn.execute("UPDATE users SET name = $2 WHERE id = $1", user_id, name)

@@ -1,5 +1,6 @@
 """The projection of data sets."""
 
+from typing import Any
 from uuid import UUID
 
 from brightrun.api.models import Dataset
@@ -7,7 +8,14 @@ from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime.database import Connection, Pool
 
 
-async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset | None:
+async def await_dataset(conn: Connection, dataset_id: UUID) -> None:
+    """Make whoever holds a job for the data set, or tells that it is valid, wait until this transaction ends."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.dataset:' || $1, 0))", str(dataset_id)
+    )
+
+
+async def find_dataset(pool: Connection | Pool, user_id: UUID, dataset_id: UUID) -> Dataset | None:
     """The user's data set, if its validation was heard of."""
     row = await pool.fetchrow(
         """
@@ -17,6 +25,20 @@ async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset |
         dataset_id, user_id,
     )  # fmt: skip
     return Dataset(*row) if row else None
+
+
+async def find_for_order(conn: Connection, user_id: UUID, dataset_id: UUID) -> tuple[Dataset | None, bool]:
+    """The user's data set, if its validation was heard of, and whether its removal is decided."""
+    row: Any = await conn.fetchrow(
+        """
+        SELECT EXISTS (SELECT FROM dataset_removals WHERE dataset_id = $1) AS removed,
+            id, name, format, status, training_pairs, tokens, sha256
+        FROM (SELECT) AS one LEFT JOIN datasets ON id = $1 AND user_id = $2
+        """,
+        dataset_id, user_id,
+    )  # fmt: skip
+    removed, *known = row
+    return (Dataset(*known) if row["id"] else None), removed
 
 
 async def save_dataset(conn: Connection, event: DatasetValidated) -> None:

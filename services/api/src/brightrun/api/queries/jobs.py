@@ -5,65 +5,95 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from brightrun.api.models import Ending, Job, Latest, Reading, StoredArtifact
-from brightrun.contracts.events import DatasetRef, Pricing
-from brightrun.contracts.job_status import JobState, JobStatus
-from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.api.models import Claim, Job
 from brightrun.runtime.database import Connection, Pool
 
+COLUMNS = """
+    id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
+    planned_seconds, queued_at, face, suffix, metadata, retry_of, cloned_from, hold, cancel_requested_at, status,
+    attempt, seq, latest, metrics, ending, artifact
+"""
 
-async def insert_job(conn: Connection, job: Job) -> None:
-    """Store a new job."""
+_JOB = TypeAdapter(Job)
+
+
+async def insert_job(conn: Connection, job: Job, claim: Claim | None) -> None:
+    """Store a new job, with what tells a repetition of its order."""
+    guarded = claim if claim and claim.guarded else None
     await conn.execute(
         """
         INSERT INTO jobs (id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset,
-                          planned_steps, planned_epochs, queued_at, status, attempt, seq, metrics)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, '{}')
+                          planned_steps, planned_epochs, planned_seconds, queued_at, face, suffix, metadata, retry_of,
+                          cloned_from, hold, status, attempt, seq, metrics, order_sha256, sent_again)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                $23, '{}', $24, $25)
         """,
         job.id, job.user_id, job.name, job.preset_id, _json(job.gpu), job.submitted, _json(job.spec),
         _json(job.pricing), job.estimated_cost, _json(job.dataset), job.planned_steps, job.planned_epochs,
-        job.queued_at, job.state.status, job.state.attempt, job.state.seq,
+        job.planned_seconds, job.queued_at, job.face, job.suffix, job.metadata, job.retry_of, job.cloned_from,
+        _json(job.hold), job.state.status, job.state.attempt, job.state.seq,
+        guarded and guarded.sha256, guarded is not None and guarded.repeated,
     )  # fmt: skip
 
 
-async def find_job(pool: Pool, user_id: UUID, job_id: UUID) -> Job | None:
+async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job."""
-    row = await pool.fetchrow("SELECT * FROM jobs WHERE id = $1 AND user_id = $2", job_id, user_id)
-    return _job(row) if row else None
+    row = await conn.fetchrow(f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2", job_id, user_id)  # noqa: S608 - a constant
+    return read_job(row) if row else None
 
 
 async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job, kept from changing until the transaction ends."""
-    row = await conn.fetchrow("SELECT * FROM jobs WHERE id = $1 AND user_id = $2 FOR UPDATE", job_id, user_id)
-    return _job(row) if row else None
+    row = await conn.fetchrow(
+        f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2 FOR UPDATE",  # noqa: S608 - a constant
+        job_id, user_id,
+    )  # fmt: skip
+    return read_job(row) if row else None
 
 
 async def lock_jobs(conn: Connection, job_ids: Sequence[UUID]) -> list[Job]:
     """Those of the jobs that exist, kept from changing; always locked in the same order."""
-    rows = await conn.fetch("SELECT * FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE", job_ids)
-    return [_job(row) for row in rows]
-
-
-async def list_jobs(pool: Pool, user_id: UUID, status: JobStatus | None, limit: int, offset: int) -> list[Job]:
-    """A page of the user's jobs, newest first."""
-    rows = await pool.fetch(
-        """
-        SELECT * FROM jobs WHERE user_id = $1 AND ($2::text IS NULL OR status = $2)
-        ORDER BY id DESC LIMIT $3 OFFSET $4
-        """,
-        user_id, status, limit, offset,
+    rows = await conn.fetch(
+        f"SELECT {COLUMNS} FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",  # noqa: S608 - a constant
+        job_ids,
     )  # fmt: skip
-    return [_job(row) for row in rows]
+    return [read_job(row) for row in rows]
 
 
-async def count_jobs(pool: Pool, user_id: UUID, status: JobStatus | None) -> int:
-    """How many jobs all pages hold."""
-    count: int = await pool.fetchval(
-        "SELECT count(*) FROM jobs WHERE user_id = $1 AND ($2::text IS NULL OR status = $2)", user_id, status
-    )
-    return count
+async def lock_held_jobs(conn: Connection, dataset_id: UUID) -> list[Job]:
+    """The jobs that wait for a data set, kept from changing."""
+    rows = await conn.fetch(
+        f"SELECT {COLUMNS} FROM jobs WHERE dataset_id = $1 AND hold IS NOT NULL ORDER BY id FOR UPDATE",  # noqa: S608 - a constant
+        dataset_id,
+    )  # fmt: skip
+    return [read_job(row) for row in rows]
+
+
+async def slice_jobs(
+    pool: Pool, user_id: UUID, after: UUID | None, limit: int, metadata: dict[str, str] | None
+) -> list[Job]:
+    """The user's jobs older than `after`, newest first: all, or those with this metadata; of `{}`, those without."""
+    rows = await pool.fetch(
+        f"""
+        SELECT {COLUMNS} FROM jobs
+        WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2)
+            AND ($3::jsonb IS NULL OR CASE WHEN $3 = '{{}}' THEN metadata = '{{}}' ELSE metadata @> $3 END)
+        ORDER BY id DESC LIMIT $4
+        """,  # noqa: S608 - a constant
+        user_id, after, metadata, limit,
+    )  # fmt: skip
+    return [read_job(row) for row in rows]
+
+
+async def list_suffixes(pool: Pool, user_id: UUID, job_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What those of the user's jobs that have a suffix add to their models' names."""
+    rows = await pool.fetch(
+        "SELECT id, suffix FROM jobs WHERE user_id = $1 AND id = ANY($2::uuid[]) AND suffix IS NOT NULL",
+        user_id, job_ids,
+    )  # fmt: skip
+    return {row["id"]: row["suffix"] for row in rows}
 
 
 async def save_courses(conn: Connection, jobs: Sequence[Job]) -> None:
@@ -81,6 +111,24 @@ async def save_courses(conn: Connection, jobs: Sequence[Job]) -> None:
     )  # fmt: skip
 
 
+async def save_released(conn: Connection, job: Job) -> None:
+    """Store what a job waited for: its data set's numbers, its quote, or its end."""
+    await conn.execute(
+        """
+        UPDATE jobs SET hold = NULL, dataset = $2, estimated_cost = $3, planned_steps = $4, planned_epochs = $5,
+            planned_seconds = $6, status = $7, ending = $8, cancel_requested_at = $9
+        WHERE id = $1
+        """,
+        job.id, _json(job.dataset), job.estimated_cost, job.planned_steps, job.planned_epochs, job.planned_seconds,
+        job.state.status, _json(job.ending), job.cancel_requested_at,
+    )  # fmt: skip
+
+
+async def delete_job(conn: Connection, job_id: UUID) -> None:
+    """Forget a job."""
+    await conn.execute("DELETE FROM jobs WHERE id = $1", job_id)
+
+
 async def mark_cancel_requested(conn: Connection, job_id: UUID, at: datetime) -> None:
     """Note that the user wants the job stopped."""
     await conn.execute("UPDATE jobs SET cancel_requested_at = $2 WHERE id = $1", job_id, at)
@@ -90,20 +138,8 @@ def _json(value: BaseModel | None) -> Any:
     return value.model_dump(mode="json") if value else None
 
 
-def _job(row: Any) -> Job:
+def read_job(row: Any) -> Job:
+    """The job of a row of `COLUMNS`."""
     columns = dict(row)
-    state = JobState(JobStatus(columns.pop("status")), columns.pop("attempt"), columns.pop("seq"))
-    models: dict[str, type[BaseModel]] = {
-        "gpu": GpuConfig,
-        "spec": TrainingSpec,
-        "pricing": Pricing,
-        "dataset": DatasetRef,
-        "latest": Latest,
-        "ending": Ending,
-        "artifact": StoredArtifact,
-    }
-    for name, model in models.items():
-        if columns[name] is not None:
-            columns[name] = model.model_validate(columns[name])
-    columns["metrics"] = {name: Reading(**reading) for name, reading in columns["metrics"].items()}
-    return Job(state=state, **columns)
+    state = {name: columns.pop(name) for name in ("status", "attempt", "seq")}
+    return _JOB.validate_python(columns | {"state": state})

@@ -7,6 +7,8 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive
 
+from brightrun.api.errors import TooLarge
+
 LARGEST_BODY = 1_048_576
 """Bytes of JSON; uploads are streamed and bounded by the artifacts service."""
 
@@ -32,7 +34,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         room -= len(message.get("body", b""))
         if room < 0:
-            raise HTTPException(413, f"The body is larger than {LARGEST_BODY} bytes.")
+            raise HTTPException(TooLarge.status, TooLarge().message)
         return message
 
     return receive_within_bounds

@@ -7,12 +7,16 @@ from fastapi import APIRouter, Query, Request
 from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 
-from brightrun.api.errors import UploadAborted
+from brightrun.api.errors import DatasetInUse, UploadAborted
+from brightrun.api.queries import removals
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
+from brightrun.api.routes.refusals import refuses
+from brightrun.api.routes.removing import remove_dataset
 from brightrun.api.schemas.body import JsonObject
-from brightrun.api.schemas.neighbours import DatasetErrors, DatasetPage
-from brightrun.runtime.http import Answer
+from brightrun.api.schemas.neighbours import DatasetErrors, DatasetPage, RenameDataset
+from brightrun.runtime.database import transaction
+from brightrun.runtime.http import Answer, Db
 
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
@@ -31,7 +35,12 @@ Format = Annotated[
     "",
     status_code=201,
     summary="Upload a data set",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/jsonl": {"schema": {"contentMediaType": "application/jsonl"}}},
+        }
+    },
 )
 async def upload_dataset(
     request: Request,
@@ -58,6 +67,24 @@ async def list_datasets(user: Reader, others: Others, page: Page = 1, limit: Lim
 async def get_dataset(dataset_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
     """Its status and what its validation found."""
     return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}", user.id))
+
+
+@router.patch("/{dataset_id}", summary="Rename a data set")
+async def rename_dataset(
+    dataset_id: UUID, body: RenameDataset, user: Trainer, pool: Db, others: Others
+) -> Answer[JsonObject]:
+    """Jobs that were submitted before keep the name that they were submitted with."""
+    changed = await others.artifacts.send("PATCH", f"/datasets/{dataset_id}", user.id, json=body.model_dump())
+    async with transaction(pool) as conn:
+        await removals.rename_dataset(conn, user.id, dataset_id, body.name)
+    return Answer(data=changed)
+
+
+@router.delete("/{dataset_id}", summary="Delete a data set", responses=refuses(DatasetInUse))
+async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, others: Others) -> Answer[None]:
+    """Refused while a job that is not over trains on it; models that were made from it stay."""
+    await remove_dataset(pool, others, user.id, dataset_id)
+    return Answer(data=None)
 
 
 @router.get("/{dataset_id}/errors", summary="What is wrong with a data set")

@@ -1,4 +1,4 @@
-"""Jobs: estimate, submit, watch, cancel."""
+"""Jobs: submit, list, watch, cancel, try again, clone, delete."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,27 +8,31 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from brightrun.api import artifacts, tracker
+from brightrun.api import tracker
 from brightrun.api.actions import jobs as actions
-from brightrun.api.errors import DatasetNotFound
-from brightrun.api.models import Dataset, Job
-from brightrun.api.neighbours import Neighbours
-from brightrun.api.queries import datasets, jobs
-from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
-from brightrun.api.schemas.body import Pagination
-from brightrun.api.schemas.jobs import (
-    Estimate,
-    EstimateJob,
-    JobDetail,
-    JobEvents,
-    JobPage,
-    JobView,
-    Metrics,
-    SubmitJob,
+from brightrun.api.errors import (
+    DatasetNotFound,
+    DatasetNotReady,
+    EstimateChanged,
+    JobDeletedSince,
+    JobFinished,
+    JobNotOver,
+    KeyInFlight,
+    KeyReused,
+    NotRetryable,
+    PauseUnsupported,
 )
+from brightrun.api.models import Job
+from brightrun.api.queries import job_lists, jobs
+from brightrun.api.routes.bounded import BoundedRoute
+from brightrun.api.routes.ordering import IdempotencyKey, carry_out, claim_of
+from brightrun.api.routes.parameters import Others, Reader, Trainer
+from brightrun.api.routes.refusals import refuses
+from brightrun.api.rules import repeats
+from brightrun.api.schemas.body import Pagination
+from brightrun.api.schemas.job_lists import EventsWanted, JobsWanted, MetricsWanted
+from brightrun.api.schemas.jobs import CloneJob, JobDetail, JobEvents, JobPage, JobView, Metrics, SubmitJob
 from brightrun.api.schemas.neighbours import CostRecord
-from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
@@ -38,34 +42,24 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
 T = TypeVar("T")
 
-Step = Annotated[int, Query(ge=0, le=2**53)]
+ORDERED = refuses(DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
+"""What every order may be refused with."""
 
 
-@router.post("/estimate", summary="What a training will cost and take")
-async def estimate_job(body: EstimateJob, user: Reader, pool: Db, others: Others) -> Answer[Estimate]:
-    """USD and hours; nothing is recorded."""
-    dataset = await _find_dataset(pool, others, user.id, body.dataset_id)
-    async with transaction(pool) as conn:
-        quote = await actions.estimate(conn, body, dataset)
-    return Answer(data=Estimate.of(quote, dataset))
-
-
-@router.post("", status_code=201, summary="Submit a job")
-async def submit_job(body: SubmitJob, user: Trainer, pool: Db, others: Others) -> Answer[JobView]:
+@router.post("", status_code=201, summary="Submit a job", responses=ORDERED)
+async def submit_job(
+    body: SubmitJob, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
+) -> Answer[JobView]:
     """The job is recorded at the prices of this moment and waits for GPUs."""
-    dataset = await _find_dataset(pool, others, user.id, body.dataset_id)
-    async with transaction(pool) as conn:
-        job = await actions.submit_job(conn, user.id, body, dataset)
-    return _answer(job)
+    claim = claim_of("submit", body, key)
+    return _answer(await carry_out(pool, others, user.id, body.order(), claim))
 
 
 @router.get("", summary="Your jobs, newest first")
-async def list_jobs(
-    user: Reader, pool: Db, page: Page = 1, limit: Limit = 10, status: JobStatus | None = None
-) -> Answer[JobPage]:
-    """All of them, or those of one status."""
-    found = await jobs.list_jobs(pool, user.id, status, limit, (page - 1) * limit)
-    total = await jobs.count_jobs(pool, user.id, status)
+async def list_jobs(wanted: Annotated[JobsWanted, Query()], user: Reader, pool: Db) -> Answer[JobPage]:
+    """All of them, or those that every given filter admits."""
+    page, limit = wanted.page, wanted.limit
+    found, total = await job_lists.list_jobs(pool, user.id, wanted.filter(), limit, (page - 1) * limit)
     now = utc_now()
     return Answer(
         data=JobPage(
@@ -95,37 +89,73 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answe
 
 @router.get("/{job_id}/metrics", summary="A job's curve")
 async def get_metrics(
-    job_id: UUID,
-    user: Reader,
-    pool: Db,
-    others: Others,
-    *,
-    first: Annotated[Step | None, Query(alias="from")] = None,
-    last: Annotated[Step | None, Query(alias="to")] = None,
-    max_points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
+    job_id: UUID, wanted: Annotated[MetricsWanted, Query()], user: Reader, pool: Db, others: Others
 ) -> Answer[Metrics]:
     """The steps `from` … `to`, thinned out to `max_points`."""
     await _find_job(pool, user.id, job_id)
-    wanted = {"from": first, "to": last, "max_points": max_points}
-    return Answer(data=Metrics(points=await tracker.fetch_metrics(others.tracker, user.id, job_id, **wanted)))
+    steps = wanted.model_dump(by_alias=True)
+    return Answer(data=Metrics(points=await tracker.fetch_metrics(others.tracker, user.id, job_id, **steps)))
 
 
 @router.get("/{job_id}/events", summary="A job's history")
 async def list_events(
-    job_id: UUID, user: Reader, pool: Db, others: Others, *, after: Step = 0, limit: Limit = 100
+    job_id: UUID, wanted: Annotated[EventsWanted, Query()], user: Reader, pool: Db, others: Others
 ) -> Answer[JobEvents]:
     """What happened after the event with the id `after`, oldest first."""
     await _find_job(pool, user.id, job_id)
-    events = await tracker.fetch_events(others.tracker, user.id, job_id, after=after, limit=limit)
+    events = await tracker.fetch_events(others.tracker, user.id, job_id, **wanted.model_dump())
     return Answer(data=JobEvents(events=events))
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job")
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=refuses(JobFinished))
 async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
     """The job is asked to stop, once however often this is called; its status follows when it has."""
     async with transaction(pool) as conn:
         await actions.cancel_job(conn, user.id, job_id)
     return _answer(await _find_job(pool, user.id, job_id))
+
+
+@router.post("/{job_id}/pause", summary="Pause a job", responses=refuses(PauseUnsupported))
+async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
+    """Not there yet: refused."""
+    await _find_job(pool, user.id, job_id)
+    raise PauseUnsupported
+
+
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=refuses(PauseUnsupported))
+async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
+    """Not there yet: refused."""
+    await _find_job(pool, user.id, job_id)
+    raise PauseUnsupported
+
+
+@router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=ORDERED | refuses(NotRetryable))
+async def retry_job(
+    job_id: UUID, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
+) -> Answer[JobView]:
+    """A new job with the order of one that has failed or was cancelled, at the prices of this moment."""
+    job = await _find_job(pool, user.id, job_id)
+    if job.state.status not in repeats.RETRYABLE:
+        raise NotRetryable({"status": job.state.status})
+    return _answer(await carry_out(pool, others, user.id, repeats.retry(job), claim_of(f"retry {job_id}", None, key)))
+
+
+@router.post("/{job_id}/clone", status_code=201, summary="The same job again with changes", responses=ORDERED)
+async def clone_job(
+    job_id: UUID, user: Trainer, pool: Db, others: Others, *, body: CloneJob | None = None, key: IdempotencyKey = None
+) -> Answer[JobView]:
+    """A new job at the prices of this moment; what is given takes the place of what was submitted."""
+    changes = body or CloneJob()
+    order = changes.order(await _find_job(pool, user.id, job_id))
+    return _answer(await carry_out(pool, others, user.id, order, claim_of(f"clone {job_id}", changes, key)))
+
+
+@router.delete("/{job_id}", summary="Delete a job", responses=refuses(JobNotOver))
+async def delete_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[None]:
+    """One that is over, with its curve and its log. What it cost stays in the ledger, and its model stays."""
+    async with transaction(pool) as conn:
+        await actions.delete_job(conn, user.id, job_id)
+    return Answer(data=None)
 
 
 async def _unless_silent(part: Awaitable[T]) -> T | None:
@@ -145,12 +175,3 @@ async def _find_job(pool: Pool, user_id: UUID, job_id: UUID) -> Job:
     if job is None:
         raise NotFound
     return job
-
-
-async def _find_dataset(pool: Pool, others: Neighbours, user_id: UUID, dataset_id: UUID) -> Dataset:
-    """As its validation told, or else as the artifacts service says now."""
-    dataset = await datasets.find_dataset(pool, user_id, dataset_id)
-    dataset = dataset or await artifacts.fetch_dataset(others.artifacts, user_id, dataset_id)
-    if dataset is None:
-        raise DatasetNotFound
-    return dataset

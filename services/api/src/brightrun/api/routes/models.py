@@ -5,10 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from brightrun.api.errors import ModelNotStored
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.parameters import Limit, Others, Page, Reader
+from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
+from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import JsonObject
-from brightrun.api.schemas.neighbours import DownloadModel, Downloads, ModelPage
+from brightrun.api.schemas.neighbours import ChangeModel, DownloadModel, Downloads, ModelPage
 from brightrun.runtime.http import Answer
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
@@ -30,6 +32,20 @@ async def list_models(
 async def get_model(model_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
     """Its files, its quality and what it was made from."""
     return Answer(data=await others.artifacts.get(f"/models/{model_id}", user.id))
+
+
+@router.patch("/{model_id}", summary="Rename a model, or give it a version")
+async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, others: Others) -> Answer[JsonObject]:
+    """What is not given stays as it is."""
+    changes = body.model_dump(exclude_none=True)
+    return Answer(data=await others.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
+
+
+@router.delete("/{model_id}", summary="Delete a model", responses=refuses(ModelNotStored))
+async def delete_model(model_id: UUID, user: Trainer, others: Others) -> Answer[None]:
+    """Its files go soon after; what it cost stays in the ledger. One that is still being stored is refused."""
+    await others.artifacts.send("DELETE", f"/models/{model_id}", user.id)
+    return Answer(data=None)
 
 
 @router.post("/{model_id}/download", summary="Where to fetch a model's files")

@@ -6,7 +6,8 @@ from brightrun.api.queries import prices
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Reader
 from brightrun.api.rules.presets import PRESETS
-from brightrun.api.schemas.options import Gpus, GpuView, Presets, PresetView
+from brightrun.api.schemas.options import Presets, PresetView
+from brightrun.api.schemas.prices import BaseModels, BaseModelView, Gpus, GpuView
 from brightrun.runtime.http import Answer, Db
 
 router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
@@ -14,8 +15,15 @@ router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 
 @router.get("/gpus", summary="GPU types and their prices")
 async def list_gpus(_: Reader, pool: Db) -> Answer[Gpus]:
-    """The price table, cheapest first."""
+    """Those that can be asked for, cheapest first."""
     return Answer(data=Gpus(gpus=[GpuView.model_validate(price) for price in await prices.list_gpus(pool)]))
+
+
+@router.get("/base-models", summary="Base models that can be fine-tuned")
+async def list_base_models(_: Reader, pool: Db) -> Answer[BaseModels]:
+    """With the other names that they go by, their own prices, and their shapes."""
+    models = [BaseModelView.model_validate(model) for model in await prices.list_base_models(pool)]
+    return Answer(data=BaseModels(base_models=models))
 
 
 @router.get("/presets", summary="Presets of hyperparameters")

@@ -4,8 +4,10 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
-from brightrun.api.models import Dataset, GpuPrice, Quote
-from brightrun.contracts.training import DEFAULT_EPOCHS, GpuConfig, TrainingSpec
+from brightrun.api.models import Dataset, PendingDataset
+from brightrun.api.quotes import Quote, Rate
+from brightrun.contracts.events import DatasetRef
+from brightrun.contracts.training import DEFAULT_EPOCHS, TrainingSpec
 
 DEFAULT_PAIRS = 1000
 DEFAULT_TOKENS_PER_PAIR = 200
@@ -15,9 +17,12 @@ VALIDATION_SECONDS_PER_EPOCH = 300
 SAVING_SECONDS = 300
 
 TOLERANCE = Decimal("0.10")
+LARGEST = Fraction(9_999_999_999)
+"""USD; the greatest whole amount that is stored. What costs more is estimated at that."""
+LONGEST_SECONDS = 10**12
 
 
-def estimate(dataset: Dataset, spec: TrainingSpec, gpu: GpuConfig, price: GpuPrice, storage: Decimal) -> Quote:
+def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec, rate: Rate) -> Quote:
     """Price a training (FR-3.1). Exact until the last step, then rounded half up.
 
     The original rounds binary floating-point numbers: both agree, save where the exact amount lies on half a cent.
@@ -26,23 +31,21 @@ def estimate(dataset: Dataset, spec: TrainingSpec, gpu: GpuConfig, price: GpuPri
     tokens = dataset.tokens or pairs * DEFAULT_TOKENS_PER_PAIR
     steps_per_epoch = math.ceil(pairs / spec.batch_size)
     steps, epochs = _length(spec, steps_per_epoch)
-    throughput = price.tokens_per_second * gpu.count
-    hourly_rate = price.price_per_hour * gpu.count
-
-    seconds = Fraction(steps * tokens * spec.batch_size, pairs * throughput)
-    overhead = INITIALIZATION_SECONDS + VALIDATION_SECONDS_PER_EPOCH * epochs + SAVING_SECONDS
-    hours = (seconds + overhead) / 3600
-    compute = Fraction(hourly_rate) * hours
+    training = Fraction(steps * tokens * spec.batch_size, pairs * rate.tokens_per_second)
+    seconds = training + INITIALIZATION_SECONDS + VALIDATION_SECONDS_PER_EPOCH * epochs + SAVING_SECONDS
+    hours = seconds / 3600
+    compute = Fraction(rate.hourly) * hours
     return Quote(
-        total=_to_hundredths(compute + Fraction(storage)),
+        total=_to_hundredths(compute + Fraction(rate.storage)),
         compute=_to_hundredths(compute),
-        storage=storage,
+        storage=rate.storage,
+        seconds=min(round(seconds), LONGEST_SECONDS),
         hours=_to_hundredths(hours),
-        hourly_rate=hourly_rate,
+        hourly_rate=rate.hourly,
         total_steps=steps,
         steps_per_epoch=steps_per_epoch,
         epochs=epochs,
-        tokens_per_second=throughput,
+        tokens_per_second=rate.tokens_per_second,
     )
 
 
@@ -60,4 +63,4 @@ def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
 
 
 def _to_hundredths(amount: Fraction) -> Decimal:
-    return Decimal(math.floor(amount * 100 + Fraction(1, 2))).scaleb(-2)
+    return Decimal(math.floor(min(amount, LARGEST) * 100 + Fraction(1, 2))).scaleb(-2)

@@ -19,10 +19,20 @@ def last(period: Period, now: datetime) -> tuple[datetime, datetime]:
 
 def between(start: str, end: str) -> tuple[datetime, datetime]:
     """From `start` to `end`, both included; a bare end date includes its whole day. `ValueError` says what is wrong."""
-    first, until = _moment(start, time.min), _moment(end, time.max)
+    first, until = first_moment(start), last_moment(end)
     if first > until:
         raise ValueError("start_date is after end_date")
     return first, until
+
+
+def first_moment(text: str) -> datetime:
+    """The moment that a text names, which of a bare date is its beginning. `ValueError` says what is wrong."""
+    return _moment(text, time.min)
+
+
+def last_moment(text: str) -> datetime:
+    """The moment that a text names, which of a bare date is its end. `ValueError` says what is wrong."""
+    return _moment(text, time.max)
 
 
 def _moment(text: str, time_of_day: time) -> datetime:

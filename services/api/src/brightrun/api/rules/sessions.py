@@ -1,6 +1,17 @@
 """Bearer tokens: opaque, and known to us by their digest only."""
 
 import hashlib
+import secrets
+
+SESSION = "brs_"
+KEY = "br_"
+CODE = "brc_"
+"""How tokens begin: that tells what leaked, and is no secret."""
+
+
+def new_token(prefix: str) -> str:
+    """A token that nobody guesses."""
+    return prefix + secrets.token_urlsafe(32)
 
 
 def digest(token: str) -> bytes:

@@ -8,7 +8,7 @@ import email_validator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from brightrun.api.models import Role
-from brightrun.api.schemas.body import Body
+from brightrun.api.schemas.body import Body, example
 
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1024
@@ -25,20 +25,45 @@ def _normalize(address: str) -> str:
 
 Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_normalize)]
 
+NewPassword = Annotated[str, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
+GivenPassword = Annotated[str, Field(max_length=LONGEST_PASSWORD)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+
 
 class Register(Body):
     """A new account."""
 
+    model_config = example({"email": "ada@example.com", "password": "at least ten characters", "name": "Ada"})
+
     email: Email
-    password: Annotated[str, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
-    name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    password: NewPassword
+    name: Name = ""
 
 
 class Login(Body):
     """A sign-in."""
 
+    model_config = example({"email": "ada@example.com", "password": "at least ten characters"})
+
     email: Email
-    password: Annotated[str, Field(max_length=LONGEST_PASSWORD)]
+    password: GivenPassword
+
+
+class ChangePassword(Body):
+    """A new password, by whoever knows the old one."""
+
+    model_config = example({"old_password": "at least ten characters", "new_password": "as many as before"})
+
+    old_password: GivenPassword
+    new_password: NewPassword
+
+
+class ChangeAccount(Body):
+    """How the user wants to be called."""
+
+    model_config = example({"name": "Ada"})
+
+    name: Name
 
 
 class UserView(BaseModel):
@@ -63,3 +88,26 @@ class SignedInAccount(Account):
     """Who is signed in now, with the bearer token to send from here on; it is shown only once."""
 
     token: str
+
+
+class SignInMethods(BaseModel):
+    """How one gets in here. `oidc` is what the identity provider is called, None where there is none."""
+
+    signup_open: bool
+    oidc: str | None
+
+
+class SessionView(BaseModel):
+    """A sign-in; `client` is the program that it came from, `current` whether it is the one that asks."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+    client: str
+    current: bool
+
+
+class Sessions(BaseModel):
+    """The newest hundred."""
+
+    sessions: list[SessionView]

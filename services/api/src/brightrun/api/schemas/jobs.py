@@ -6,71 +6,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from brightrun.api.models import Dataset, Job, PresetId, Quote
-from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination
+from brightrun.api.models import Job, Order, PresetId
+from brightrun.api.rules import repeats
+from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
 from brightrun.api.schemas.neighbours import CostRecord
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import to_cents
 
-
-class PricedHyperparameters(TrainingSpec):
-    """A training whose price is asked: what the price depends on must be given."""
-
-    batch_size: Annotated[int, Field(ge=1, le=64)]
-    epochs: Annotated[int, Field(ge=1, le=20)]
-    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)]
-    rank: Annotated[int, Field(ge=4, le=128)]
-
-
-class EstimateJob(Body):
-    """A training whose price is asked."""
-
-    dataset_id: UUID
-    gpu_config: GpuConfig
-    hyperparameters: PricedHyperparameters
-
-
-class CostBreakdown(BaseModel):
-    """What the cost is made of, in USD."""
-
-    compute: Number
-    storage: Number
-
-
-class TrainingDetails(BaseModel):
-    """What the estimate counts on."""
-
-    total_steps: int
-    steps_per_epoch: int
-    estimated_throughput_tokens_per_sec: int
-    dataset_name: str
-
-
-class Estimate(BaseModel):
-    """What a training will cost (USD) and take (hours)."""
-
-    estimated_cost: Number
-    cost_breakdown: CostBreakdown
-    estimated_duration_hours: Number
-    hourly_rate: Number
-    training_details: TrainingDetails
-
-    @classmethod
-    def of(cls, quote: Quote, dataset: Dataset) -> Self:
-        """The quote in the original's words."""
-        return cls(
-            estimated_cost=quote.total,
-            cost_breakdown=CostBreakdown(compute=quote.compute, storage=quote.storage),
-            estimated_duration_hours=quote.hours,
-            hourly_rate=to_cents(quote.hourly_rate),
-            training_details=TrainingDetails(
-                total_steps=quote.total_steps,
-                steps_per_epoch=quote.steps_per_epoch,
-                estimated_throughput_tokens_per_sec=quote.tokens_per_second,
-                dataset_name=dataset.name,
-            ),
-        )
+Cost = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class SubmitJob(Body):
@@ -80,13 +25,65 @@ class SubmitJob(Body):
     figure unless `accept_estimate` is true.
     """
 
+    model_config = example(
+        {
+            "dataset_id": "01a20f5d-0c5e-7000-8000-5d1c2a9b7e10",
+            "preset_id": "balanced",
+            "gpu_config": {"type": "A100-80GB", "count": 1},
+            "hyperparameters": {"learning_rate": 0.0005},
+            "name": "Workshop assistant",
+        }
+    )
+
     dataset_id: UUID
     preset_id: PresetId
     gpu_config: GpuConfig
     hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
-    estimated_cost: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
+    estimated_cost: Cost | None = None
     accept_estimate: bool = False
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    name: Name | None = None
+
+    def order(self) -> Order:
+        """What is asked for."""
+        return Order(
+            dataset_id=self.dataset_id,
+            preset_id=self.preset_id,
+            gpu=self.gpu_config,
+            hyperparameters=self.hyperparameters,
+            name=self.name,
+            estimated_cost=self.estimated_cost,
+            accept_estimate=self.accept_estimate,
+        )
+
+
+class CloneJob(Body):
+    """What shall be different from a job that was submitted; a hyperparameter of null is as if it was not given."""
+
+    model_config = example({"hyperparameters": {"epochs": 5, "learning_rate": 0.0002}, "name": "Longer"})
+
+    dataset_id: UUID | None = None
+    preset_id: PresetId | None = None
+    gpu_config: GpuConfig | None = None
+    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    estimated_cost: Cost | None = None
+    accept_estimate: bool = False
+    name: Name | None = None
+
+    def order(self, job: Job) -> Order:
+        """What is asked for, where the job's own order is not changed."""
+        changes = self.hyperparameters.model_dump(mode="json", exclude_unset=True)
+        return Order(
+            dataset_id=self.dataset_id or job.dataset.dataset_id,
+            preset_id=self.preset_id or job.preset_id,
+            gpu=self.gpu_config or job.gpu,
+            hyperparameters=TrainingSpec.model_validate(repeats.merge(job.submitted, changes)),
+            name=self.name or job.name,
+            estimated_cost=self.estimated_cost,
+            accept_estimate=self.accept_estimate,
+            suffix=job.suffix,
+            metadata=job.metadata,
+            cloned_from=job.id,
+        )
 
 
 class DatasetSummary(BaseModel):
@@ -128,6 +125,9 @@ class JobView(BaseModel):
     completed_at: datetime | None
     dataset_id: UUID
     dataset: DatasetSummary
+    metadata: dict[str, str]
+    retry_of: UUID | None
+    cloned_from: UUID | None
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
@@ -158,6 +158,9 @@ class JobView(BaseModel):
                 format=job.dataset.format,
                 total_training_pairs=job.dataset.training_pairs,
             ),
+            metadata=job.metadata,
+            retry_of=job.retry_of,
+            cloned_from=job.cloned_from,
             **_progress(job),
         )
 

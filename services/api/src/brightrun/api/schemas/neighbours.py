@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
-from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination
+from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
 from brightrun.contracts.values import to_cents
 
 Cents = Annotated[Decimal, AfterValidator(to_cents), PlainSerializer(float, return_type=float, when_used="json")]
@@ -53,6 +53,31 @@ class DatasetErrors(Passed):
     pagination: Pagination
 
 
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+
+
+class RenameDataset(Body):
+    """What a data set is called from now on."""
+
+    model_config = example({"name": "Workshop replies"})
+
+    name: Name
+
+
+class ChangeModel(Body):
+    """What changes of a model; what is not given stays."""
+
+    model_config = example({"name": "Workshop assistant", "version": "2"})
+
+    name: Name | None = None
+    version: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = (
+        None
+    )
+
+
 class ModelPage(Passed):
     """A page of models."""
 
@@ -62,6 +87,8 @@ class ModelPage(Passed):
 
 class DownloadModel(Body):
     """Which files are wanted; all of them unless some are named."""
+
+    model_config = example({"files": ["adapter_model.safetensors"]})
 
     files: list[str] | None = None
 

@@ -3,23 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from brightrun.api.models import PresetId
-from brightrun.api.schemas.body import JsonObject, Number
-
-
-class GpuView(BaseModel):
-    """A GPU type: USD an hour and tokens a second, for one."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    type: str
-    price_per_hour: Number
-    tokens_per_second: int
-
-
-class Gpus(BaseModel):
-    """The price table."""
-
-    gpus: list[GpuView]
+from brightrun.api.schemas.body import JsonObject
 
 
 class PresetView(BaseModel):

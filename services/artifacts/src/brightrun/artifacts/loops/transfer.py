@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
-from brightrun.artifacts import actions
+from brightrun.artifacts.actions import models as actions
 from brightrun.artifacts.cluster import Cluster
-from brightrun.artifacts.loops.lease import LEASE, LeaseLost, while_leased
+from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import LARGEST_FILE, MANIFEST, MODELS, check_offer, model_key

@@ -6,8 +6,8 @@ from functools import partial
 
 import structlog
 
-from brightrun.artifacts import actions
-from brightrun.artifacts.loops.lease import LEASE, LeaseLost, while_leased
+from brightrun.artifacts.actions import datasets as actions
+from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Dataset, Report
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.rules.files import DATASETS, dataset_key

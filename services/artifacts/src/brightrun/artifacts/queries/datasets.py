@@ -2,7 +2,7 @@
 # ruff: noqa: S608 - only constants of this file are put into statements
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -45,6 +45,34 @@ async def list_datasets(pool: Pool, user_id: UUID, offset: int, limit: int) -> S
         user_id, offset, limit,
     )  # fmt: skip
     return [_dataset(row) for row in rows]
+
+
+async def slice_datasets(
+    pool: Pool, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int, *, newest_first: bool
+) -> Sequence[Dataset]:
+    """The user's data sets in the order of their age, from the one after `(created_at, id)` on."""
+    beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+    rows = await pool.fetch(
+        f"""SELECT {COLUMNS} FROM datasets
+            WHERE user_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) {beyond} ($2, $3::uuid))
+            ORDER BY created_at {order}, id {order} LIMIT $4""",
+        user_id, *(after or (None, None)), limit,
+    )  # fmt: skip
+    return [_dataset(row) for row in rows]
+
+
+async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> Dataset | None:
+    """Call the user's data set something else; None if there is none."""
+    row = await conn.fetchrow(
+        f"UPDATE datasets SET name = $3 WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}", dataset_id, user_id, name
+    )
+    return _dataset(row) if row else None
+
+
+async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> bool:
+    """Forget the user's data set; False if there is none."""
+    status = await conn.execute("DELETE FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
+    return status == "DELETE 1"
 
 
 async def count_datasets(pool: Pool, user_id: UUID) -> int:

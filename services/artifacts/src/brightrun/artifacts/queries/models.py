@@ -60,6 +60,31 @@ async def list_models(pool: Pool, user_id: UUID, sort: Sort, offset: int, limit:
     return [_model(row) for row in rows]
 
 
+async def update_model(
+    conn: Connection, user_id: UUID, model_id: UUID, name: str | None, version: str | None
+) -> Model | None:
+    """Change what is not None of the user's model; None if there is none."""
+    row = await conn.fetchrow(
+        f"""UPDATE models SET name = coalesce($3, name), version = coalesce($4, version)
+            WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}""",
+        model_id, user_id, name, version,
+    )  # fmt: skip
+    return _model(row) if row else None
+
+
+async def lock_model(conn: Connection, user_id: UUID, model_id: UUID) -> str | None:
+    """The status of the user's model, kept from changing until the transaction ends; None if there is none."""
+    status: str | None = await conn.fetchval(
+        "SELECT status FROM models WHERE id = $1 AND user_id = $2 FOR UPDATE", model_id, user_id
+    )
+    return status
+
+
+async def delete_model(conn: Connection, model_id: UUID) -> None:
+    """Forget a model and its files."""
+    await conn.execute("DELETE FROM models WHERE id = $1", model_id)
+
+
 async def count_models(pool: Pool, user_id: UUID) -> int:
     """How many models the user has."""
     return int(await pool.fetchval("SELECT count(*) FROM models WHERE user_id = $1", user_id))

@@ -1,20 +1,26 @@
 """Data sets: upload, list, report, signed URL."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from brightrun.artifacts import actions
+from brightrun.artifacts.actions import datasets as actions
+from brightrun.artifacts.errors import UploadAborted
 from brightrun.artifacts.models import Dataset
 from brightrun.artifacts.queries import datasets
-from brightrun.artifacts.routes.dependencies import PageOf, Store
+from brightrun.artifacts.routes.dependencies import PageOf, SliceOf, Store
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.rules.files import DATASETS, LARGEST_DATASET, dataset_key
-from brightrun.artifacts.schemas import Datasets, DatasetView, Errors, SignedUrl
+from brightrun.artifacts.schemas.datasets import ChangeDataset, Datasets, DatasetSlice, DatasetView, Errors, SignedUrl
+from brightrun.artifacts.schemas.pages import Name
+from brightrun.artifacts.storage import ObjectMissing
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
@@ -24,9 +30,8 @@ from brightrun.runtime.tokens import CallerOf
 log = structlog.get_logger()
 router = APIRouter(prefix="/datasets")
 
+JSONL = "application/jsonl"
 URL_LIFETIME = timedelta(hours=24)
-
-Name = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class UnsupportedFormat(ServiceError):
@@ -36,11 +41,23 @@ class UnsupportedFormat(ServiceError):
     code = "unsupported_format"
 
 
-class UploadAborted(ServiceError):
-    """The upload ended before its end; nothing of it was kept."""
+@dataclass(frozen=True, slots=True)
+class _Content:
+    pieces: AsyncIterator[bytes]
+    size: int
 
-    status = 400
-    code = "upload_aborted"
+
+async def _content(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> AsyncIterator[_Content]:
+    """The file, open until it is answered."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    try:
+        async with store.open(DATASETS, dataset_key(caller.user, dataset_id)) as pieces:
+            yield _Content(pieces, dataset.size)
+    except ObjectMissing:
+        raise NotFound from None
+
+
+Content = Annotated[_Content, Depends(_content)]
 
 
 @router.post("", status_code=201)
@@ -58,6 +75,8 @@ async def upload_dataset(
         raise UnsupportedFormat({"supported": [OPENAI_CHAT]})
     dataset_id = new_id()
     key = dataset_key(caller.user, dataset_id)
+    async with transaction(pool) as conn:
+        await actions.announce_object(conn, key)
     try:
         stored = await store.put(DATASETS, key, request.stream(), LARGEST_DATASET)
     except ClientDisconnect:
@@ -82,10 +101,42 @@ async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Answer[Data
     return Answer(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
 
 
+@router.get("/slice")
+async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Answer[DatasetSlice]:
+    """The user's data sets by age, from the one after a given one on."""
+    after = (part.at, part.id) if part.at and part.id else None
+    rows = await datasets.slice_datasets(pool, caller.user, after, part.limit, newest_first=part.order == "desc")
+    return Answer(data=DatasetSlice(datasets=[DatasetView.of(row) for row in rows]))
+
+
 @router.get("/{dataset_id}")
 async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Answer[DatasetView]:
     """One data set."""
     return Answer(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
+
+
+@router.patch("/{dataset_id}")
+async def rename_dataset(dataset_id: UUID, body: ChangeDataset, caller: CallerOf, pool: Db) -> Answer[DatasetView]:
+    """Call a data set something else."""
+    async with transaction(pool) as conn:
+        dataset = await datasets.rename_dataset(conn, caller.user, dataset_id, body.name)
+    if dataset is None:
+        raise NotFound
+    return Answer(data=DatasetView.of(dataset))
+
+
+@router.delete("/{dataset_id}")
+async def delete_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+    """Forget a data set; whether a job still needs it is for the caller to know."""
+    async with transaction(pool) as conn:
+        await actions.delete_dataset(conn, caller.user, dataset_id)
+    return Answer(data=None)
+
+
+@router.get("/{dataset_id}/content", response_class=StreamingResponse)
+async def read_content(content: Content) -> StreamingResponse:
+    """The file as it was uploaded."""
+    return StreamingResponse(content.pieces, headers={"content-length": str(content.size)}, media_type=JSONL)
 
 
 @router.get("/{dataset_id}/errors")

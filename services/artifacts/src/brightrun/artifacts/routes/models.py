@@ -4,25 +4,20 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from brightrun.artifacts.actions import models as actions
+from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.queries.models import Sort
 from brightrun.artifacts.routes.dependencies import Configured, PageOf, Store
 from brightrun.artifacts.rules.files import MODELS, model_key
-from brightrun.artifacts.schemas import Download, Downloads, Models, ModelView
-from brightrun.runtime.database import Pool
+from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads, Models, ModelView
+from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.http import Answer, Db
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/models")
-
-
-class ModelNotStored(ServiceError):
-    """The model's files are not all stored yet; `details` says how it stands."""
-
-    status = 409
-    code = "model_not_stored"
 
 
 class UnknownFiles(ServiceError):
@@ -48,6 +43,24 @@ async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[ModelV
     model = await _find(pool, caller.user, model_id)
     files = await models.list_files(pool, [model_id])
     return Answer(data=ModelView.of(model, files[model_id]))
+
+
+@router.patch("/{model_id}")
+async def change_model(model_id: UUID, body: ChangeModel, caller: CallerOf, pool: Db) -> Answer[ModelView]:
+    """Call a model something else, or give it another version."""
+    async with transaction(pool) as conn:
+        model = await models.update_model(conn, caller.user, model_id, body.name, body.version)
+    if model is None:
+        raise NotFound
+    return Answer(data=ModelView.of(model, (await models.list_files(pool, [model_id]))[model_id]))
+
+
+@router.delete("/{model_id}")
+async def delete_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+    """Forget a model and its files."""
+    async with transaction(pool) as conn:
+        await actions.delete_model(conn, caller.user, model_id)
+    return Answer(data=None)
 
 
 @router.post("/{model_id}/download")

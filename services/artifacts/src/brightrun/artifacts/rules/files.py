@@ -9,6 +9,8 @@ DATASETS = "lora-datasets"
 MODELS = "lora-models"
 MANIFEST = "manifest.json"
 LARGEST_DATASET = 5 * 1024**3
+LARGEST_UPLOAD = 8 * 1024**3
+LARGEST_PART = 64 * 1024**2
 LARGEST_FILE = 40 * 1024**3
 MOST_FILES = 1000
 LONGEST_NAME = 200
@@ -23,6 +25,26 @@ class UnusableFiles(ValueError):
 def dataset_key(user_id: UUID, dataset_id: UUID) -> str:
     """Where a data set lies in its bucket."""
     return f"{user_id}/{dataset_id}/data.jsonl"
+
+
+def dataset_prefix(user_id: UUID, dataset_id: UUID) -> str:
+    """What the keys of all objects of a data set begin with."""
+    return f"{user_id}/{dataset_id}/"
+
+
+def model_prefix(user_id: UUID, model_id: UUID) -> str:
+    """What the keys of all objects of a model begin with."""
+    return f"{user_id}/{model_id}/"
+
+
+def upload_prefix(user_id: UUID, upload_id: UUID) -> str:
+    """What the keys of all parts of an upload begin with, in the bucket of the data sets."""
+    return f"{user_id}/uploads/{upload_id}/"
+
+
+def part_key(user_id: UUID, upload_id: UUID, part_id: UUID) -> str:
+    """Where a part of an upload lies until the upload is over."""
+    return upload_prefix(user_id, upload_id) + str(part_id)
 
 
 def model_key(user_id: UUID, model_id: UUID, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from brightrun.runtime import signatures
+from brightrun.contracts import signatures
 from brightrun.runtime.errors import Unauthorized
 from brightrun.runtime.http import Answer, Db
 from brightrun.scheduler import queries

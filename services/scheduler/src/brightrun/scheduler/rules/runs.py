@@ -20,11 +20,11 @@ def keys_of(events: Sequence[RunEvent]) -> set[Key]:
 
 
 def progress_of(events: Sequence[RunEvent], attempts: Mapping[Key, Attempt]) -> list[JobProgress]:
-    """What the events say of our attempts' progress; an end's last points count as progress too."""
+    """What the events say of our attempts' progress; what an end still measured and saved counts as progress too."""
     return [
         _progress(event, attempts[_key(event.run)])
         for event in events
-        if _key(event.run) in attempts and (event.points or not _over(event.run))
+        if _key(event.run) in attempts and (event.points or event.checkpoints or not _over(event.run))
     ]
 
 
@@ -123,4 +123,5 @@ def _progress(event: RunEvent, attempt: Attempt) -> JobProgress:
         eta_seconds=run.eta_seconds,
         started_at=run.started_at,
         points=event.points,
+        checkpoints=event.checkpoints,
     )

@@ -1,0 +1,167 @@
+"""Webhooks as the gateway and the notifier speak of them: what a user asks for, and what they are shown."""
+
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    UrlConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from brightrun.contracts.values import Utc, Value
+
+LONGEST_URL = 2048
+MOST_WEBHOOKS = 20
+ALL_EVENTS = "*"
+
+EVENT_TYPES = (
+    "budget.reached",
+    "dataset.validated",
+    "fine_tuning.job.cancelled",
+    "fine_tuning.job.failed",
+    "fine_tuning.job.queued",
+    "fine_tuning.job.started",
+    "fine_tuning.job.succeeded",
+    "fine_tuning.job.trained",
+)
+"""What is sent today; an endpoint may want others, which may come."""
+
+
+def _refuse_disguises(value: Any, validate: ValidatorFunctionWrapHandler) -> HttpUrl:
+    """A URL without credentials, whose address, if it is one, is written in plain: not octal, decimal or the like."""
+    url: HttpUrl = validate(value)
+    host = url.host or ""
+    if len(str(url)) > LONGEST_URL:
+        raise ValueError(f"the URL must have at most {LONGEST_URL} characters, escapes included")
+    if url.username is not None or url.password is not None:
+        raise ValueError("the URL must not carry a user name or password")
+    if _is_ipv4(host) and host not in str(value):
+        raise ValueError(f"write the address plainly, as {host}")
+    return url
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+WebhookUrl = Annotated[HttpUrl, UrlConstraints(max_length=LONGEST_URL), WrapValidator(_refuse_disguises)]
+"""Where events are sent, in its canonical spelling, so that no two parsers read it differently."""
+
+EventType = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=100),
+    Field(examples=["fine_tuning.job.succeeded"]),
+]
+EventPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\*|[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?)$", max_length=100),
+    Field(examples=["fine_tuning.job.*"]),
+]
+"""An event type, all below a prefix (`fine_tuning.job.*`), or all there are (`*`)."""
+
+EventPatterns = Annotated[list[EventPattern], Field(min_length=1, max_length=50)]
+Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class NewWebhook(BaseModel):
+    """An endpoint to be made; it wants all events unless some are named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: WebhookUrl
+    description: Description = ""
+    event_types: EventPatterns = Field(default_factory=lambda: [ALL_EVENTS])
+
+
+class WebhookChanges(BaseModel):
+    """What is to be different about an endpoint; what is not given stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: WebhookUrl | None = None
+    description: Description | None = None
+    event_types: EventPatterns | None = None
+    enabled: bool | None = None
+
+
+class SecretRotation(BaseModel):
+    """Whether the old secret goes on signing, beside the new one, for 24 hours."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep_previous: bool = True
+
+
+class WebhookTest(BaseModel):
+    """Which event the receiver is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_type: EventType = "fine_tuning.job.succeeded"
+
+
+class Webhook(Value):
+    """An endpoint as its owner sees it.
+
+    `disabled_reason`: `user`, `gone` (its receiver answered 410) or `failing` (nothing went through for days).
+    `failing_since`: the first failure after the last success. `secret_hint`: the end of the secret.
+    """
+
+    id: UUID
+    url: str
+    description: str
+    event_types: list[str]
+    enabled: bool
+    disabled_reason: str | None = None
+    failing_since: Utc | None = None
+    secret_hint: str
+    created_at: Utc
+    updated_at: Utc
+
+
+class WebhookWithSecret(Webhook):
+    """An endpoint with the secret that signs its events; it is shown only this once."""
+
+    secret: Annotated[str, Field(repr=False)]
+
+
+class WebhookTestResult(Value):
+    """What came back: a status code, or else why there was none."""
+
+    event_type: str
+    status_code: int | None = None
+    duration_ms: int
+    error: str | None = None
+
+
+class WebhookAttempt(Value):
+    """One try of a delivery. `error` says why it is not a success."""
+
+    number: int
+    at: Utc
+    status_code: int | None = None
+    duration_ms: int
+    error: str | None = None
+
+
+class WebhookDelivery(Value):
+    """An event on its way to an endpoint, with its newest attempts first. `event_id` is the `webhook-id` header."""
+
+    id: UUID
+    event_id: str
+    event_type: str
+    status: Literal["pending", "delivered", "failed"]
+    attempts: list[WebhookAttempt]
+    next_attempt_at: Utc | None = None
+    created_at: Utc

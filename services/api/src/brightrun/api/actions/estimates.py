@@ -1,0 +1,25 @@
+"""What a training will cost, take and need, before it is asked for."""
+
+from brightrun.api.actions.offers import take_offer
+from brightrun.api.models import Dataset
+from brightrun.api.queries import job_lists, prices
+from brightrun.api.rules import calibration, estimates, memory
+from brightrun.api.rules.prices import rate_of
+from brightrun.api.schemas.estimates import Estimate, EstimateJob, MemoryEstimate
+from brightrun.runtime.database import Connection
+
+
+async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Estimate:
+    """Priced as a job would be that is submitted now, and compared with jobs that are over."""
+    spec = body.hyperparameters
+    offer = await take_offer(conn, body.gpu_config, spec.base_model, {})
+    quote = estimates.estimate(dataset, spec, rate_of(body.gpu_config, offer))
+    past = await job_lists.list_past(conn)
+    shape = offer.base_model.shape if offer.base_model else None
+    return Estimate.of(
+        quote,
+        dataset,
+        learned=calibration.calibrate(quote, body.gpu_config.type, past),
+        past_error=calibration.past_error(past),
+        memory=MemoryEstimate.of(memory.needed(spec, shape) if shape else None, await prices.list_gpus(conn)),
+    )

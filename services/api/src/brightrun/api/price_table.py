@@ -1,0 +1,96 @@
+"""Rows of the price table: what can be asked for, and what it costs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from brightrun.contracts.values import Money, Utc, Value
+
+Kind = Literal["gpu", "base_model", "fee"]
+STORAGE = "storage"
+"""The fee that is charged once for each job."""
+
+Size = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class GpuTerms(Value):
+    """One GPU of a type: USD an hour, the tokens a second that estimates count on, its memory where that is known."""
+
+    price_per_hour: Money
+    tokens_per_second: int
+    memory_gib: Decimal | None = None
+
+
+class GpuPrice(GpuTerms):
+    """A GPU type that can be asked for."""
+
+    type: str
+
+
+class ModelShape(Value):
+    """What a decoder-only transformer's memory depends on; the names of Hugging Face's configurations in our words."""
+
+    parameters: Annotated[int, Field(ge=1, le=10**13)]
+    layers: Annotated[int, Field(ge=1, le=10_000)]
+    hidden_size: Size
+    intermediate_size: Size
+    vocabulary: Size
+    attention_heads: Annotated[int, Field(ge=1, le=10_000)]
+    kv_heads: Annotated[int, Field(ge=1, le=10_000)]
+    head_size: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class BaseModelTerms(Value):
+    """A base model: the revision that jobs get unless they name one, and the other names that it goes by.
+
+    Its own price is USD for one GPU and hour in place of the GPU's, or a factor on that.
+    """
+
+    revision: str | None = None
+    aliases: tuple[str, ...] = ()
+    price_per_hour: Money | None = None
+    price_factor: Decimal | None = None
+    shape: ModelShape | None = None
+
+
+class BaseModel(BaseModelTerms):
+    """A base model that the table names, since `created_at`."""
+
+    name: str
+    created_at: Utc
+    active: bool = True
+
+
+class FeeTerms(Value):
+    """USD, charged once a job."""
+
+    amount: Money
+
+
+Terms = GpuTerms | BaseModelTerms | FeeTerms
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """A row of the table's journal. `changed_by` is None for what the installation came with."""
+
+    id: int
+    kind: Kind
+    name: str
+    terms: dict[str, Any]
+    active: bool
+    valid_from: datetime
+    changed_by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an order would get at this moment; None for a GPU type that cannot be had, or a model without an entry."""
+
+    gpu: GpuPrice | None
+    base_model: BaseModel | None
+    storage: Decimal

@@ -1,0 +1,52 @@
+"""How many requests a caller may send: token buckets in this process's memory.
+
+Each gateway process counts for itself. A request costs a microsecond; the library `limits` walks over all callers on
+each request, which takes a millisecond where there are 10 000.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+
+from brightrun.api.errors import RateLimited
+
+MINUTE = 60.0
+SMALLEST_SWEEP = 1000
+
+
+class Rate:
+    """So many requests a minute for each caller, all of them at once if need be; 0 is no limit."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = MINUTE / per_minute if per_minute else 0.0
+        self._clock = clock
+        self._full_at: dict[Hashable, float] = {}
+        self._sweep_at = SMALLEST_SWEEP
+
+    def spend(self, caller: Hashable) -> None:
+        """Count a request of the caller's; refuses it once the caller has spent the minute's."""
+        now = self._clock()
+        full_at = max(self._full_at.get(caller, now), now) + self._interval
+        if (wait := full_at - now - MINUTE) > self._interval / 1000:
+            raise RateLimited(wait)
+        if self._interval:
+            self._full_at[caller] = full_at
+            if len(self._full_at) > self._sweep_at:
+                self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Forget the callers whose buckets are full again; so seldom that it does not count."""
+        self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
+        self._sweep_at = max(SMALLEST_SWEEP, 2 * len(self._full_at))
+
+
+class Rates:
+    """The limits of the gateway, by the kind of call."""
+
+    def __init__(self, *, reads: int, changes: int, anonymous: int) -> None:
+        self.reads = Rate(reads)
+        self.changes = Rate(changes)
+        self.anonymous = Rate(anonymous)
+
+    def of(self, method: str) -> Rate:
+        """What counts calls of an HTTP method by a caller who sends a token."""
+        return self.reads if method in ("GET", "HEAD") else self.changes

@@ -1,0 +1,93 @@
+"""Models: the base models of this installation, and those that you have fine-tuned."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from brightrun.api import artifacts
+from brightrun.api.errors import BaseModelKept, ModelNotFound
+from brightrun.api.neighbours import Neighbours
+from brightrun.api.queries import jobs, prices
+from brightrun.api.routes.parameters import Others, Reader, Trainer
+from brightrun.api.routes.refusals import refuses
+from brightrun.api.rules.openai import ids
+from brightrun.api.rules.openai.bases import names
+from brightrun.api.schemas.openai.lists import Deleted
+from brightrun.api.schemas.openai.models import Model, Models
+from brightrun.runtime.database import Pool
+from brightrun.runtime.http import Db
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+PAGE = 100
+STORED = "stored"
+INSTALLATION = "brightrun"
+
+
+@router.get("", summary="Models that can be fine-tuned, and your own")
+async def list_models(user: Reader, pool: Db, others: Others) -> Models:
+    """Base models first, then yours, newest first."""
+    return Models(data=[*await _bases(pool), *await _own(pool, others, user.id)])
+
+
+@router.get("/{model:path}", summary="One model", responses=refuses(ModelNotFound))
+async def get_model(model: str, user: Reader, pool: Db, others: Others) -> Model:
+    """By the name of a base model or alias, or by that of a fine-tuned model."""
+    artifact_id = ids.read_model(model)
+    if artifact_id is None:
+        found = next((base for base in await _bases(pool) if base.id == model), None)
+    else:
+        told = await artifacts.find(others.artifacts, user.id, f"/models/{artifact_id}")
+        found = (
+            _view(told, user.id, await _suffixes(pool, user.id, [told])) if told and told["status"] == STORED else None
+        )
+    if found is None:
+        raise ModelNotFound({"model": [f"there is no {model[:256]!a}"]})
+    return found
+
+
+@router.delete("/{model:path}", summary="Delete a fine-tuned model", responses=refuses(ModelNotFound, BaseModelKept))
+async def delete_model(model: str, user: Trainer, pool: Db, others: Others) -> Deleted:
+    """Its files go soon after."""
+    found = await get_model(model, user, pool, others)
+    artifact_id = ids.read_model(model)
+    if artifact_id is None:
+        raise BaseModelKept
+    await others.artifacts.send("DELETE", f"/models/{artifact_id}", user.id)
+    return Deleted(id=found.id, object="model")
+
+
+async def _bases(pool: Pool) -> list[Model]:
+    return [
+        Model(id=name, created=int(base.created_at.timestamp()), owned_by=INSTALLATION)
+        for base in await prices.list_base_models(pool)
+        for name in names([base])
+    ]
+
+
+async def _own(pool: Pool, others: Neighbours, user_id: UUID) -> list[Model]:
+    """All of them, as OpenAI's list has no pages."""
+    found: list[dict[str, Any]] = []
+    page = pages = 1
+    while page <= pages:
+        told = await others.artifacts.get("/models", user_id, page=page, limit=PAGE)
+        found += [model for model in told["models"] if model["status"] == STORED]
+        page, pages = page + 1, told["pagination"]["totalPages"]
+    suffixes = await _suffixes(pool, user_id, found)
+    return [_view(model, user_id, suffixes) for model in found]
+
+
+async def _suffixes(pool: Pool, user_id: UUID, models: list[dict[str, Any]]) -> dict[UUID, str]:
+    """What the models' jobs asked to have added to their names."""
+    return await jobs.list_suffixes(pool, user_id, [UUID(model["job_id"]) for model in models])
+
+
+def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Model:
+    base = model["configuration"]["hyperparameters"]["base_model"]
+    return Model(
+        id=ids.name_model(base, suffixes.get(UUID(model["job_id"])), UUID(model["id"])),
+        created=int(datetime.fromisoformat(model["created_at"]).timestamp()),
+        owned_by=ids.write(ids.ORGANIZATION, user_id),
+    )

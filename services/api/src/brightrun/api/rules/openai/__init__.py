@@ -1,0 +1,1 @@
+"""How OpenAI's words and ours translate into each other."""

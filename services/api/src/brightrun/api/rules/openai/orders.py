@@ -1,0 +1,171 @@
+"""A fine-tuning as OpenAI's clients ask for it becomes an order of ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from brightrun.api.errors import FileNotFound, Invalid, Unsupported
+from brightrun.api.models import Order
+from brightrun.api.rules.openai import ids
+from brightrun.api.schemas.openai.jobs import CreateJob, Hyperparameters
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+
+LEARNING_RATE = 1e-4
+"""What a `learning_rate_multiplier` multiplies."""
+LOWEST_RATE, HIGHEST_RATE = 1e-5, 1e-3
+LARGEST_DEVICE_BATCH = 64
+AUTO_EPOCHS, AUTO_BATCH, AUTO_RANK = 3, 4, 16
+
+THEIR_WORDS = {
+    "base_model": "model",
+    "method": "method",
+    "epochs": "n_epochs",
+    "gradient_accumulation": "batch_size",
+    "validation_dataset_id": "validation_file",
+}
+"""Hyperparameters of ours that have another name in OpenAI's words."""
+EXTRAS = TrainingSpec.model_fields.keys() - THEIR_WORDS.keys() - CreateJob.model_fields.keys() - {"batch_size"}
+"""Hyperparameters of ours that OpenAI has no word for."""
+UNSUPPORTED_METHODS = {
+    "dpo": "preference tuning is not there yet: use supervised, or leave method out",
+    "reinforcement": "reinforcement fine-tuning needs graders, which this platform does not have: use supervised",
+}
+
+Problems = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """An order of ours, and `places`: where each of its fields stands in the request."""
+
+    order: Order
+    places: Mapping[str, str]
+
+    def replace(self, problems: Any) -> Any:
+        """What is wrong with the order, by the request's fields."""
+        if not isinstance(problems, dict):
+            return problems
+        return {self.places.get(path.removeprefix("hyperparameters."), path): told for path, told in problems.items()}
+
+
+def translate(body: CreateJob, base: str, default_gpu: str) -> Translation:
+    """The order; raises Invalid with every wrong field, Unsupported for what this platform does not do."""
+    _refuse_unsupported(body)
+    prefix, asked, problems = _hyperparameters(body)
+    extras, places, wrong = _extras(body, asked, prefix)
+    problems |= wrong
+    values, wrong = _values(asked, extras, prefix)
+    problems |= wrong
+    places |= {
+        "base_model": "model",
+        "validation_dataset_id": "validation_file",
+        "epochs": f"{prefix}n_epochs",
+        "batch_size": f"{prefix}batch_size",
+        "gradient_accumulation": f"{prefix}batch_size",
+    }
+    places.setdefault("learning_rate", f"{prefix}learning_rate_multiplier")
+    values |= {"base_model": base, **body.model_dump(include={"seed", "max_cost", "max_duration"}, exclude_none=True)}
+    if body.validation_file is not None:
+        values["validation_dataset_id"] = read_file("validation_file", body.validation_file)
+    spec, wrong = _spec(values, places, prefix)
+    if problems | wrong or spec is None:
+        raise Invalid(problems | wrong)
+    order = Order(
+        dataset_id=read_file("training_file", body.training_file),
+        preset_id="custom",
+        gpu=body.gpu_config or GpuConfig(type=default_gpu),
+        hyperparameters=spec,
+        face="openai",
+        suffix=body.suffix,
+        metadata=body.metadata or {},
+        may_wait=True,
+    )
+    return Translation(order, places)
+
+
+def read_file(field: str, file_id: str) -> UUID:
+    """The data set that a field of the request names."""
+    dataset_id = ids.read(ids.FILE, file_id)
+    if dataset_id is None:
+        raise FileNotFound({field: [f"{file_id!a} is no identifier of an uploaded file"]})
+    return dataset_id
+
+
+def split_batch(size: int) -> tuple[int, int]:
+    """A batch as examples on the device at one time, as many as fit, and how often they are accumulated."""
+    device = max(divisor for divisor in range(1, min(size, LARGEST_DEVICE_BATCH) + 1) if size % divisor == 0)
+    return device, size // device
+
+
+def _refuse_unsupported(body: CreateJob) -> None:
+    problems: Problems = {}
+    if body.method and body.method.type in UNSUPPORTED_METHODS:
+        problems["method.type"] = [UNSUPPORTED_METHODS[body.method.type]]
+    if body.integrations:
+        problems["integrations"] = ["there are none here: follow the job's events, or have webhooks sent"]
+    if problems:
+        raise Unsupported(problems)
+
+
+def _hyperparameters(body: CreateJob) -> tuple[str, Hyperparameters, Problems]:
+    """Where the hyperparameters stand, what they are, and what is wrong with that."""
+    in_method = body.method.supervised.hyperparameters if body.method and body.method.supervised else None
+    if in_method is None:
+        return "hyperparameters.", body.hyperparameters or Hyperparameters(), {}
+    twice = {"hyperparameters": ["give hyperparameters or method.supervised.hyperparameters, not both"]}
+    return "method.supervised.hyperparameters.", in_method, twice if body.hyperparameters else {}
+
+
+def _extras(body: CreateJob, asked: Hyperparameters, prefix: str) -> tuple[dict[str, Any], dict[str, str], Problems]:
+    """Our hyperparameters among those of OpenAI or beside them, where they stand, and what is wrong with that."""
+    extras: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    problems: Problems = {}
+    for where, given in ((prefix, asked.model_extra or {}), ("", body.model_extra or {})):
+        for name, value in given.items():
+            if name in THEIR_WORDS:
+                problems[where + name] = [f"say it as {THEIR_WORDS[name]}"]
+            elif name not in EXTRAS:
+                problems[where + name] = [f"unknown; there are {', '.join(sorted(EXTRAS))}"]
+            elif name in extras:
+                problems[where + name] = [f"is there twice, here and in {places[name]}"]
+            else:
+                extras[name], places[name] = value, where + name
+    return extras, places, problems
+
+
+def _values(asked: Hyperparameters, extras: dict[str, Any], prefix: str) -> tuple[dict[str, Any], Problems]:
+    """The hyperparameters in our words, `auto` resolved, and what is contradictory."""
+    problems: Problems = {}
+    device, accumulation = split_batch(asked.batch_size or AUTO_BATCH)
+    values = {"rank": AUTO_RANK, "batch_size": device, "gradient_accumulation": accumulation} | extras
+    if "max_steps" not in extras:
+        values["epochs"] = asked.n_epochs or AUTO_EPOCHS
+    elif asked.n_epochs is not None:
+        problems[f"{prefix}n_epochs"] = ["give n_epochs or max_steps, not both"]
+    if "learning_rate" not in extras:
+        rate = float(f"{LEARNING_RATE * (asked.learning_rate_multiplier or 1.0):.10g}")
+        values["learning_rate"] = min(max(rate, LOWEST_RATE), HIGHEST_RATE)
+        if values["learning_rate"] != rate:
+            problems[f"{prefix}learning_rate_multiplier"] = [
+                f"must be {LOWEST_RATE / LEARNING_RATE:g} to {HIGHEST_RATE / LEARNING_RATE:g}, "
+                f"as it multiplies a learning rate of {LEARNING_RATE:g}"
+            ]
+    elif asked.learning_rate_multiplier is not None:
+        problems[f"{prefix}learning_rate_multiplier"] = ["give learning_rate_multiplier or learning_rate, not both"]
+    return values, problems
+
+
+def _spec(values: dict[str, Any], places: Mapping[str, str], prefix: str) -> tuple[TrainingSpec | None, Problems]:
+    try:
+        return TrainingSpec.model_validate(values), {}
+    except ValidationError as errors:
+        problems: Problems = {}
+        for error in errors.errors():
+            name, *rest = error["loc"] or ("",)
+            path = ".".join([places.get(str(name), str(name)) or prefix.rstrip("."), *map(str, rest)])
+            problems.setdefault(path, []).append(error["msg"].removeprefix("Value error, "))
+        return None, problems

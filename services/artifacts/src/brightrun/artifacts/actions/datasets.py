@@ -1,0 +1,66 @@
+"""Data sets: recorded, validated, deleted."""
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from brightrun.artifacts.errors import UploadTooSlow
+from brightrun.artifacts.models import Claim, Dataset, Report, StoredObject
+from brightrun.artifacts.queries import datasets, discards
+from brightrun.artifacts.rules.files import DATASETS, dataset_key, dataset_prefix
+from brightrun.contracts.events import DatasetValidated
+from brightrun.runtime import outbox
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound
+
+LONGEST_WRITE = timedelta(days=1)
+"""An object that is not recorded within this time is removed; its writer must have died."""
+
+
+async def announce_object(conn: Connection, key: str) -> None:
+    """Note that an object of a data set is about to be written, so that it is removed if its writer dies."""
+    await discards.discard(conn, DATASETS, key, LONGEST_WRITE)
+
+
+async def record_dataset(
+    conn: Connection, dataset_id: UUID, user_id: UUID, *, name: str, file_format: str, stored: StoredObject
+) -> Dataset:
+    """Record a data set whose announced object is complete, and have it validated."""
+    if not await discards.keep(conn, DATASETS, dataset_key(user_id, dataset_id)):
+        raise UploadTooSlow
+    dataset = await datasets.insert_dataset(
+        conn, dataset_id, user_id, name=name, file_format=file_format, stored=stored
+    )
+    await datasets.wake_validation(conn)
+    return dataset
+
+
+async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
+    """Forget the user's data set at once; its object goes soon after."""
+    if not await datasets.delete_dataset(conn, user_id, dataset_id):
+        raise NotFound
+    await discards.discard(conn, DATASETS, dataset_prefix(user_id, dataset_id))
+
+
+async def finish_validation(conn: Connection, claim: Claim, report: Report) -> Dataset | None:
+    """Make the data set ready or invalid and say so; None, and nothing is changed, if the claim was lost."""
+    status: Literal["ready", "invalid"] = "invalid" if report.error_count else "ready"
+    dataset = await datasets.save_report(conn, claim, status, report)
+    if dataset is None:
+        return None
+    await datasets.insert_errors(conn, dataset.id, report.issues)
+    event = DatasetValidated(
+        dataset_id=dataset.id,
+        user_id=dataset.user_id,
+        name=dataset.name,
+        format=dataset.format,
+        status=status,
+        training_pairs=dataset.training_pairs,
+        tokens=dataset.tokens,
+        tokens_estimated=True,
+        size=dataset.size,
+        sha256=dataset.sha256,
+        error_count=dataset.error_count,
+    )
+    await outbox.add(conn, event)
+    return dataset

@@ -1,0 +1,136 @@
+"""Uploads in parts: open, add, complete, cancel."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+
+from brightrun.artifacts.actions import uploads as actions
+from brightrun.artifacts.errors import UploadAborted, UploadMismatch, UploadOver
+from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
+from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
+from brightrun.artifacts.queries import datasets, uploads
+from brightrun.artifacts.routes.dependencies import Store
+from brightrun.artifacts.rules.files import DATASETS, LARGEST_PART, LARGEST_UPLOAD, dataset_key, part_key
+from brightrun.artifacts.rules.uploads import status_at
+from brightrun.artifacts.schemas.uploads import CompleteUpload, OpenUpload, PartView, UploadView
+from brightrun.artifacts.storage import ObjectStore
+from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.tokens import CallerOf
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/uploads")
+
+POLL_SECONDS = 0.5
+
+
+@router.post("", status_code=201)
+async def open_upload(body: OpenUpload, caller: CallerOf, pool: Db) -> Answer[UploadView]:
+    """Begin a file of up to 8 GiB; an hour later it has to be complete."""
+    async with transaction(pool) as conn:
+        upload = await actions.open_upload(conn, caller.user, body.filename, body.size)
+    return Answer(data=UploadView.of(upload, utc_now()))
+
+
+@router.post("/{upload_id}/parts", status_code=201)
+async def add_part(*, upload_id: UUID, request: Request, caller: CallerOf, pool: Db, store: Store) -> Answer[PartView]:
+    """Take a part of up to 64 MiB as the request's body; parts may come in any order and side by side."""
+    part_id = new_id()
+    async with transaction(pool) as conn:
+        await actions.expect_part(conn, caller.user, upload_id, part_id)
+    key = part_key(caller.user, upload_id, part_id)
+    try:
+        stored = await store.put(DATASETS, key, request.stream(), LARGEST_PART)
+    except ClientDisconnect:
+        raise UploadAborted from None
+    try:
+        async with transaction(pool) as conn:
+            created_at = await actions.record_part(conn, caller.user, upload_id, Part(part_id, stored.size))
+    except BaseException:
+        await store.remove(DATASETS, key)
+        raise
+    return Answer(data=PartView(id=part_id, upload_id=upload_id, size=stored.size, created_at=created_at))
+
+
+@router.post("/{upload_id}/complete")
+async def complete_upload(
+    *, upload_id: UUID, body: CompleteUpload, caller: CallerOf, pool: Db, store: Store
+) -> Answer[UploadView]:
+    """Put the parts together as a data set. Repeated, it goes on, or answers with what the first call made."""
+    while True:
+        async with transaction(pool) as conn:
+            upload = await uploads.lock_upload(conn, caller.user, upload_id)
+            if upload is None:
+                raise NotFound
+            if upload.status == "pending" and not upload.busy:
+                if status_at(upload, utc_now()) == "expired":
+                    raise UploadOver({"status": "expired"})
+                assembly = await actions.claim_upload(conn, upload, body.part_ids)
+                break
+        if upload.status != "pending":
+            return await _repeat(pool, upload, body.part_ids)
+        await asyncio.sleep(POLL_SECONDS)
+    dataset = await _put_together(pool, store, assembly, body.md5)
+    if dataset is None:
+        log.warning("upload.lease_lost", upload_id=str(upload_id))
+        raise UploadOver({"status": "cancelled or taken over; ask again"})
+    log.info("upload.completed", upload_id=str(upload_id), dataset_id=str(dataset.id), parts=len(assembly.parts))
+    return Answer(data=UploadView.of(replace(upload, status="completed"), utc_now(), dataset))
+
+
+@router.post("/{upload_id}/cancel")
+async def cancel_upload(upload_id: UUID, caller: CallerOf, pool: Db) -> Answer[UploadView]:
+    """Give the file up; its parts are removed."""
+    async with transaction(pool) as conn:
+        upload = await actions.cancel_upload(conn, caller.user, upload_id)
+    return Answer(data=UploadView.of(upload, utc_now()))
+
+
+async def _repeat(pool: Pool, upload: Upload, part_ids: Sequence[UUID]) -> Answer[UploadView]:
+    """What a completion answered before; another order of the parts is another file."""
+    if upload.status != "completed" or upload.part_ids != list(part_ids) or upload.dataset_id is None:
+        raise UploadOver({"status": upload.status})
+    dataset = await datasets.find_dataset(pool, upload.user_id, upload.dataset_id)
+    return Answer(data=UploadView.of(upload, utc_now(), dataset))
+
+
+async def _put_together(pool: Pool, store: ObjectStore, assembly: Assembly, md5: str | None) -> Dataset | None:
+    """The data set of the parts; None if another has the upload by now. After a failure the upload is open again."""
+    try:
+        renew = partial(uploads.renew_completion, pool, assembly.claim, LEASE)
+        stored = await while_leased(_write(store, assembly, md5), renew)
+        failpoint("upload.put_together")
+        async with transaction(pool) as conn:
+            return await actions.complete_upload(conn, assembly, stored)
+    except LeaseLost:
+        return None
+    except BaseException:
+        async with transaction(pool) as conn:
+            await actions.release_upload(conn, assembly)
+        raise
+
+
+async def _write(store: ObjectStore, assembly: Assembly, md5: str | None) -> StoredObject:
+    upload, digest = assembly.upload, hashlib.md5(usedforsecurity=False)
+
+    async def content() -> AsyncIterator[bytes]:
+        for part in assembly.parts:
+            async with store.open(DATASETS, part_key(upload.user_id, upload.id, part.id)) as pieces:
+                async for piece in pieces:
+                    digest.update(piece)
+                    yield piece
+        if md5 is not None and digest.hexdigest() != md5:
+            raise UploadMismatch(f"the file has the MD5 {digest.hexdigest()}, {md5} was announced")
+
+    key = dataset_key(upload.user_id, assembly.dataset_id)
+    return await store.put(DATASETS, key, content(), LARGEST_UPLOAD)

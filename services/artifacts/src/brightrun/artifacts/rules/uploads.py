@@ -1,0 +1,45 @@
+"""Uploads in parts: what may be added, and which parts make up the file."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from brightrun.artifacts.models import Part, Upload
+from brightrun.artifacts.rules.files import LARGEST_PART
+
+LIFETIME = timedelta(hours=1)
+KEPT = timedelta(days=30)
+"""How long an upload that is over can still be asked for."""
+MOST_PARTS = 10_000
+
+
+class WrongParts(ValueError):
+    """The parts do not make up the file that was announced."""
+
+
+def is_open(upload: Upload, now: datetime) -> bool:
+    """Whether parts can be added to the upload, and put together."""
+    return upload.status == "pending" and now < upload.expires_at
+
+
+def status_at(upload: Upload, now: datetime) -> str:
+    """The status to be shown; an upload is expired from the moment on, not only once it was swept."""
+    return "expired" if upload.status == "pending" and now >= upload.expires_at and not upload.busy else upload.status
+
+
+def has_room(upload: Upload, parts: Sequence[Part]) -> bool:
+    """Whether one more part may come. Parts that are sent again after a lost answer leave unused ones behind."""
+    return len(parts) < MOST_PARTS and sum(part.size for part in parts) <= 2 * upload.size + LARGEST_PART
+
+
+def arrange(upload: Upload, parts: Sequence[Part], part_ids: Sequence[UUID]) -> list[Part]:
+    """The parts in the order that was asked for; raises WrongParts unless they are as long as was announced."""
+    known = {part.id: part for part in parts}
+    if unknown := [part_id for part_id in part_ids if part_id not in known]:
+        raise WrongParts(f"{len(unknown)} of the parts do not belong to this upload, such as part_{unknown[0].hex}")
+    if len(set(part_ids)) < len(part_ids):
+        raise WrongParts("a part is named twice")
+    size = sum(known[part_id].size for part_id in part_ids)
+    if size != upload.size:
+        raise WrongParts(f"the parts have {size} bytes together, {upload.size} were announced")
+    return [known[part_id] for part_id in part_ids]

@@ -1,0 +1,1 @@
+"""Bodies of the artifacts service's HTTP interface."""

@@ -1,0 +1,113 @@
+"""Bodies of models."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brightrun.artifacts.models import Model, QualityMetrics
+from brightrun.artifacts.schemas.pages import Name
+from brightrun.contracts.events import ArtifactFile, DatasetRef
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import Money
+
+
+class TrainingSummary(BaseModel):
+    """What the training took; costs are US dollars, storage included."""
+
+    epochs_completed: float
+    total_steps: int
+    final_loss: float | None
+    trained_tokens: int
+    training_duration_hours: float
+    total_cost: Money
+
+
+class Configuration(BaseModel):
+    """What the training was asked to do."""
+
+    hyperparameters: TrainingSpec
+    gpu_config: GpuConfig
+
+
+class ModelView(BaseModel):
+    """A model as its owner sees it. `problem`: why the last try to store it failed."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: UUID
+    job_id: UUID
+    dataset_id: UUID
+    dataset: DatasetRef
+    name: str
+    version: str
+    status: str
+    problem: str | None
+    quality_metrics: QualityMetrics | None
+    training_summary: TrainingSummary
+    configuration: Configuration
+    files: list[ArtifactFile]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, model: Model, files: Sequence[ArtifactFile]) -> Self:
+        """The view of a row and its files."""
+        return cls(
+            id=model.id,
+            job_id=model.job_id,
+            dataset_id=model.dataset.dataset_id,
+            dataset=model.dataset,
+            name=model.name,
+            version=model.version,
+            status=model.status,
+            problem=model.problem,
+            quality_metrics=model.quality,
+            training_summary=_summarize(model),
+            configuration=Configuration(hyperparameters=model.spec, gpu_config=model.gpu),
+            files=list(files),
+            created_at=model.created_at,
+        )
+
+
+def _summarize(model: Model) -> TrainingSummary:
+    return TrainingSummary(
+        epochs_completed=model.curve.last_epoch if model.curve else 0.0,
+        total_steps=model.curve.last_step if model.curve else 0,
+        final_loss=model.curve.last_training_loss if model.curve else None,
+        trained_tokens=model.trained_tokens,
+        training_duration_hours=(model.finished_at - model.started_at).total_seconds() / 3600,
+        total_cost=model.cost,
+    )
+
+
+class Models(BaseModel):
+    """A page of models."""
+
+    models: list[ModelView]
+    pagination: dict[str, int]
+
+
+class ChangeModel(BaseModel):
+    """What changes of a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    version: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+
+
+class Download(BaseModel):
+    """Which files are wanted; all when none is named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: Annotated[list[str], Field(max_length=1000)] | None = None
+
+
+class Downloads(BaseModel):
+    """Where each file can be fetched from, for `expires_in` seconds."""
+
+    download_urls: dict[str, str]
+    expires_in: int

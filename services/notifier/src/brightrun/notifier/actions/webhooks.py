@@ -1,0 +1,114 @@
+"""Endpoints come, change and go; what their receivers answer is written down."""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+
+from brightrun.contracts.values import new_id
+from brightrun.contracts.webhooks import MOST_WEBHOOKS, NewWebhook, WebhookChanges
+from brightrun.notifier.errors import TooManyWebhooks, WebhookDisabled
+from brightrun.notifier.models import Delivery, Endpoint, Lease, Reply, Sealed
+from brightrun.notifier.queries import deliveries, notifications, webhooks
+from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, disabled_reason, judge
+from brightrun.notifier.rules.notices import webhook_disabled
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound
+
+log = structlog.get_logger()
+
+SENT = Counter("brightrun_webhook_attempts_total", "Webhook events that were sent, by what became of them.", ["status"])
+
+
+async def create(conn: Connection, user_id: UUID, wanted: NewWebhook, sealed: Sealed) -> Endpoint:
+    """A new endpoint of the user. Raises `TooManyWebhooks`."""
+    await webhooks.lock_user(conn, user_id)
+    if await webhooks.count_endpoints(conn, user_id) >= MOST_WEBHOOKS:
+        raise TooManyWebhooks({"most": MOST_WEBHOOKS})
+    return await webhooks.insert_endpoint(
+        conn, user_id, sealed, url=str(wanted.url), description=wanted.description, event_types=wanted.event_types
+    )
+
+
+async def find(conn: Connection, user_id: UUID, endpoint_id: UUID) -> Endpoint:
+    """The user's endpoint. Raises `NotFound`."""
+    return _owned(await webhooks.find_endpoint(conn, endpoint_id), user_id)
+
+
+async def change(conn: Connection, user_id: UUID, endpoint_id: UUID, changes: WebhookChanges) -> Endpoint:
+    """The user's endpoint, changed; what is as it was is left alone. Raises `NotFound`."""
+    before = _owned(await webhooks.lock_endpoint(conn, endpoint_id), user_id)
+    written = (before.url, before.description, before.event_types)
+    wanted = (
+        before.url if changes.url is None else str(changes.url),
+        before.description if changes.description is None else changes.description,
+        before.event_types if changes.event_types is None else changes.event_types,
+    )
+    if wanted != written:
+        await webhooks.save_endpoint(conn, endpoint_id, *wanted)
+    if changes.enabled is True and not before.enabled:
+        await webhooks.enable(conn, endpoint_id)
+    if changes.enabled is False and before.enabled:
+        await webhooks.disable(conn, endpoint_id, "user")
+    return await find(conn, user_id, endpoint_id)
+
+
+async def rotate(
+    conn: Connection, user_id: UUID, endpoint_id: UUID, sealed: Sealed, *, keep_previous: bool, now: datetime
+) -> Endpoint:
+    """The user's endpoint with a new secret. Raises `NotFound`."""
+    _owned(await webhooks.lock_endpoint(conn, endpoint_id), user_id)
+    await webhooks.rotate_secret(conn, endpoint_id, sealed, now + OLD_SECRET_SIGNS if keep_previous else None)
+    return await find(conn, user_id, endpoint_id)
+
+
+async def delete(conn: Connection, user_id: UUID, endpoint_id: UUID) -> None:
+    """Forget an endpoint of the user, and what waits for it. Raises `NotFound`."""
+    if not await webhooks.delete_endpoint(conn, user_id, endpoint_id):
+        raise NotFound
+
+
+async def replay(conn: Connection, user_id: UUID, endpoint_id: UUID, delivery_id: UUID) -> Delivery:
+    """Send one of an endpoint's events again. Raises `NotFound`, `WebhookDisabled`."""
+    endpoint = _owned(await webhooks.lock_endpoint(conn, endpoint_id), user_id)
+    if not endpoint.enabled:
+        raise WebhookDisabled
+    delivery = await deliveries.replay(conn, endpoint_id, delivery_id)
+    if delivery is None:
+        raise NotFound
+    return delivery
+
+
+async def record(conn: Connection, lease: Lease, reply: Reply, *, chance: float, now: datetime) -> bool:
+    """Write down what came back, and what follows; False, and nothing done, where the lease was lost."""
+    endpoint = await webhooks.lock_endpoint(conn, lease.endpoint_id)
+    verdict = judge(reply, lease.tries, chance, now)
+    if endpoint is None or not await deliveries.save_verdict(conn, lease, verdict):
+        return False
+    await deliveries.insert_attempt(conn, lease.delivery_id, now, reply)
+    await _note_health(conn, endpoint, reply, now)
+    SENT.labels(verdict.status).inc()
+    return True
+
+
+async def _note_health(conn: Connection, endpoint: Endpoint, reply: Reply, now: datetime) -> None:
+    if reply.succeeded:
+        if endpoint.failing_since:
+            await webhooks.save_health(conn, endpoint.id, None)
+        return
+    failing_since = endpoint.failing_since or now
+    if not endpoint.failing_since:
+        await webhooks.save_health(conn, endpoint.id, failing_since)
+    reason = disabled_reason(reply, failing_since, now)
+    if reason and endpoint.enabled:
+        await webhooks.disable(conn, endpoint.id, reason)
+        notice = webhook_disabled(endpoint, reason)
+        await notifications.insert(conn, endpoint.user_id, notice, source_event_id=new_id(), created_at=now)
+        log.warning("webhook.disabled", endpoint_id=str(endpoint.id), reason=reason)
+
+
+def _owned(endpoint: Endpoint | None, user_id: UUID) -> Endpoint:
+    if endpoint is None or endpoint.user_id != user_id:
+        raise NotFound
+    return endpoint

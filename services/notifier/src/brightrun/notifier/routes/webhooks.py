@@ -1,0 +1,159 @@
+"""A user's webhooks: made, changed, tried out, and what was sent to them."""
+
+from math import ceil
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import HttpUrl
+
+from brightrun.contracts.values import new_id, utc_now
+from brightrun.contracts.webhooks import (
+    NewWebhook,
+    SecretRotation,
+    Webhook,
+    WebhookChanges,
+    WebhookDelivery,
+    WebhookTest,
+    WebhookTestResult,
+    WebhookWithSecret,
+)
+from brightrun.notifier.actions import webhooks as actions
+from brightrun.notifier.errors import Invalid
+from brightrun.notifier.queries import deliveries, webhooks
+from brightrun.notifier.receivers import Receivers
+from brightrun.notifier.rules.addresses import ForbiddenAddress
+from brightrun.notifier.rules.messages import sample
+from brightrun.notifier.schemas import DeliveriesView, Pagination, WebhooksView, delivery_view, webhook_view
+from brightrun.notifier.vault import Vault
+from brightrun.runtime.database import transaction
+from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.tokens import CallerOf
+
+router = APIRouter(prefix="/webhooks")
+
+
+async def _vault(request: Request) -> Vault:
+    return cast("Vault", request.app.state.vault)
+
+
+async def _receivers(request: Request) -> Receivers:
+    return cast("Receivers", request.app.state.receivers)
+
+
+Secrets = Annotated[Vault, Depends(_vault)]
+Reach = Annotated[Receivers, Depends(_receivers)]
+
+
+@router.get("")
+async def list_webhooks(caller: CallerOf, pool: Db) -> Answer[WebhooksView]:
+    """All of them, newest first; there are few."""
+    async with pool.acquire() as conn:
+        endpoints = await webhooks.list_endpoints(conn, caller.user)
+    return Answer(data=WebhooksView(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
+
+
+@router.post("", status_code=201)
+async def create_webhook(
+    body: NewWebhook, caller: CallerOf, pool: Db, vault: Secrets, receivers: Reach
+) -> Answer[WebhookWithSecret]:
+    """The answer is the only place where the secret is shown."""
+    await _check(receivers, body.url)
+    secret, sealed = vault.new_secret()
+    async with transaction(pool) as conn:
+        endpoint = await actions.create(conn, caller.user, body, sealed)
+    return Answer(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
+
+
+@router.get("/{webhook_id}")
+async def get_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Answer[Webhook]:
+    """One of the user's."""
+    async with pool.acquire() as conn:
+        return Answer(data=webhook_view(await actions.find(conn, caller.user, webhook_id)))
+
+
+@router.patch("/{webhook_id}")
+async def change_webhook(
+    webhook_id: UUID, body: WebhookChanges, caller: CallerOf, pool: Db, receivers: Reach
+) -> Answer[Webhook]:
+    """Enabling it sends what waits, with a clean slate."""
+    async with pool.acquire() as conn:
+        await actions.find(conn, caller.user, webhook_id)
+    if body.url is not None:
+        await _check(receivers, body.url)
+    async with transaction(pool) as conn:
+        endpoint = await actions.change(conn, caller.user, webhook_id, body)
+    return Answer(data=webhook_view(endpoint))
+
+
+@router.delete("/{webhook_id}")
+async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+    """What waits for it is not sent any more, and its log is gone."""
+    async with transaction(pool) as conn:
+        await actions.delete(conn, caller.user, webhook_id)
+    return Answer(data=None)
+
+
+@router.post("/{webhook_id}/rotate")
+async def rotate_secret(
+    webhook_id: UUID, caller: CallerOf, pool: Db, vault: Secrets, body: SecretRotation
+) -> Answer[WebhookWithSecret]:
+    """The answer is the only place where the new secret is shown."""
+    secret, sealed = vault.new_secret()
+    async with transaction(pool) as conn:
+        endpoint = await actions.rotate(
+            conn, caller.user, webhook_id, sealed, keep_previous=body.keep_previous, now=utc_now()
+        )
+    return Answer(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
+
+
+@router.post("/{webhook_id}/test")
+async def try_webhook(
+    webhook_id: UUID, body: WebhookTest, caller: CallerOf, pool: Db, receivers: Reach
+) -> Answer[WebhookTestResult]:
+    """Send a made-up event now, once, whatever the endpoint wants and whether or not it is enabled."""
+    async with pool.acquire() as conn:
+        endpoint = await actions.find(conn, caller.user, webhook_id)
+    reply = await receivers.send(endpoint, sample(new_id(), body.event_type, utc_now()))
+    result = WebhookTestResult(
+        event_type=body.event_type,
+        status_code=reply.status_code,
+        duration_ms=reply.duration_ms,
+        error=reply.error,
+    )
+    return Answer(data=result)
+
+
+@router.get("/{webhook_id}/deliveries")
+async def list_deliveries(
+    webhook_id: UUID,
+    caller: CallerOf,
+    pool: Db,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Answer[DeliveriesView]:
+    """What was sent to the endpoint in the last 30 days, newest first."""
+    async with pool.acquire() as conn:
+        await actions.find(conn, caller.user, webhook_id)
+        found = await deliveries.list_page(conn, webhook_id, (page - 1) * limit, limit)
+        total = await deliveries.count(conn, webhook_id)
+        attempts = await deliveries.list_attempts(conn, [delivery.id for delivery in found])
+    views = [delivery_view(delivery, attempts[delivery.id]) for delivery in found]
+    pagination = Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit))
+    return Answer(data=DeliveriesView(deliveries=views, pagination=pagination))
+
+
+@router.post("/{webhook_id}/deliveries/{delivery_id}/replay")
+async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerOf, pool: Db) -> Answer[WebhookDelivery]:
+    """Send an event again, under the same id and with all its retries."""
+    async with transaction(pool) as conn:
+        delivery = await actions.replay(conn, caller.user, webhook_id, delivery_id)
+        attempts = await deliveries.list_attempts(conn, [delivery_id])
+    return Answer(data=delivery_view(delivery, attempts[delivery_id]))
+
+
+async def _check(receivers: Receivers, url: HttpUrl) -> None:
+    try:
+        await receivers.check(str(url))
+    except ForbiddenAddress as reason:
+        raise Invalid({"url": [str(reason)]}) from None

@@ -1,0 +1,73 @@
+"""The event log of each job."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from brightrun.runtime.database import Connection
+from brightrun.tracker.models import Entry, LoggedEntry
+
+ENTRY = "id, type, level, message, data, occurred_at"
+
+
+async def find_unlogged(conn: Connection, entries: Sequence[Entry]) -> set[tuple[UUID, str]]:
+    """The `(job_id, source)` of those `entries` that the log does not hold."""
+    rows = await conn.fetch(
+        """
+        SELECT job_id, source FROM unnest($1::uuid[], $2::text[]) AS entry (job_id, source)
+        WHERE NOT EXISTS (
+            SELECT FROM job_events AS logged WHERE logged.job_id = entry.job_id AND logged.source = entry.source
+        )
+        """,
+        [entry.job_id for entry in entries], [entry.source for entry in entries],
+    )  # fmt: skip
+    return {(row["job_id"], row["source"]) for row in rows}
+
+
+async def find_newest_ids(conn: Connection, job_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The newest entry of each of the jobs that have one."""
+    rows = await conn.fetch(
+        "SELECT job_id, max(id) AS id FROM job_events WHERE job_id = ANY($1) GROUP BY job_id", list(job_ids)
+    )
+    return {row["job_id"]: row["id"] for row in rows}
+
+
+async def insert_entries(conn: Connection, entries: Sequence[Entry]) -> list[int]:
+    """Append to the log; the entries' ids, in their order."""
+    rows = await conn.fetch(
+        """
+        INSERT INTO job_events (job_id, source, type, level, message, data, occurred_at)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[])
+        RETURNING id
+        """,
+        *zip(
+            *((one.job_id, one.source, one.type, one.level, one.message, one.data, one.occurred_at) for one in entries),
+            strict=True,
+        ),
+    )  # fmt: skip
+    return sorted(row["id"] for row in rows)
+
+
+async def delete_entries(conn: Connection, job_id: UUID) -> None:
+    """Drop the job's log."""
+    await conn.execute("DELETE FROM job_events WHERE job_id = $1", job_id)
+
+
+async def list_entries(conn: Connection, job_id: UUID, after: int, limit: int) -> list[LoggedEntry]:
+    """The job's log after entry `after`, in the order in which it was written."""
+    rows = await conn.fetch(
+        f"SELECT {ENTRY} FROM job_events WHERE job_id = $1 AND id > $2 ORDER BY id LIMIT $3",  # noqa: S608 - a constant
+        job_id, after, limit,
+    )  # fmt: skip
+    return [LoggedEntry(**row) for row in rows]
+
+
+async def list_newest_entries(conn: Connection, job_id: UUID, before: int | None, limit: int) -> list[LoggedEntry]:
+    """The job's log back from before entry `before`, or from its end; newest first."""
+    rows = await conn.fetch(
+        f"""
+        SELECT {ENTRY} FROM job_events
+        WHERE job_id = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
+        """,  # noqa: S608 - a constant
+        job_id, before, limit,
+    )  # fmt: skip
+    return [LoggedEntry(**row) for row in rows]

@@ -1,0 +1,1 @@
+"""The tracker's decisions: pure, without a clock of their own."""

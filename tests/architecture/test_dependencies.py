@@ -1,0 +1,44 @@
+"""What routes depend on is asked for in the event loop: FastAPI would send a plain function to a thread and back."""
+
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+SERVICES = ("api", "artifacts", "cluster", "notifier", "scheduler", "tracker", "web")
+
+
+def _routes(service: str) -> Iterator[APIRoute]:
+    package = import_module(f"brightrun.{service}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if ".routes" in module.name:
+            for router in vars(import_module(module.name)).values():
+                if isinstance(router, APIRouter):
+                    yield from (route for route in router.routes if isinstance(route, APIRoute))
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    yield dependant.call
+    for one in dependant.dependencies:
+        yield from _calls(one)
+
+
+def _stays_in_the_loop(call: Any) -> bool:
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (call, getattr(call, "__call__", None))  # noqa: B004 - a security scheme is called as an object
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_request_waits_for_a_thread(service: str) -> None:
+    calls = {call for route in _routes(service) for call in _calls(route.dependant)}
+
+    assert calls
+    assert [call for call in calls if not _stays_in_the_loop(call)] == []

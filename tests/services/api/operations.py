@@ -1,0 +1,100 @@
+"""Every operation of every face, read off the documents that the application serves: what tests are generated from."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+
+from tests.contracts import openapi
+from tests.contracts.faces import documents
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation; `about` is what its face's document says of it, with every reference resolved."""
+
+    face: str
+    method: str
+    path: str
+    about: Json
+
+    @property
+    def name(self) -> str:
+        """As people say it."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def in_path(self) -> list[str]:
+        """The names of the path's variables."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def scopes(self) -> set[str] | None:
+        """What a token needs; None where none is needed."""
+        security = self.about.get("security")
+        return {scope for choice in security for scopes in choice.values() for scope in scopes} if security else None
+
+    @property
+    def takes_json(self) -> bool:
+        """Whether the body is JSON."""
+        return "application/json" in self._content
+
+    @property
+    def body_schema(self) -> Json:
+        """The JSON body's schema."""
+        schema: Json = self._content["application/json"]["schema"]
+        choices = [choice for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"]
+        return choices[0] if len(choices) == 1 else schema
+
+    @property
+    def example(self) -> Json:
+        """A body that the operation takes."""
+        example: Json = self.body_schema["examples"][0]
+        return example
+
+    @property
+    def request(self) -> Json:
+        """A body that the operation takes, as httpx's `json`, or `files` and `data`; empty where it takes none."""
+        form: Json = self._content.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
+        if form:
+            return {
+                "files": {
+                    name: ("a.jsonl", b"{}\n") for name, field in form.items() if field.get("format") == "binary"
+                },
+                "data": {name: field["const"] for name, field in form.items() if "const" in field},
+            }
+        return {"json": self.example} if self.takes_json else {}
+
+    @property
+    def query(self) -> dict[str, Json]:
+        """The schemas of the query's parameters."""
+        return {one["name"]: one["schema"] for one in self.about.get("parameters", ()) if one["in"] == "query"}
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer goes on until somebody leaves."""
+        return any("text/event-stream" in answer.get("content", {}) for answer in self.about["responses"].values())
+
+    def url(self, **variables: object) -> str:
+        """The path with its variables filled in."""
+        return re.sub(r"{(\w+)}", lambda found: quote(str(variables[found[1]]), safe=""), self.path)
+
+    @property
+    def _content(self) -> Json:
+        content: Json = self.about.get("requestBody", {}).get("content", {})
+        return content
+
+
+def operations_of(app: FastAPI) -> list[Operation]:
+    """All of them, in the documents' order."""
+    return [
+        Operation(face, method, path if face == "api" else f"/{face}{path}", about)
+        for face, document in documents(app).items()
+        for (method, path), about in (
+            (tuple(name.split(" ", 1)), about) for name, about in openapi.operations(document).items()
+        )
+    ]

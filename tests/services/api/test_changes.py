@@ -1,0 +1,134 @@
+"""Data sets and models are renamed and deleted; a data set never under a job that is not over."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from brightrun.api import loops
+from brightrun.api.actions import orders
+from brightrun.api.actions.removals import decide_removal
+from brightrun.api.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.models import Claim, Dataset
+from brightrun.api.neighbours import open_neighbours
+from brightrun.api.rules.openai.orders import translate
+from brightrun.api.schemas.jobs import SubmitJob
+from brightrun.api.schemas.openai.jobs import CreateJob
+from brightrun.api.settings import Settings
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.database import Connection, Pool, transaction
+from tests.builders import dataset_validated, job_completed
+from tests.services.api.conftest import User, in_turn, submission
+from tests.services.api.fakes import FakeArtifacts
+from tests.services.slices import deliver
+
+
+async def test_a_data_set_is_renamed_on_both_sides(ada: User, eve: User, pool: Pool, artifacts: FakeArtifacts):
+    dataset_id = artifacts.hold_dataset(ada.id)
+    await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
+
+    answer = await ada.patch(f"/api/datasets/{dataset_id}", json={"name": " Pier talk "})
+    assert (answer.status_code, answer.json()["data"]["name"]) == (200, "Pier talk")
+    job = (await ada.post("/api/jobs", json=submission(dataset_id))).json()["data"]
+    assert (job["name"], job["dataset"]["name"]) == ("Pier talk", "Pier talk")
+    for body in ({}, {"name": ""}, {"name": "a\nb"}, {"name": "x", "status": "ready"}):
+        assert (await ada.patch(f"/api/datasets/{dataset_id}", json=body)).status_code == 400
+    assert (await eve.patch(f"/api/datasets/{dataset_id}", json={"name": "Mine"})).status_code == 404
+
+
+async def test_a_data_set_is_deleted_when_no_job_needs_it(ada: User, eve: User, pool: Pool, artifacts: FakeArtifacts):
+    dataset_id = artifacts.hold_dataset(ada.id)
+    validated = dataset_validated(user_id=ada.id, dataset_id=dataset_id)
+    await deliver("api", pool, validated)
+    job = (await ada.post("/api/jobs", json=submission(dataset_id))).json()["data"]
+
+    refused = await ada.delete(f"/api/datasets/{dataset_id}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "dataset_in_use")
+    assert refused.json()["details"] == {"jobs": [job["id"]]}
+    assert (await eve.delete(f"/api/datasets/{dataset_id}")).status_code == 404
+    await deliver("api", pool, job_completed(job_id=job["id"], user_id=ada.id, outcome=JobStatus.FAILED))
+    assert (await ada.delete(f"/api/datasets/{dataset_id}")).status_code == 200
+    assert artifacts.datasets == {}
+    await deliver("api", pool, validated)
+    answer = await ada.post("/api/jobs", json=submission(dataset_id))
+    assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found"), "late news changes nothing"
+
+
+async def test_what_a_silent_service_missed_is_deleted_later(
+    ada: User, pool: Pool, artifacts: FakeArtifacts, settings: Settings
+):
+    dataset_id = artifacts.hold_dataset(ada.id)
+    await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
+    artifacts.silent = True
+    assert (await ada.delete(f"/api/datasets/{dataset_id}")).status_code == 200
+    assert dataset_id in artifacts.datasets
+    assert (await ada.post("/api/jobs", json=submission(dataset_id))).status_code == 404
+
+    artifacts.silent = False
+    await pool.execute("UPDATE dataset_removals SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
+    async with open_neighbours(settings) as neighbours:
+        for _ in range(2):
+            assert not await loops.end_removals(pool, neighbours)
+    assert artifacts.datasets == {}
+    assert await pool.fetchval("SELECT bool_and(done) FROM dataset_removals")
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("removal_first", [False, True])
+async def test_a_job_and_the_removal_of_its_data_set_exclude_each_other(
+    ada: User, pool: Pool, artifacts: FakeArtifacts, *, held: bool, removal_first: bool
+):
+    dataset_id = artifacts.hold_dataset(ada.id, status="validating")
+    if held:
+        told = _told(artifacts, dataset_id)
+        order = translate(CreateJob(model="tiny", training_file=f"file-{dataset_id.hex}"), "tiny", "CPU").order
+    else:
+        await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
+        told, order = None, SubmitJob.model_validate(submission(dataset_id)).order()
+    refused: list[type[Exception]] = []
+
+    async def submit(conn: Connection) -> None:
+        try:
+            claim = Claim(b"one", began_at=utc_now())
+            if not await orders.carry_out(conn, ada.id, order, claim, told):
+                refused.append(DatasetNotFound)
+        except DatasetNotFound as error:
+            refused.append(type(error))
+
+    async def remove(conn: Connection) -> None:
+        try:
+            await decide_removal(conn, ada.id, dataset_id)
+        except DatasetInUse as error:
+            refused.append(type(error))
+
+    await (in_turn(pool, remove, submit) if removal_first else in_turn(pool, submit, remove))
+    assert refused == [DatasetNotFound if removal_first else DatasetInUse]
+    assert await pool.fetchval("SELECT count(*) FROM jobs") == (0 if removal_first else 1)
+
+
+def _told(artifacts: FakeArtifacts, dataset_id: UUID) -> Dataset:
+    dataset = artifacts.datasets[dataset_id][1]
+    return Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None)
+
+
+async def test_two_jobs_may_begin_with_one_data_set_at_the_same_time(ada: User, pool: Pool, artifacts: FakeArtifacts):
+    dataset_id = artifacts.hold_dataset(ada.id)
+    await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
+    order = SubmitJob.model_validate(submission(dataset_id)).order()
+    async with transaction(pool) as one, transaction(pool) as other:
+        for conn in (one, other):
+            assert await orders.carry_out(conn, ada.id, order, Claim(b"one", began_at=utc_now()))
+
+
+async def test_a_model_is_changed_and_deleted(ada: User, eve: User, artifacts: FakeArtifacts):
+    model_id = artifacts.hold_model(ada.id)
+    answer = await ada.patch(f"/api/models/{model_id}", json={"name": "Pilot", "version": "2.0.0"})
+    assert (answer.json()["data"]["name"], answer.json()["data"]["version"]) == ("Pilot", "2.0.0")
+    for body in ({"name": ""}, {"version": "x" * 41}, {"cost": 0}):
+        assert (await ada.patch(f"/api/models/{model_id}", json=body)).status_code == 400
+    assert (await eve.patch(f"/api/models/{model_id}", json={"name": "Mine"})).status_code == 404
+    assert (await eve.delete(f"/api/models/{model_id}")).status_code == 404
+    assert (await ada.delete(f"/api/models/{model_id}")).status_code == 200
+    assert (await ada.delete(f"/api/models/{new_id()}")).status_code == 404
+    assert artifacts.models == {}

@@ -1,0 +1,432 @@
+"""A job's stream: every entry once and in order, progress as it comes, and never more than a client can take."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+
+from brightrun.api import live, loops, streams
+from brightrun.contracts.events import JobLogged, JobProgress
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import MetricPoint
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import Pool
+from tests.builders import NOON, artifact_ready, job_completed, job_logged, job_progress
+from tests.services.api.conftest import User
+from tests.services.api.fakes import FakeTracker
+from tests.services.api.test_jobs import queued_job
+from tests.services.slices import deliver, serve
+from tests.waiting import eventually
+
+Event = dict[str, Any]
+
+
+class Listener:
+    """A client that has opened a stream and reads it event by event."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self.comments = 0
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> Event | None:
+        """The next event; None at the end of the stream. Comments and the reconnection time are passed over."""
+        event: Event = {}
+        async for line in self._lines:
+            name, _, value = line.partition(": ")
+            if line.startswith(":"):
+                self.comments += 1
+            elif line:
+                event[name] = json.loads(value) if name == "data" else value
+            elif "data" in event:
+                return event
+            else:
+                event = {}
+        return None
+
+    async def until(self, last: Callable[[Event], bool]) -> list[Event]:
+        """The events up to the first that is `last`; fails when the stream ends before."""
+        events = []
+        async with asyncio.timeout(10):
+            while event := await self.next():
+                events.append(event)
+                if last(event):
+                    return events
+        raise AssertionError(f"the stream ended after {events}")
+
+    async def rest(self) -> list[Event]:
+        """The events up to the end."""
+        events = []
+        async with asyncio.timeout(10):
+            while event := await self.next():
+                events.append(event)
+        return events
+
+
+class Log:
+    """A job's log as the tracker keeps it and as Kafka tells of it."""
+
+    def __init__(self, app: FastAPI, tracker: FakeTracker, user: User, job_id: str) -> None:
+        self._live: live.Live = app.state.live
+        self._tracker = tracker
+        self.whose = {"job_id": UUID(job_id), "user_id": user.id}
+        tracker.entries = []
+
+    def write(self, entry_type: str = "stage_changed", **data: Any) -> JobLogged:
+        """Let the tracker have one more entry, of which nobody has heard yet."""
+        last = self._tracker.entries[-1]["id"] if self._tracker.entries else 0
+        event = job_logged(id=last + 3, previous_id=last, type=entry_type, data=data, occurred_at=NOON, **self.whose)
+        entry = event.model_dump(mode="json", include={"id", "type", "level", "message", "data", "occurred_at"})
+        self._tracker.entries.append(entry)
+        return event
+
+    def tell(self, *events: JobLogged | JobProgress) -> None:
+        """Let Kafka tell of events."""
+        for event in events:
+            self._live.hear(event.topic, event.key.encode(), event.model_dump_json().encode())
+
+    def log(self, entry_type: str = "stage_changed", **data: Any) -> JobLogged:
+        """Both."""
+        event = self.write(entry_type, **data)
+        self.tell(event)
+        return event
+
+
+Listen = Callable[..., AbstractAsyncContextManager[Listener]]
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PROGRESS_SECONDS", 0.01)
+
+
+@pytest_asyncio.fixture
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    async with serve(app) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def job(ada: User, pool: Pool) -> dict[str, Any]:
+    return await queued_job(pool, ada)
+
+
+@pytest.fixture
+def log(app: FastAPI, tracker: FakeTracker, ada: User, job: dict[str, Any]) -> Log:
+    return Log(app, tracker, ada, job["id"])
+
+
+@pytest.fixture
+def listen(served: str, ada: User, job: dict[str, Any]) -> Listen:
+    @asynccontextmanager
+    async def open_stream(last_id: object = None, **params: object) -> AsyncIterator[Listener]:
+        headers = {"authorization": ada.headers["authorization"]}
+        if last_id is not None:
+            headers["last-event-id"] = str(last_id)
+        url = f"/api/jobs/{job['id']}/events/stream"
+        async with (
+            httpx.AsyncClient(base_url=served, timeout=10) as client,
+            client.stream("GET", url, headers=headers, params=params) as answer,
+        ):
+            if not answer.is_success:
+                await answer.aread()
+            yield Listener(answer)
+
+    return open_stream
+
+
+def is_log(event: Event) -> bool:
+    return event["event"] == "log"
+
+
+def is_progress(event: Event) -> bool:
+    return event["event"] == "progress"
+
+
+def ids(events: list[Event]) -> list[int]:
+    return [int(event["id"]) for event in events if is_log(event)]
+
+
+async def test_a_stream_tells_what_was_what_is_and_what_happens(log: Log, listen: Listen) -> None:
+    queued = log.log("queued", training_pairs=240)
+    async with listen() as stream:
+        assert stream.answer.headers["content-type"].startswith("text/event-stream")
+        first, now = await stream.until(is_progress)
+        assert first["id"] == str(queued.id)
+        assert first["data"] == {
+            "id": queued.id,
+            "type": "queued",
+            "level": "info",
+            "message": "Queued.",
+            "data": {"training_pairs": 240},
+            "occurred_at": "2026-11-24T12:00:00Z",
+        }
+        assert (now["data"]["status"], now["data"]["progress"], now.get("id")) == ("queued", 0, None)
+        started = log.log("started")
+        assert ids(await stream.until(is_log)) == [started.id]
+        point = MetricPoint(step=9, epoch=0.1, training_loss=1.5, learning_rate=1e-4)
+        log.tell(job_progress(seq=2, step=9, percent=10, eta_seconds=80, points=(point,), **log.whose))
+        [heard] = await stream.until(is_progress)
+        told = heard["data"]
+        assert (told["status"], told["current_stage"], told["progress"]) == ("running", "training", 10)
+        assert (told["current_step"], told["total_steps"], told["eta_seconds"]) == (9, 90, 80)
+        assert (told["current_metrics"], told["current_cost"] > 0) == (
+            {"training_loss": 1.5, "learning_rate": 1e-4},
+            True,
+        )
+
+
+@pytest.mark.parametrize("how", ["header", "query"])
+async def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(
+    log: Log, listen: Listen, how: str
+) -> None:
+    first, second = log.log("queued"), log.log("started")
+    async with listen() as stream:
+        assert ids(await stream.until(is_progress)) == [first.id, second.id]
+    third = log.log()
+    async with listen(second.id) if how == "header" else listen(after=second.id) as stream:
+        assert ids(await stream.until(is_progress)) == [third.id]
+        log.tell(second, third)
+        fourth = log.log()
+        assert ids(await stream.until(is_log)) == [fourth.id]
+
+
+async def test_the_id_that_a_browser_sends_counts_for_more_than_the_query(log: Log, listen: Listen) -> None:
+    entries = [log.log() for _ in range(3)]
+    async with listen(entries[1].id, after=0) as stream:
+        assert ids(await stream.until(is_progress)) == [entries[2].id]
+
+
+async def test_an_id_from_nowhere_replays_nothing_and_misses_nothing(log: Log, listen: Listen) -> None:
+    log.log("queued")
+    async with listen(10**6) as stream:
+        assert ids(await stream.until(is_progress)) == []
+        entry = log.log()
+        assert ids(await stream.until(is_log)) == [entry.id]
+
+
+async def test_an_entry_whose_predecessor_was_not_heard_of_comes_after_it(log: Log, listen: Listen) -> None:
+    log.log("queued")
+    async with listen() as stream:
+        await stream.until(is_progress)
+        unheard = [log.write(), log.write()]
+        heard = log.log()
+        assert ids(await stream.until(lambda event: event.get("id") == str(heard.id))) == [
+            *(entry.id for entry in unheard),
+            heard.id,
+        ]
+
+
+async def test_what_kafka_never_told_is_found_with_the_next_beat(
+    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    log.log("queued")
+    async with listen() as stream:
+        await stream.until(is_progress)
+        unheard = log.write()
+        assert ids(await stream.until(is_log)) == [unheard.id]
+        assert stream.comments > 0
+
+
+async def test_a_quiet_stream_is_kept_open_by_comments(
+    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.02)
+    async with listen() as stream:
+        await stream.until(is_progress)
+        reading = asyncio.create_task(stream.next())
+
+        async def kept() -> bool:
+            return stream.comments >= 3
+
+        await eventually(kept)
+        entry = log.log()
+        assert ids([await reading or {}]) == [entry.id]
+
+
+async def test_a_log_longer_than_what_is_kept_in_memory_is_told_whole(log: Log, listen: Listen) -> None:
+    log.log("queued")
+    async with listen() as stream:
+        await stream.until(is_progress)
+        burst = [log.write() for _ in range(250)]
+        log.tell(*burst)
+        assert ids(await stream.until(lambda event: event.get("id") == str(burst[-1].id))) == [one.id for one in burst]
+
+
+async def test_progress_is_replaced_while_nobody_reads_but_no_measurement_is_forgotten(
+    log: Log, listen: Listen
+) -> None:
+    async with listen() as stream:
+        await stream.until(is_progress)
+        validated = MetricPoint(step=1, epoch=0, training_loss=9.0, validation_loss=3.25)
+        log.tell(job_progress(seq=1, points=(validated,), **log.whose))
+        log.tell(*(job_progress(seq=seq, step=seq, **log.whose) for seq in range(2, 500)))
+        told = await stream.until(lambda event: event["data"].get("current_step") == 499)
+        assert len(told) < 50
+        assert told[-1]["data"]["current_metrics"]["validation_loss"] == 3.25
+        assert told[-1]["data"]["current_metrics"]["training_loss"] == 2.0
+
+
+async def test_older_progress_changes_nothing(log: Log, listen: Listen) -> None:
+    async with listen() as stream:
+        await stream.until(is_progress)
+        log.tell(job_progress(seq=5, step=50, **log.whose), job_progress(seq=4, step=40, **log.whose))
+        told = (await stream.until(is_progress))[-1]
+        assert told["data"]["current_step"] == 50
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled"])
+async def test_a_stream_ends_with_its_job(log: Log, listen: Listen, pool: Pool, ending: str) -> None:
+    log.log("queued")
+    async with listen() as stream:
+        await stream.until(is_progress)
+        done = job_completed(outcome=JobStatus(ending), **log.whose)
+        await deliver("api", pool, done)
+        entry = log.log(ending)
+        last = await stream.rest()
+        assert ids(last) == [entry.id]
+        assert (last[-1]["event"], last[-1]["data"]["status"]) == ("progress", ending)
+        assert last[-1]["data"]["current_cost"] == 0.0025
+
+
+async def test_a_completed_jobs_stream_ends_when_its_model_is_stored(log: Log, listen: Listen, pool: Pool) -> None:
+    log.log("queued")
+    async with listen() as stream:
+        await stream.until(is_progress)
+        await deliver("api", pool, job_completed(**log.whose))
+        completed = log.log("completed")
+        assert ids(await stream.until(is_progress)) == [completed.id]
+        await deliver("api", pool, artifact_ready(**log.whose))
+        stored = log.log("artifact_ready")
+        last = await stream.rest()
+        assert ids(last) == [stored.id]
+        assert (last[-1]["data"]["status"], last[-1]["data"]["current_cost"]) == ("completed", 0.5025)
+
+
+async def test_whoever_has_heard_all_of_a_finished_job_need_not_come_back(log: Log, listen: Listen) -> None:
+    log.log("artifact_ready")
+    last = log.log("completed")
+    async with listen() as stream:
+        assert len(ids(await stream.rest())) == 2
+    async with listen(last.id) as stream:
+        assert stream.answer.status_code == 204
+    async with listen(last.id - 3) as stream:
+        assert ids(await stream.rest()) == [last.id]
+
+
+async def test_a_deleted_jobs_stream_ends(
+    log: Log, listen: Listen, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    async with listen() as stream:
+        await stream.until(is_progress)
+        await pool.execute("DELETE FROM jobs WHERE id = $1", log.whose["job_id"])
+        await stream.rest()
+
+
+async def test_a_stream_goes_on_while_the_tracker_is_silent(
+    log: Log, listen: Listen, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.05)
+    tracker.silent = True
+    unheard, heard = log.write("queued"), log.write("started")
+    async with listen() as stream:
+        log.tell(heard)
+        log.tell(job_progress(seq=3, step=30, **log.whose))
+        tracker.silent = False
+        told = await stream.until(lambda event: event.get("id") == str(heard.id))
+        assert ids(told) == [unheard.id, heard.id]
+
+
+async def test_a_stream_ends_after_a_while_so_that_tokens_are_asked_for_again(
+    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LONGEST_SECONDS", 0.1)
+    entry = log.log("queued")
+    async with listen() as stream:
+        assert ids(await stream.rest()) == [entry.id]
+
+
+async def test_streams_end_when_the_gateway_stops(app: FastAPI, log: Log, listen: Listen) -> None:
+    log.log("queued")
+    watching = asyncio.create_task(loops.end_streams(app.state.stopping, app.state.live))
+    async with listen() as stream:
+        await stream.until(is_progress)
+        app.state.stopping.set()
+        assert await stream.rest() == []
+    await watching
+
+
+async def test_a_user_has_so_many_streams_at_a_time(
+    app: FastAPI, log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.log("queued")
+    monkeypatch.setattr(live, "STREAMS_A_USER", 2)
+    async with listen() as first, listen() as second:
+        assert (first.answer.status_code, second.answer.status_code) == (200, 200)
+        async with listen() as third:
+            assert (third.answer.status_code, third.answer.json()["code"]) == (429, "too_many_streams")
+            assert third.answer.headers["retry-after"]
+    assert await eventually(lambda: nobody_watches(app))
+    async with listen() as again:
+        assert again.answer.status_code == 200
+
+
+async def nobody_watches(app: FastAPI) -> bool:
+    return not app.state.live._watches and not app.state.live._streams
+
+
+async def test_a_client_that_leaves_is_forgotten(app: FastAPI, log: Log, listen: Listen) -> None:
+    async with listen() as stream:
+        await stream.until(is_progress)
+        assert not await nobody_watches(app)
+    assert await eventually(lambda: nobody_watches(app))
+    log.tell(job_progress(**log.whose))
+
+
+async def test_what_cannot_be_read_is_passed_over(app: FastAPI, log: Log, listen: Listen) -> None:
+    async with listen() as stream:
+        await stream.until(is_progress)
+        key = str(log.whose["job_id"]).encode()
+        app.state.live.hear("job.progress", key, b"{")
+        app.state.live.hear("job.logged", key, b"{}")
+        app.state.live.hear("job.progress", b"somebody else's", b"{")
+        app.state.live.hear("job.progress", None, b"{")
+        log.tell(job_progress(seq=1, step=7, **log.whose))
+        assert (await stream.until(is_progress))[-1]["data"]["current_step"] == 7
+
+
+@pytest.mark.parametrize("last_id", ["-1", "x", str(2**63), "8;9"])
+async def test_an_id_that_is_none_is_refused(listen: Listen, last_id: str) -> None:
+    async with listen(last_id) as stream:
+        assert stream.answer.status_code == 400
+        assert list(stream.answer.json()["details"]) == ["last-event-id"]
+
+
+@pytest.mark.parametrize("path", ["events/stream", "checkpoints"])
+async def test_a_job_of_somebody_else_does_not_exist(eve: User, job: dict[str, Any], path: str) -> None:
+    foreign = await eve.get(f"/api/jobs/{job['id']}/{path}")
+    unknown = await eve.get(f"/api/jobs/{new_id()}/{path}")
+    assert (foreign.status_code, foreign.json()) == (404, unknown.json())
+
+
+async def test_checkpoints_are_passed_on(ada: User, job: dict[str, Any], tracker: FakeTracker) -> None:
+    values = ("training_loss", "token_accuracy", "validation_loss", "validation_token_accuracy")
+    tracker.saved = [
+        {"id": f"1-{step}", "attempt": 1, "step": step, "saved_at": "2026-11-24T12:00:00Z"} | dict.fromkeys(values, 0.5)
+        for step in (30, 20, 10)
+    ]
+    url = f"/api/jobs/{job['id']}/checkpoints"
+    page = (await ada.get(url, params={"limit": 2})).json()["data"]["checkpoints"]
+    rest = (await ada.get(url, params={"after": page[-1]["id"]})).json()["data"]["checkpoints"]
+    assert page + rest == tracker.saved
+    refused = await ada.get(url, params={"after": "x", "limit": 101})
+    assert (refused.status_code, set(refused.json()["details"])) == (400, {"after", "limit"})
