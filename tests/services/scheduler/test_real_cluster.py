@@ -98,21 +98,6 @@ async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(run
     assert (completed.outcome, completed.attempt, completed.segments) == (JobStatus.COMPLETED, 2, paused.billed)
     assert [one.attempt for one in await running.heard(JobStarted, job)] == [1, 2]
     told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
-    import asyncio
-
-    for _ in range(3):
-        told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
-        print(
-            "HEARD",
-            len(told),
-            max(p.step for one in told for p in one.points),
-            [(one.seq, one.stage, len(one.points)) for one in told if one.attempt == 2][-6:],
-        )
-        await asyncio.sleep(2)
-    events = await world.events()
-    print(
-        "CLUSTER", [(e.seq, e.run.stage, [p.step for p in e.points]) for e in events.events if e.run.attempt == 2][-10:]
-    )
     steps = {attempt: {p.step for one in told if one.attempt == attempt for p in one.points} for attempt in (1, 2)}
     assert steps[1] == set(range(1, paused.step + 1))
     assert steps[2] == set(range(paused.step + 1, 401)), "nothing is trained twice"

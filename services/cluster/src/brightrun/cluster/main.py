@@ -19,7 +19,7 @@ from brightrun.cluster.ray import RayExecutor
 from brightrun.cluster.routes.parameters import Cluster
 from brightrun.cluster.settings import Settings
 from brightrun.cluster.simulated import SimulatedExecutor
-from brightrun.cluster.store import open_store
+from brightrun.cluster.store import Store, open_store
 from brightrun.cluster.supervisor import Supervisor
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
