@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from benchmarks import chart, dispatch, gateway
+from benchmarks import chart, dispatch, gateway, scale
 from benchmarks.machine import describe
 from benchmarks.results import keep
 from brightrun.local.settings import APACHE, EMBEDDED
@@ -23,7 +23,7 @@ def main() -> None:
     os.environ |= UNLIMITED
     match asked.name:
         case "dispatch":
-            plan = dispatch.Plan(asked.rounds, asked.jobs, asked.burst)
+            plan = dispatch.Plan(asked.rounds, asked.jobs, asked.burst, asked.backlog)
             for broker in (asked.broker,) if asked.broker else BROKERS:
                 _keep(f"dispatch-{broker}", {"broker": broker, "plan": plan}, partial(dispatch.run, broker, plan))
         case "gateway":
@@ -32,6 +32,9 @@ def main() -> None:
         case "chart":
             drawn = chart.Plan(asked.rounds, asked.points, asked.requests)
             _keep("chart", {"plan": drawn}, partial(chart.run, EMBEDDED, drawn))
+        case "scale":
+            crowd = scale.Plan(asked.jobs, asked.seconds, asked.speed)
+            _keep("scale", {"broker": BROKERS[-1], "plan": crowd}, partial(scale.run, BROKERS[-1], crowd))
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,7 +45,8 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--broker", choices=[EMBEDDED, APACHE], help="only this one; apache needs KAFKA_HOME")
     one.add_argument("--rounds", type=int, default=dispatch.Plan.rounds)
     one.add_argument("--jobs", type=int, default=dispatch.Plan.jobs, help="spaced jobs in a round")
-    one.add_argument("--burst", type=int, default=dispatch.Plan.burst, help="jobs at once, in a round")
+    one.add_argument("--burst", type=int, default=dispatch.Plan.burst, help="jobs of eight clients, in a round")
+    one.add_argument("--backlog", type=int, default=dispatch.Plan.backlog, help="jobs in one commit, in a round")
 
     one = names.add_parser("gateway", help="submissions and pages of jobs a second")
     one.add_argument("--rounds", type=int, default=gateway.Plan.rounds)
@@ -52,6 +56,11 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--rounds", type=int, default=chart.Plan.rounds)
     one.add_argument("--points", type=int, default=chart.Plan.points)
     one.add_argument("--requests", type=int, default=chart.Plan.requests, help="of each kind, in a round")
+
+    one = names.add_parser("scale", help="thousands of jobs that train at once")
+    one.add_argument("--jobs", type=int, default=scale.Plan.jobs, help="in the end; a tenth of it first")
+    one.add_argument("--seconds", type=float, default=scale.Plan.seconds, help="watched, each time")
+    one.add_argument("--speed", type=float, default=scale.Plan.speed, help="steps a second of each job")
     return parser.parse_args()
 
 

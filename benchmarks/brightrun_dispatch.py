@@ -1,21 +1,27 @@
 """Ours: `POST /api/jobs` to the cluster's receipt of the submission."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import asyncpg
 import httpx
 
 from benchmarks import cluster
 from benchmarks.ledger import Commits, Ledger, commits_on
+from brightrun.contracts.events import JobQueued
+from brightrun.contracts.values import new_id, utc_now
 from brightrun.local.platform import Platform
+from brightrun.runtime import outbox
 
 SAMPLE = Path(__file__).parents[1] / "local/sample/conversations.jsonl"
 EXAMPLES = 20
 POLL_SECONDS = 0.1
+UNANSWERED = "SELECT EXISTS (SELECT FROM attempts WHERE state = 'submitting') OR EXISTS (SELECT FROM outbox)"
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,37 @@ class BrightRun:
     user: SignedIn
     ledger: Ledger
     commits: Commits
+    api: aiohttp.ClientSession
+    database_urls: Mapping[str, str]
 
     async def submit(self) -> str:
         """Hand in a job."""
-        submitted = _data(await self.user.http.post("/api/jobs", json=self.user.job))
-        return str(submitted["id"])
+        async with self.api.post("/api/jobs", json=self.user.job) as answer:
+            submitted = await answer.json()
+            if not answer.ok:
+                raise RuntimeError(f"POST /api/jobs: {answer.status} {submitted}")
+        return str(submitted["data"]["id"])
+
+    async def submit_at_once(self, jobs: int) -> Sequence[str]:
+        """Jobs like an earlier one, put into the gateway's outbox as it would."""
+        async with _connected(self.database_urls["scheduler"]) as conn:
+            known = await conn.fetchval("SELECT job::text FROM queue LIMIT 1")
+        fresh = [
+            JobQueued.model_validate_json(known).model_copy(
+                update={"job_id": new_id(), "event_id": new_id(), "occurred_at": utc_now()}
+            )
+            for _ in range(jobs)
+        ]
+        async with _connected(self.database_urls["api"]) as conn:
+            await outbox.add(conn, *fresh)
+        return [str(job.job_id) for job in fresh]
 
     async def settle(self) -> None:
         """Every job's start has come back to the api."""
         await _until(lambda page: page["pagination"]["total"] == 0, self.user.http, "/api/jobs?status=queued&limit=1")
+        async with _connected(self.database_urls["scheduler"]) as scheduler:
+            while await scheduler.fetchval(UNANSWERED):  # noqa: ASYNC110 - it is another process that answers
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -57,8 +85,19 @@ async def brightrun(platform: Platform) -> AsyncIterator[BrightRun]:
         cluster.serving(ledger, platform.installation.port("cluster")),
         signed_in(platform) as user,
         commits_on("api.outbox", platform.postgres.url("api")) as commits,
+        aiohttp.ClientSession(platform.api_url, headers={"authorization": user.http.headers["authorization"]}) as api,
     ):
-        yield BrightRun(user, ledger, commits)
+        urls = {name: platform.postgres.url(name) for name in ("api", "scheduler")}
+        yield BrightRun(user, ledger, commits, api, urls)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager

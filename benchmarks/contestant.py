@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle
 from typing import Protocol
@@ -28,6 +28,9 @@ class Contestant(Protocol):
 
     async def submit(self) -> str:
         """Hand in one job; returns its key in the ledger once it is committed."""
+
+    async def submit_at_once(self, jobs: int) -> Sequence[str]:
+        """Commit as many jobs in one transaction; returns their keys."""
 
     async def settle(self) -> None:
         """Return when nothing of the earlier jobs is still being worked on."""
@@ -71,6 +74,14 @@ async def at_once(contestant: Contestant, jobs: int) -> Burst:
     accepted = time.monotonic()
     arrivals = await asyncio.gather(*map(contestant.ledger.arrival, chain.from_iterable(submitted)))
     return Burst(round(jobs / (accepted - began), 1), round(jobs / (max(arrivals) - began), 1))
+
+
+async def backlog(contestant: Contestant, jobs: int) -> float:
+    """Jobs per second that arrive when as many are there at once: from before their commit to the last arrival."""
+    began = time.monotonic()
+    keys = await contestant.submit_at_once(jobs)
+    arrivals = await asyncio.gather(*map(contestant.ledger.arrival, keys))
+    return round(jobs / (max(arrivals) - began), 1)
 
 
 async def _several(submit: Callable[[], Awaitable[str]], jobs: int) -> list[str]:

@@ -12,7 +12,7 @@ import asyncpg
 import uvloop
 
 from benchmarks.brightrun_dispatch import brightrun
-from benchmarks.contestant import Burst, Contestant, Latency, at_once, one_by_one
+from benchmarks.contestant import Burst, Contestant, Latency, at_once, backlog, one_by_one
 from benchmarks.floor import floor
 from benchmarks.procrastinate_dispatch import peer
 from benchmarks.stats import Spread, quantile, ratios
@@ -31,19 +31,21 @@ OURS, PEER, FLOOR = "brightrun", "procrastinate", "floor"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: in each round, `jobs` one by one and `burst` at once."""
+    """How much is measured: in each round, `jobs` one by one, `burst` by several clients, `backlog` in one commit."""
 
     rounds: int = 5
     jobs: int = 60
     burst: int = 300
+    backlog: int = 1000
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one contestant did in one round; the floor has no burst."""
+    """What one contestant did in one round; the floor has no burst and no backlog (jobs that arrive per second)."""
 
     latencies: Sequence[Latency]
     burst: Burst | None
+    backlog: float | None
 
 
 Rounds = Mapping[str, Sequence[Round]]
@@ -71,17 +73,21 @@ async def _compare(platform: Platform, plan: Plan) -> dict[str, Any]:
         rounds: dict[str, list[Round]] = {name: [] for name in contestants}
         for _ in range(plan.rounds):
             for name, contestant in contestants.items():
-                rounds[name].append(await _round(contestant, plan.jobs, 0 if name == FLOOR else plan.burst))
+                rounds[name].append(await _round(contestant, plan, many=name != FLOOR))
         summary = summarize(rounds)
         report(summary)
         return {"postgres": await durability(platform.postgres), "summary": summary, **rounds}
 
 
-async def _round(contestant: Contestant, jobs: int, burst: int) -> Round:
-    latencies = await one_by_one(contestant, jobs)
-    measured = await at_once(contestant, burst) if burst else None
+async def _round(contestant: Contestant, plan: Plan, many: bool) -> Round:
+    latencies = await one_by_one(contestant, plan.jobs)
+    if not many:
+        return Round(latencies, None, None)
+    burst = await at_once(contestant, plan.burst)
     await contestant.settle()
-    return Round(latencies, measured)
+    arrived = await backlog(contestant, plan.backlog)
+    await contestant.settle()
+    return Round(latencies, burst, arrived)
 
 
 def summarize(rounds: Rounds) -> dict[str, dict[str, Spread]]:
@@ -98,6 +104,8 @@ def summarize(rounds: Rounds) -> dict[str, dict[str, Spread]]:
         for rate in ("accepted", "arrived"):
             if bursts := [one.burst for one in done if one.burst]:
                 figures.setdefault(f"burst {rate} /s", {})[name] = [getattr(burst, rate) for burst in bursts]
+        if rates := [one.backlog for one in done if one.backlog]:
+            figures.setdefault("backlog arrived /s", {})[name] = rates
     return {figure: _compared(values) for figure, values in figures.items()}
 
 

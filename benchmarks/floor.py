@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -34,6 +34,10 @@ class Floor:
             await self.connection.execute("INSERT INTO floor VALUES ($1)", key)
             await self.connection.execute("SELECT pg_notify($1, $2)", NAME, key)
         return key
+
+    async def submit_at_once(self, jobs: int) -> Sequence[str]:
+        """As many, one after the other: it has no such thing."""
+        return [await self.submit() for _ in range(jobs)]
 
     async def settle(self) -> None:
         """Nothing is left to do once a record has arrived."""

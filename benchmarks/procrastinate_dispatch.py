@@ -4,11 +4,11 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import asyncpg
@@ -37,6 +37,13 @@ class Procrastinate:
         key = uuid4().hex
         await self.app.configure_task(START).defer_async(key=key)
         return key
+
+    async def submit_at_once(self, jobs: int) -> Sequence[str]:
+        """Its batch: one statement."""
+        keys = [uuid4().hex for _ in range(jobs)]
+        arguments: list[dict[str, Any]] = [{"key": key} for key in keys]
+        await self.app.configure_task(START).batch_defer_async(*arguments)
+        return keys
 
     async def settle(self) -> None:
         """A worker is done with a job when the ledger has it."""

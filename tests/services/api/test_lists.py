@@ -114,7 +114,7 @@ async def test_a_range_of_time_includes_both_ends(ada: User, pool: Pool, four: A
 @pytest.mark.parametrize(
     ("path", "wanted", "wrong"),
     [
-        ("", {"status": "paused", "page": 0, "limit": 101, "colour": "red"}, {"status.0", "page", "limit", "colour"}),
+        ("", {"status": "sleeping", "page": 0, "limit": 101, "colour": "red"}, {"status.0", "page", "limit", "colour"}),
         ("", {"dataset_id": "x", "created_from": "soon"}, {"dataset_id", "created_from"}),
         ("", {"created_to": "9" * 50}, {"created_to"}),
         ("", {"q": "a\x00"}, {"q"}),

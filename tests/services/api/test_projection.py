@@ -30,12 +30,14 @@ from tests.services.api.fakes import FakeTracker
 SUBSCRIPTIONS = [
     subscribers.on_job_started,
     subscribers.on_job_progress,
+    subscribers.on_job_attempt_lost,
+    subscribers.on_job_paused,
     subscribers.on_job_completed,
     subscribers.on_artifact_ready,
     subscribers.on_dataset_validated,
 ]
 
-COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact FROM jobs WHERE id = $1"
+COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact, segments FROM jobs WHERE id = $1"
 
 
 async def tell(pool: Pool, *events: Event) -> None:

@@ -1,4 +1,4 @@
-"""The same job again, and no longer: retry, clone, delete, pause."""
+"""The same job again, and no longer: retry, clone, delete."""
 
 import asyncio
 from typing import Any
@@ -199,14 +199,6 @@ async def test_a_key_whose_job_was_deleted_makes_no_other(ada: User, pool: Pool)
     again = await ada.post("/api/jobs", json=body, headers=KEY)
 
     assert (again.status_code, again.json()["code"]) == (410, "job_deleted")
-
-
-@pytest.mark.parametrize("action", ["pause", "resume"])
-async def test_pausing_is_refused_with_the_reason(ada: User, pool: Pool, job: Json, action: str):
-    answer = await ada.post(f"/api/jobs/{job['id']}/{action}")
-
-    assert (answer.status_code, answer.json()["code"]) == (409, "pause_unsupported")
-    assert answer.headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize(

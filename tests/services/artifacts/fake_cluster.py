@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from brightrun.contracts.cluster_api import ClusterFile, RunArtifacts
 
@@ -22,6 +22,8 @@ class FakeCluster:
         self.metadata: dict[str, Any] = {}
         self.down = False
         self.announces_digests = True
+        self.offer: dict[str, Any] | None = None
+        """The whole answer, in place of ours."""
         self.downloads: Counter[str] = Counter()
         self.app = FastAPI()
         self.app.add_api_route("/training/artifacts/{run}", self.artifacts)
@@ -32,6 +34,8 @@ class FakeCluster:
             return Response(status_code=500)
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return Response(status_code=401)
+        if self.offer is not None:
+            return JSONResponse(self.offer)
         announced = tuple(
             ClusterFile(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
             for name, content in self.files.items()

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request, Response
 from minio import Minio
 
 from brightrun.artifacts import subscribers
@@ -21,14 +22,15 @@ from brightrun.artifacts.actions import models as actions
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MODELS, model_key
 from brightrun.contracts.event import Event
-from brightrun.contracts.events import ArtifactReady, JobCompleted, JobProgress
+from brightrun.contracts.events import ArtifactReady, JobCompleted, JobProgress, Segment
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
-from tests.builders import job_completed, job_progress, pricing
+from tests.builders import NOON, job_completed, job_progress, pricing
 from tests.services.artifacts.conftest import Artifacts, Ask, environment
 from tests.services.artifacts.fake_cluster import FakeCluster
+from tests.services.slices import serve
 from tests.waiting import eventually
 
 ADAPTER = "adapter_model.safetensors"
@@ -310,3 +312,46 @@ async def test_a_curve_counts_each_progress_once_and_in_order(artifacts: Artifac
     assert (quality["initial_training_loss"], quality["final_training_loss"]) == (8.0, 1.0)
     assert (summary["total_steps"], summary["epochs_completed"], summary["final_loss"]) == (4, 1.0, 1.0)
     assert await artifacts.pool.fetchval("SELECT (summary->>'points')::int FROM curves") == len(losses)
+
+
+async def test_a_job_that_was_paused_and_ended_by_a_limit_says_so_and_costs_all_of_its_parts(
+    artifacts: Artifacts, ask: Ask, s3: Minio
+):
+    hour = timedelta(hours=1)
+    before = Segment(attempt=1, started_at=NOON - 5 * hour, finished_at=NOON - 3 * hour)
+    job = job_completed(segments=(before,), started_at=NOON, finished_at=NOON + hour, stopped_by="budget")
+    await deliver(artifacts, job)
+    await artifacts.transfer()
+    model = await the_model(ask, job.user_id)
+    summary = model["training_summary"]
+    assert (summary["stopped_by"], summary["training_duration_hours"], summary["total_cost"]) == (
+        "budget",
+        3.0,
+        "0.6500",
+    )
+    manifest = json.loads(s3.get_object(MODELS, f"{job.user_id}/{model['id']}/manifest.json").read())
+    assert manifest["stopped_by"] == "budget"
+
+
+async def test_a_cluster_that_only_speaks_the_original_s_api_delivers(
+    artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster, job: JobCompleted
+):
+    """Its files lie elsewhere, it has no digests, and nothing to say of the model."""
+    keys: list[str | None] = []
+    elsewhere = FastAPI()
+
+    @elsewhere.get("/bucket/{name}")
+    async def file(name: str, request: Request) -> Response:
+        keys.append(request.headers.get("authorization"))
+        return Response(fake_cluster.files[name])
+
+    async with serve(elsewhere) as url:
+        urls = {name: f"{url}/bucket/{name}?signature=1" for name in fake_cluster.files}
+        fake_cluster.offer = {"download_urls": urls, "model_metadata": None}
+        await deliver(artifacts, job)
+        await artifacts.transfer()
+    model = await the_model(ask, job.user_id)
+    assert (model["status"], model["problem"]) == ("stored", None)
+    files = {file["name"]: file["sha256"] for file in model["files"]}
+    assert files[ADAPTER] == hashlib.sha256(fake_cluster.files[ADAPTER]).hexdigest()
+    assert keys == [None, None], "the cluster's key is for the cluster"

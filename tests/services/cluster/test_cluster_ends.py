@@ -94,6 +94,14 @@ async def test_a_simulation_finishes_early_and_can_be_resumed_from(world: World)
     assert steps == list(range(stopped.current_step + 1, 201))
 
 
+async def test_a_simulation_that_takes_its_time_is_cancelled_at_once(world: World) -> None:
+    await world.start(BRIGHTRUN_EXECUTOR="simulated", BRIGHTRUN_SIMULATED_STEPS_PER_SECOND=0.01)
+    run_id = await world.submit()
+    await world.reaches(run_id, "running")
+    await world.cancel(run_id)
+    await world.reaches(run_id, "cancelled", within=5)
+
+
 async def test_a_stopped_run_is_gone_on_with_by_another_run_of_its_job(world: World) -> None:
     await world.start()
     job_id = new_id()

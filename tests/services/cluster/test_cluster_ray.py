@@ -201,3 +201,4 @@ async def test_a_head_that_stays_away_fails_its_runs_for_others_to_retry(on_ray:
     status = await on_ray.reaches(run_id, "failed", within=15)
     assert status.error
     assert (status.error.code, status.error.retryable) == ("cluster_unreachable", True)
+    assert (on_ray.folder(run_id) / "order").read_text() == "1 checkpoint"  # for a trainer that is still there

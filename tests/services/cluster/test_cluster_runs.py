@@ -46,7 +46,7 @@ async def test_a_trainer_sees_no_secret_and_is_nice(world: World) -> None:
         assert secret not in written
 
 
-async def test_every_report_becomes_one_event_in_order(world: World) -> None:
+async def test_reports_become_events_in_order(world: World) -> None:
     await world.start()
     run_id = await world.submit({"steps": 3})
     await world.reaches(run_id, "completed")

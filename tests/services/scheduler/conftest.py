@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -239,6 +240,7 @@ class Scheduler:
             yield process
         finally:
             if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
                 process.terminate()
                 await asyncio.wait_for(process.wait(), 30)
 

@@ -103,6 +103,16 @@ async def test_progress_is_published_again_with_equal_ids_when_the_scheduler_die
     assert len(await scheduler.said(JobCompleted, job)) == 1
 
 
+async def test_an_end_that_is_not_committed_is_heard_again(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    scheduler.cluster.report(job, "completed")
+    await _die(scheduler, "watch.applied")
+    assert await scheduler.said(JobCompleted, job) == []
+    await scheduler.let_leases_lapse()
+    assert await scheduler.watch()
+    assert len(await scheduler.said(JobCompleted, job)) == 1
+
+
 async def test_a_job_goes_through_the_whole_service(scheduler: Scheduler) -> None:
     job = job_queued()
     scheduler.artifacts.hold(job)

@@ -1,15 +1,19 @@
 """From a queued job to its submission: one transaction, many submissions at once, answers written together."""
 
+import asyncio
 from collections.abc import Sequence
 
 import asyncpg
+from structlog.testing import capture_logs
 
 from brightrun.contracts.events import JobCompleted, JobQueued, JobStarted
 from brightrun.contracts.training import GpuConfig
+from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection, transaction
 from brightrun.scheduler import subscribers
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.loops import dispatch
+from brightrun.scheduler.loops.dispatch import Dispatcher
 from tests.builders import job_queued
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
@@ -32,7 +36,7 @@ async def test_nothing_is_submitted_of_a_transaction_that_was_rolled_back(schedu
     async with scheduler.pool.acquire() as conn:
         attempted = conn.transaction()
         await attempted.start()
-        await _reader(scheduler)([_held(scheduler, job_queued())], conn)
+        await _reader(scheduler.dispatcher)([_held(scheduler, job_queued())], conn)
         await attempted.rollback()
     await _read(scheduler, [])
     scheduler.dispatcher.submit_leased()
@@ -52,6 +56,20 @@ async def test_jobs_are_queued_though_they_cannot_be_leased(scheduler: Scheduler
     assert scheduler.cluster.submitted == []
     await scheduler.decide()
     assert scheduler.cluster.submissions(job) == [1]
+
+
+async def test_readers_and_deciders_do_not_lock_each_other_out(scheduler: Scheduler) -> None:
+    """Both lock the decision and the user whose jobs they look at."""
+    scheduler.cluster.gpus = {"CPU": (8, 7)}
+    await scheduler.survey()
+    user, large = new_id(), GpuConfig(type="CPU", count=8)
+    await scheduler.queue(user_id=user, gpu=large)
+    with capture_logs() as logs:
+        for _ in range(10):
+            jobs = [job_queued(user_id=user, gpu=large) for _ in range(2)]
+            reading = (_read(scheduler, [job], scheduler.another()) for job in jobs)
+            await asyncio.gather(*reading, scheduler.dispatcher.work(), scheduler.another().work())
+    assert [one for one in logs if one["event"] == "dispatch.postponed"] == []
 
 
 async def test_many_are_submitted_side_by_side_but_not_too_many(scheduler: Scheduler) -> None:
@@ -120,8 +138,8 @@ async def test_a_data_set_is_asked_for_once_for_many_jobs(scheduler: Scheduler) 
     assert completed.error.code == "dataset_not_found"
 
 
-def _reader(scheduler: Scheduler):
-    return scheduler.dispatcher.leasing(subscribers.on_jobs_queued).handle
+def _reader(dispatcher: Dispatcher):
+    return dispatcher.leasing(subscribers.on_jobs_queued).handle
 
 
 def _held(scheduler: Scheduler, job: JobQueued) -> JobQueued:
@@ -129,10 +147,10 @@ def _held(scheduler: Scheduler, job: JobQueued) -> JobQueued:
     return job
 
 
-async def _read(scheduler: Scheduler, jobs: list[JobQueued]) -> list[JobQueued]:
+async def _read(scheduler: Scheduler, jobs: list[JobQueued], dispatcher: Dispatcher | None = None) -> list[JobQueued]:
     """Let the reader have the jobs in one transaction."""
     async with transaction(scheduler.pool) as conn:
-        await _reader(scheduler)([_held(scheduler, job) for job in jobs], conn)
+        await _reader(dispatcher or scheduler.dispatcher)([_held(scheduler, job) for job in jobs], conn)
     return jobs
 
 

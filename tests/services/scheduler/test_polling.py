@@ -1,6 +1,8 @@
 """A cluster that only speaks the original's API is asked for each run's status, and that is enough."""
 
 import asyncio
+import json
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +14,7 @@ from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import utc_now
 from tests.services import slices
 from tests.services.scheduler.conftest import Scheduler
+from tests.services.scheduler.fakes import KEY
 from tests.services.scheduler.foreign_cluster import RECORDED, ForeignCluster
 
 GPU = GpuConfig(type="A100-80GB", count=2)
@@ -194,3 +197,21 @@ async def test_a_pause_waits_for_a_cluster_that_can_save(scheduler: Scheduler, t
     for _ in RECORDED:
         await scheduler.poll_now("theirs")
     assert [one.outcome for one in await scheduler.said(JobCompleted, job)] == [JobStatus.COMPLETED]
+
+
+@pytest.mark.parametrize("failpoint", ["poll.heard", "poll.applied"])
+async def test_a_scheduler_killed_while_it_polls_tells_nothing_twice_and_loses_nothing(
+    scheduler: Scheduler, theirs: ForeignCluster, failpoint: str
+) -> None:
+    job = await live(scheduler, theirs, RECORDED[2])
+    also = json.dumps([{"name": "theirs", "url": theirs.url, "key": KEY, "gpu_types": ["A100-80GB"], "gpus": 8}])
+    async with scheduler.process(failpoint, CLUSTERS=also) as process:
+        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    assert await scheduler.said(JobProgress, job) == []
+    for answer in (RECORDED[2], RECORDED[3], RECORDED[4]):
+        theirs.show(job, answer)
+        await scheduler.poll_now("theirs")
+    progress = await scheduler.said(JobProgress, job)
+    assert [one.seq for one in progress] == [1, 2, 3]
+    assert [point.step for one in progress for point in one.points] == [25, 100, 200]
+    assert len(await scheduler.said(JobCompleted, job)) == 1

@@ -97,10 +97,15 @@ async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(run
     [completed] = await hear(running, JobCompleted, job)
     assert (completed.outcome, completed.attempt, completed.segments) == (JobStatus.COMPLETED, 2, paused.billed)
     assert [one.attempt for one in await running.heard(JobStarted, job)] == [1, 2]
-    told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
-    steps = {attempt: {p.step for one in told if one.attempt == attempt for p in one.points} for attempt in (1, 2)}
-    assert steps[1] == set(range(1, paused.step + 1))
-    assert steps[2] == set(range(paused.step + 1, 401)), "nothing is trained twice"
+
+    async def all_told() -> bool:
+        told = {one.event_id: one for one in await running.heard(JobProgress, job)}.values()
+        steps = {attempt: {p.step for one in told if one.attempt == attempt for p in one.points} for attempt in (1, 2)}
+        assert steps[1] == set(range(1, paused.step + 1))
+        assert steps[2] == set(range(paused.step + 1, 401)), "nothing is trained twice"
+        return True
+
+    await eventually(all_told)
 
 
 async def test_a_budget_ends_a_training_that_delivers_and_is_not_passed(running: Scheduler, world: World) -> None:

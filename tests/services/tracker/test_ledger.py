@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 from random import Random
 
 import asyncpg
@@ -10,7 +11,16 @@ import pytest
 
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id
-from tests.builders import NOON, artifact_ready, job_completed, job_progress, job_queued, job_started, pricing
+from tests.builders import (
+    NOON,
+    artifact_ready,
+    job_completed,
+    job_paused,
+    job_progress,
+    job_queued,
+    job_started,
+    pricing,
+)
 from tests.services.tracker.conftest import deliver
 
 YEAR = {"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z"}
@@ -45,6 +55,23 @@ async def test_a_redelivered_ending_is_charged_once(pool, ask) -> None:
         ("compute", "0.0025"),
         ("storage", "0.5000"),
     ]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_a_paused_job_owes_each_of_its_parts_once_whatever_is_heard_first(pool, ask, order) -> None:
+    user, job_id = new_id(), new_id()
+    minutes = [NOON + timedelta(minutes=number) for number in range(9)]
+    ids = {"job_id": job_id, "user_id": user}
+    first = job_paused(**ids, attempt=1, started_at=minutes[0], finished_at=minutes[1])
+    second = job_paused(**ids, attempt=3, started_at=minutes[3], finished_at=minutes[5])
+    parts = first.billed + second.billed
+    done = job_completed(**ids, attempt=4, started_at=minutes[6], finished_at=minutes[8], segments=parts)
+    facts = [first, second, done]
+    await deliver(pool, *(facts[place] for place in order), *facts)
+    records = (await ask(user).get(f"/jobs/{job_id}/costs")).json()["data"]["cost_records"]
+    amounts = {record["attempt"]: Decimal(record["amount"]) for record in records}
+    assert len(records) == 3
+    assert sum(amounts.values()) == done.pricing.total(done.billed) == Decimal("0.0042")
 
 
 async def test_a_job_cancelled_before_it_ran_has_no_record(pool, ask) -> None:

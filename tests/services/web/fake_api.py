@@ -31,7 +31,8 @@ def job(**changes: Any) -> Json:
         "current_epoch": 1.5, "total_epochs": 3.0, "current_step": 42, "total_steps": 100, "preset_id": "balanced",
         "gpu_config": {"type": "CPU", "count": 1}, "estimated_total_cost": 1.25, "current_cost": 0.0421,
         "final_cost": None, "current_metrics": {"training_loss": 1.234}, "eta_seconds": 75.0, "artifact_id": None,
-        "error": None, "cancel_requested_at": None, "queued_at": MOMENT, "dataset": {"name": HOSTILE},
+        "error": None, "cancel_requested_at": None, "pause_requested_at": None, "queued_at": MOMENT,
+        "dataset": {"name": HOSTILE},
         "hyperparameters": {"base_model": "tiny", "rank": 16, "batch_size": 4},
     } | changes  # fmt: skip
 
@@ -99,6 +100,8 @@ class FakeApi:
             ("POST", "/api/jobs/estimate", self._estimate),
             ("GET", "/api/jobs/{_}", self._job),
             ("POST", "/api/jobs/{_}/cancel", lambda: self.job),
+            ("POST", "/api/jobs/{_}/pause", lambda: self.job),
+            ("POST", "/api/jobs/{_}/resume", lambda: self.job),
             ("GET", "/api/models", lambda: {"models": [model()], "pagination": PAGINATION}),
             ("GET", "/api/models/{_}", model),
             ("POST", "/api/models/{_}/download", self._download),

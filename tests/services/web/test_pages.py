@@ -159,6 +159,20 @@ async def test_cancelling_asks_the_api_and_returns_to_the_job(ada: httpx.AsyncCl
     assert ("POST", f"/api/jobs/{ID}/cancel", None) in api.calls
 
 
+async def test_a_job_that_runs_can_be_paused_and_a_paused_one_resumed_or_cancelled(
+    ada: httpx.AsyncClient, api: FakeApi
+) -> None:
+    for status, action, other in (("running", "pause", "resume"), ("paused", "resume", "pause")):
+        api.job["status"] = status
+        html = (await ada.get(f"/training/jobs/{ID}")).text
+        assert f"/{ID}/{action}" in html
+        assert f"/{ID}/{other}" not in html
+        assert "Cancel job" in html
+        answer = await ada.post(f"/training/jobs/{ID}/{action}")
+        assert answer.headers["location"] == f"/training/jobs/{ID}"
+        assert ("POST", f"/api/jobs/{ID}/{action}", None) in api.calls
+
+
 async def test_a_model_shows_how_good_it_is_and_leads_to_its_files(ada: httpx.AsyncClient, api: FakeApi) -> None:
     html = (await ada.get(f"/models/{ID}")).text
     for shown in ("4 of 5 stars", "Loss fell by half.", "4.200", "1.100", "2.0 kB"):

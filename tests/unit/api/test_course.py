@@ -1,5 +1,6 @@
 """However facts arrive, a job ends up the same."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import reduce
@@ -17,7 +18,9 @@ from tests.builders import (
     NOON,
     artifact_ready,
     dataset_ref,
+    job_attempt_lost,
     job_completed,
+    job_paused,
     job_progress,
     job_started,
     pricing,
@@ -63,6 +66,54 @@ STORY = [
 
 def told(*events) -> Job:
     return reduce(move, events, JOB)
+
+
+PAUSED = about_the_job(job_paused, attempt=2, started_at=NOON, finished_at=NOON + timedelta(minutes=10))
+LONG_STORY = [
+    about_the_job(job_started, pausable=False),
+    about_the_job(job_progress, seq=4, started_at=NOON),
+    about_the_job(job_attempt_lost),
+    about_the_job(job_started, attempt=2),
+    about_the_job(job_progress, attempt=2, seq=3, started_at=NOON),
+    PAUSED,
+    about_the_job(job_started, attempt=3),
+    about_the_job(job_progress, attempt=3, seq=1, started_at=NOON + timedelta(hours=1)),
+    about_the_job(
+        job_completed,
+        attempt=3,
+        pricing=pricing("3.5000"),
+        started_at=NOON + timedelta(hours=1),
+        finished_at=NOON + timedelta(hours=1, minutes=20),
+        segments=PAUSED.billed,
+        stopped_by="duration",
+    ),
+]
+
+
+@given(st.permutations(LONG_STORY), st.lists(st.sampled_from(LONG_STORY), max_size=4))
+def test_a_job_that_was_lost_paused_and_stopped_ends_up_the_same_in_any_order(shuffled, again):
+    assert told(*shuffled, *again) == told(*LONG_STORY)
+
+
+@given(st.permutations(LONG_STORY[:6]))
+def test_a_paused_job_is_the_same_in_any_order(shuffled):
+    job = told(*shuffled)
+    assert job == told(*LONG_STORY[:6])
+    assert (job.state.status, job.cost_at(NOON + timedelta(days=9))) == (JobStatus.PAUSED, Decimal("0.5833"))
+
+
+def test_what_it_costs_is_the_sum_of_its_parts_as_the_ledger_rounds_them():
+    job = told(*LONG_STORY)
+    assert job.ending is not None
+    assert (job.ending.seconds, job.ending.stopped_by) == (1800.0, "duration")
+    assert job.final_cost == Decimal("0.5833") + Decimal("1.1667")
+    assert job.started_at == NOON
+
+
+def test_what_is_shown_never_passes_the_cap():
+    capped = replace(JOB, spec=JOB.spec.model_copy(update={"max_cost": Decimal("2.00")}))
+    job = reduce(move, STORY[:3], capped)
+    assert job.cost_at(NOON + timedelta(hours=9)) == Decimal("1.5000"), "0.50 of it is for storage"
 
 
 @given(st.permutations(STORY), st.lists(st.sampled_from(STORY), max_size=4))

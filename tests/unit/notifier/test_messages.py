@@ -16,7 +16,9 @@ from tests.builders import (
     artifact_ready,
     budget_reached,
     dataset_validated,
+    duration_reached,
     job_completed,
+    job_paused,
     job_queued,
     job_refused,
     job_started,
@@ -32,6 +34,8 @@ TYPES = [
     (dataset_validated(), "dataset.validated"),
     (artifact_ready(), "fine_tuning.job.succeeded"),
     (budget_reached(), "budget.reached"),
+    (duration_reached(), "duration.reached"),
+    (job_paused(), "fine_tuning.job.paused"),
 ]
 
 

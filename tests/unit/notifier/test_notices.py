@@ -12,7 +12,9 @@ from tests.builders import (
     artifact_ready,
     budget_reached,
     dataset_validated,
+    duration_reached,
     job_completed,
+    job_paused,
     job_queued,
     job_refused,
     job_started,
@@ -48,6 +50,31 @@ WORDS = [
         "job_cancelled",
         "medium",
         'Your training job "Workshop replies" was cancelled',
+    ),
+    (
+        job_completed(stopped_by="budget"),
+        "job_completed",
+        "medium",
+        'Your training job "Workshop replies" was ended early by its budget; '
+        "the model that it has trained so far is being stored",
+    ),
+    (
+        job_completed(outcome=JobStatus.CANCELLED, stopped_by="duration"),
+        "job_cancelled",
+        "high",
+        'Your training job "Workshop replies" was stopped by its duration',
+    ),
+    (
+        job_paused(),
+        "job_paused",
+        "low",
+        'Your training job "Workshop replies" is paused at step 40; it holds no GPUs now',
+    ),
+    (
+        duration_reached(),
+        "duration_reached",
+        "high",
+        "Your training job has trained for 60 of at most 60 minutes; it saves a checkpoint and stops",
     ),
     (
         FAILED,

@@ -11,7 +11,7 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Pool
-from tests.builders import artifact_ready, job_completed, job_progress, job_started
+from tests.builders import artifact_ready, job_completed, job_paused, job_progress, job_started
 from tests.services.api.conftest import User, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts, FakeTracker
 from tests.services.api.openai.conftest import file_of
@@ -81,12 +81,21 @@ async def test_a_job_is_cancelled_once(client: openai.AsyncOpenAI, ada: User, po
     assert (refused.value.code, refused.value.response.headers["x-should-retry"]) == ("job_finished", "false")
 
 
-async def test_pausing_says_that_it_is_not_there(client: openai.AsyncOpenAI, ada: User, pool: Pool):
-    job = await client.fine_tuning.jobs.create(model="tiny", training_file=await file_of(pool, ada))
-    for ask in (client.fine_tuning.jobs.pause, client.fine_tuning.jobs.resume):
-        with pytest.raises(openai.ConflictError) as refused:
-            await ask(job.id)
-        assert refused.value.code == "pause_unsupported"
+async def test_a_job_is_paused_and_resumed_as_openai_s_client_asks(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+    jobs = client.fine_tuning.jobs
+    job = await jobs.create(model="tiny", training_file=await file_of(pool, ada))
+    with pytest.raises(openai.ConflictError) as refused:
+        await jobs.resume(job.id)
+    assert refused.value.code == "job_not_paused"
+    assert (await jobs.pause(job.id)).status == "queued"
+    await deliver("api", pool, job_paused(job_id=ids.read(ids.JOB, job.id)))
+    assert (await jobs.retrieve(job.id)).status == "paused"
+    assert (await jobs.resume(job.id)).status == "queued"
+    ended = job_completed(job_id=ids.read(ids.JOB, job.id), attempt=2, outcome=JobStatus.CANCELLED)
+    await deliver("api", pool, ended)
+    with pytest.raises(openai.ConflictError) as refused:
+        await jobs.pause(job.id)
+    assert refused.value.code == "job_not_pausable"
 
 
 async def test_jobs_of_both_faces_are_listed_and_filtered(client: openai.AsyncOpenAI, ada: User, pool: Pool):

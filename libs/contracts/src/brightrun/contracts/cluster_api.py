@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Sha256, Utc, Value
@@ -109,7 +109,7 @@ class RunArtifacts(Value):
     """`GET /training/artifacts/{external_job_id}`: where to fetch each file. `files` is optional for other clusters."""
 
     download_urls: dict[str, str]
-    model_metadata: dict[str, Any] = Field(default_factory=dict)
+    model_metadata: Annotated[dict[str, Any], BeforeValidator(lambda told: told or {})] = Field(default_factory=dict)
     files: tuple[ClusterFile, ...] = ()
 
 

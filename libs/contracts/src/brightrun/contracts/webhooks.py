@@ -24,8 +24,10 @@ ALL_EVENTS = "*"
 EVENT_TYPES = (
     "budget.reached",
     "dataset.validated",
+    "duration.reached",
     "fine_tuning.job.cancelled",
     "fine_tuning.job.failed",
+    "fine_tuning.job.paused",
     "fine_tuning.job.queued",
     "fine_tuning.job.started",
     "fine_tuning.job.succeeded",

@@ -34,6 +34,9 @@ DATABASE_DOWN = (
 )
 """What asyncpg raises while the server is away; never a fault of the message that is being handled."""
 
+LET_GO = {"idle_in_transaction_session_timeout": "15000"}
+"""Milliseconds; a process that is frozen inside a transaction must not keep its locks from the others."""
+
 
 class MigrationError(RuntimeError):
     """The slice's migrations could not be applied."""
@@ -41,15 +44,8 @@ class MigrationError(RuntimeError):
 
 async def create_pool(url: str, size: int) -> Pool:
     """Open a pool whose connections read and write `jsonb` as Python values."""
-    return await asyncpg.create_pool(
-        url,
-        min_size=1,
-        max_size=size,
-        init=_prepare,
-        reset=_keep,
-        command_timeout=30,
-        max_cached_statement_lifetime=0,
-    )
+    kept: dict[str, Any] = {"init": _prepare, "reset": _keep, "command_timeout": 30, "max_cached_statement_lifetime": 0}
+    return await asyncpg.create_pool(url, min_size=1, max_size=size, server_settings=LET_GO, **kept)
 
 
 async def _prepare(connection: Any) -> None:

@@ -72,9 +72,7 @@ class Delivery:
                 decoded.append((self._subscription.event.model_validate_json(record.value or b""), record))
             except ValidationError as error:
                 await self._park(record, "undecodable", str(error))
-        if not decoded:
-            return
-        if await self._try_together([event for event, _ in decoded]) is None:
+        if not decoded or await self._try_together([event for event, _ in decoded]) is None:
             return
         for event, record in decoded:
             failure = await self._try_patiently(event)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -114,7 +114,6 @@ class Bus:
         self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]
     ) -> LogicSubscriber[Any]:
         """FastStream's subscriber, with everything off that could acknowledge on its own."""
-        shape: dict[str, Any] = {"batch": True} if subscription.batch else {}
         subscriber: LogicSubscriber[Any] = self.broker.subscriber(
             subscription.event.topic,
             group_id=f"{self.client_id}.{subscription.event.topic}",
@@ -124,7 +123,7 @@ class Bus:
             session_timeout_ms=self._settings.kafka_session_ms,
             heartbeat_interval_ms=self._settings.kafka_session_ms // 4,
             decoder=raw,
-            **shape,
+            batch=cast("Any", subscription.batch),
         )
         subscriber(consume)
         if subscription.batch:
@@ -166,8 +165,8 @@ class Bus:
         for consumer, partition in self._assigned():
             with contextlib.suppress(Exception):  # the partition may be leaving
                 position = await asyncio.wait_for(consumer.position(partition), 0.2)
-                behind = (consumer.highwater(partition) or 0) - position
-                waiting[partition.topic] = waiting.get(partition.topic, 0) + max(behind, 0)
+                behind = max((consumer.highwater(partition) or 0) - position, 0)
+                waiting[partition.topic] = waiting.get(partition.topic, 0) + behind
         return waiting
 
     def oldest_fetch_ms(self) -> int | None:

@@ -27,17 +27,15 @@ async def repeat(name: str, work: Callable[[], Awaitable[bool]], wake: asyncio.E
     while True:
         wake.clear()
         try:
-            more = await work()
-            failures = 0
+            more, failures = await work(), 0
         except Exception as error:
             failures += 1
             log.warning("loop.failed", loop=name, error=repr(error), exc_info=not isinstance(error, DATABASE_DOWN))
             await asyncio.sleep(min(0.2 * 2**failures, LONGEST_BACK_OFF_SECONDS))
             continue
-        if more:
-            continue
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), every)
+        if not more:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), every)
 
 
 class Wakeups:

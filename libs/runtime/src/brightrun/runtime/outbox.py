@@ -1,6 +1,7 @@
 """The transactional outbox: an event is a row of the transaction that made it true; the relay sends it afterwards."""
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ RELAY_BATCH = 500
 SAFETY_POLL_SECONDS = 2.0
 
 TAKE_LEAD = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '.outbox', 0))"
+FIND_WAITING = "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT $1"
 
 SENT = Counter("brightrun_outbox_sent_total", "Events that the relay handed to Kafka.", ["topic"])
 OLDEST = Gauge("brightrun_outbox_oldest_seconds", "Age of the oldest event that still waits in the outbox.")
@@ -75,9 +77,7 @@ class Relay:
         return self._session
 
     async def _send_waiting(self, session: Connection) -> bool:
-        rows = await session.fetch(
-            "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT $1", RELAY_BATCH
-        )
+        rows = await session.fetch(FIND_WAITING, RELAY_BATCH)
         OLDEST.set((utc_now() - rows[0]["created_at"]).total_seconds() if rows else 0)
         sent = await _send(rows, self._bus)
         failpoint("relay.sent")
@@ -93,9 +93,8 @@ async def _send(rows: Sequence[asyncpg.Record], bus: Bus) -> list[int]:
     chains: dict[tuple[str, str], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         chains[row["topic"], row["key"]].append(row)
-    return [
-        sent for ids in await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values())) for sent in ids
-    ]
+    sent = await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values()))
+    return list(itertools.chain.from_iterable(sent))
 
 
 async def _send_chain(chain: Sequence[asyncpg.Record], bus: Bus) -> list[int]:

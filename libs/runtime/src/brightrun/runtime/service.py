@@ -160,5 +160,4 @@ async def serve_http(app: FastAPI, settings: ServiceSettings) -> None:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a service's `start` coroutine as this process."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+    uvloop.run(main)

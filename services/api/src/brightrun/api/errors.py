@@ -199,6 +199,20 @@ class JobNotOver(ServiceError):
     code = "job_not_over"
 
 
+class JobNotPausable(ServiceError):
+    """Only a job that waits or runs is paused, and only where its cluster can save it: let it go on, or cancel it."""
+
+    status = 409
+    code = "job_not_pausable"
+
+
+class JobNotPaused(ServiceError):
+    """The job is not paused; one that is still being saved can be resumed in a moment."""
+
+    status = 409
+    code = "job_not_paused"
+
+
 class NotRetryable(ServiceError):
     """Only a job that has failed or was cancelled is tried again: clone another one."""
 
@@ -332,10 +346,3 @@ class WebhookUnreachable(ServiceError):
 
     status = 400
     code = "webhook_unreachable"
-
-
-class PauseUnsupported(ServiceError):
-    """Jobs cannot be paused by this version: let the job go on, or cancel it, which keeps its last checkpoint."""
-
-    status = 409
-    code = "pause_unsupported"

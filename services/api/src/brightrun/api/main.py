@@ -23,6 +23,8 @@ async def start(settings: Settings) -> None:
         service.subscribe(
             subscribers.on_job_started,
             subscribers.on_job_progress,
+            subscribers.on_job_attempt_lost,
+            subscribers.on_job_paused,
             subscribers.on_job_completed,
             subscribers.on_artifact_ready,
             subscribers.on_dataset_validated,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from brightrun.contracts.events import DatasetRef, Pricing
+from brightrun.contracts.events import DatasetRef, Pricing, Segment
 from brightrun.contracts.job_status import JobState, JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
@@ -139,13 +139,18 @@ class Reading(Value):
 
 
 class Ending(Value):
-    """How a job ended, and what its GPUs cost."""
+    """How a job ended, and what its GPUs cost.
+
+    `seconds`: how long it trained, without pauses. `stopped_by`: the limit that ended it, `budget` or `duration`.
+    """
 
     started_at: Utc | None
     finished_at: Utc
     compute_cost: Money
     trained_tokens: int
     error: JobError | None = None
+    seconds: float | None = None
+    stopped_by: str | None = None
 
 
 class StoredArtifact(Value):
@@ -155,9 +160,16 @@ class StoredArtifact(Value):
     storage_cost: Money
 
 
+LIVE = frozenset({JobStatus.INITIALIZING, JobStatus.RUNNING})
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One requested training: what was asked, what was promised, and how it stands as far as events have told."""
+    """One requested training: what was asked, what was promised, and how it stands as far as events have told.
+
+    `segments`: what is billed of attempts that ended in a pause. `pause_turn` counts the user's requests to pause and
+    to resume it. `unpausable_attempt`: the newest that its cluster cannot save and resume.
+    """
 
     id: UUID
     user_id: UUID
@@ -180,6 +192,10 @@ class Job:
     cloned_from: UUID | None = None
     hold: Hold | None = None
     cancel_requested_at: datetime | None = None
+    pause_requested_at: datetime | None = None
+    pause_turn: int = 0
+    unpausable_attempt: int = 0
+    segments: tuple[Segment, ...] = ()
     state: JobState = field(default_factory=lambda: JobState(JobStatus.QUEUED))
     latest: Latest | None = None
     metrics: dict[str, Reading] = field(default_factory=dict)
@@ -208,11 +224,22 @@ class Job:
         return self.latest.percent if self.latest else 0.0
 
     @property
+    def pausing(self) -> bool:
+        """Whether it was asked to pause last."""
+        return self.pause_turn % 2 == 1
+
+    @property
+    def run(self) -> Latest | None:
+        """The newest progress of the run that holds GPUs now."""
+        live = self.state.status in LIVE and self.latest and self.latest.attempt == self.state.attempt
+        return self.latest if live else None
+
+    @property
     def started_at(self) -> datetime | None:
-        """When the GPUs began to cost something."""
-        if self.ending:
+        """When its first training began."""
+        if self.ending and self.ending.started_at:
             return self.ending.started_at
-        return self.latest.started_at if self.latest else None
+        return min((one.started_at for one in self.segments), default=self.latest.started_at if self.latest else None)
 
     @property
     def final_cost(self) -> Decimal | None:
@@ -220,11 +247,15 @@ class Job:
         return self.ending.compute_cost + self._storage_cost if self.ending else None
 
     def cost_at(self, now: datetime) -> Decimal:
-        """What the job has cost by `now`."""
+        """What the job has cost by `now`; the model's storage, once it is stored, is a part of its `max_cost`."""
         if self.final_cost is not None:
             return self.final_cost
-        running = self.pricing.compute_cost(self.started_at, now) if self.started_at else Decimal(0)
-        return running + self._storage_cost
+        compute = self.pricing.total(self.segments)
+        if self.run and self.run.started_at:
+            compute += self.pricing.compute_cost(self.run.started_at, now)
+        if self.spec.max_cost is not None:
+            compute = min(compute, max(self.spec.max_cost - self.pricing.storage, Decimal(0)))
+        return compute + self._storage_cost
 
     @property
     def _storage_cost(self) -> Decimal:

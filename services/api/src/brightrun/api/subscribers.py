@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from brightrun.api.actions import courses, holds
-from brightrun.contracts.events import ArtifactReady, DatasetValidated, JobCompleted, JobProgress, JobStarted
+from brightrun.contracts.events import (
+    ArtifactReady,
+    DatasetValidated,
+    JobAttemptLost,
+    JobCompleted,
+    JobPaused,
+    JobProgress,
+    JobStarted,
+)
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
 
@@ -18,6 +26,18 @@ async def on_job_started(event: JobStarted, conn: Connection) -> None:
 async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> None:
     """Runs went on; each job is written once for the whole batch."""
     await courses.move_jobs(conn, events)
+
+
+@subscribe(JobAttemptLost)
+async def on_job_attempt_lost(event: JobAttemptLost, conn: Connection) -> None:
+    """A cluster lost the job, which waits for another try."""
+    await courses.move_jobs(conn, [event])
+
+
+@subscribe(JobPaused)
+async def on_job_paused(event: JobPaused, conn: Connection) -> None:
+    """The job has given its GPUs back."""
+    await courses.move_jobs(conn, [event])
 
 
 @subscribe(JobCompleted)

@@ -169,7 +169,10 @@ class QualityMetrics(Value):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a completed job leaves, from the moment its files are expected."""
+    """What a completed job leaves, from the moment its files are expected.
+
+    `trained_seconds` are without pauses. `stopped_by`: the limit that ended the training early, `budget` or `duration`.
+    """
 
     id: UUID
     job_id: UUID
@@ -186,7 +189,9 @@ class Model:
     trained_tokens: int
     started_at: datetime
     finished_at: datetime
+    trained_seconds: float
     cost: Decimal
+    stopped_by: str | None
     curve: Curve | None
     quality: QualityMetrics | None
     created_at: datetime

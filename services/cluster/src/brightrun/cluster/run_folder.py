@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +87,8 @@ class RunFolder:
 
     def drop_torn_line(self, offset: int) -> None:
         """Cut off what a dying trainer left behind its last whole line, so that the next one starts a new line."""
-        self.out.touch()
-        os.truncate(self.out, offset)
+        with suppress(FileNotFoundError):
+            os.truncate(self.out, offset)
 
     def measure(self, names: Iterable[str]) -> tuple[ClusterFile, ...]:
         """Size and digest of the adapter's files. Raises OSError for one that is missing or lies elsewhere."""

@@ -22,6 +22,8 @@ TOKENS_A_STEP = 2048
 MOST_REPORTS_PER_SECOND = 10
 STEPS_A_CHECKPOINT = 50
 TICK_SECONDS = 0.05
+LONGEST_REST_SECONDS = 1.0
+FORGOTTEN_AFTER_SECONDS = 60.0
 EMPTY_SAFETENSORS = b'\x30\0\0\0\0\0\0\0{"__metadata__":{"simulated":"true"}}           '
 
 
@@ -51,7 +53,7 @@ class SimulatedExecution:
         self._order: Literal["finish", "stop"] | None = None
         self._training = self._train(resume)
         self.working = True
-        self.due = time.monotonic()
+        self.due = self.woken_at = time.monotonic()
 
     async def alive(self) -> bool:
         """Whether it still reports."""
@@ -87,6 +89,7 @@ class SimulatedExecution:
 
     def wake(self) -> None:
         """End the rest of whoever listens."""
+        self.woken_at = time.monotonic()
         self._may_have_said.set()
 
     def go_on(self) -> None:
@@ -193,17 +196,18 @@ class SimulatedExecutor:
         execution = self._executions.get(folder.path)
         if execution is None:
             return [], offset
-        reports, behind = execution.heard(offset)
-        if not (execution.working or reports):
-            self._executions.pop(folder.path)
-        return reports, behind
+        return execution.heard(offset)
 
     async def _tick(self) -> None:
         while self._executions:
             now = time.monotonic()
-            for execution in list(self._executions.values()):
+            for path, execution in list(self._executions.items()):
                 if execution.working and execution.due <= now:
                     execution.go_on()
+                elif now > execution.woken_at + LONGEST_REST_SECONDS:
+                    execution.wake()
+                if not execution.working and now > execution.due + FORGOTTEN_AFTER_SECONDS:
+                    self._executions.pop(path)
             await asyncio.sleep(TICK_SECONDS)
 
 

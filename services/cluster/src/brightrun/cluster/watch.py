@@ -70,7 +70,7 @@ class Watch:
                 await self._supervise()
             except Unreachable as error:
                 if not self._shutting_down:
-                    await self._change(partial(rules.lose_touch, reason=str(error), now=utc_now()))
+                    await self._lose_touch(str(error))
             except Exception:
                 self._log.exception("run.unsupervised")
                 await asyncio.sleep(RETRY_SECONDS)
@@ -220,10 +220,15 @@ class Watch:
             reports, offset = await self._executor.hear(self._folder, self._run.offset)
             if offset == self._run.offset:
                 return
-            reports, files = await hearing.collect(self._run, self._folder, reports)
+            reports, files = await hearing.collect(self._run, self._folder, hearing.merge(reports))
             failpoint("cluster.reports.read")
             await self._apply(actions.hear, reports, offset, files)
             failpoint("cluster.reports.recorded")
+
+    async def _lose_touch(self, reason: str) -> None:
+        """The run is over here; a trainer that still works may hear of it in the folder."""
+        await asyncio.to_thread(self._folder.give_order, self._run.launches, "checkpoint")
+        await self._change(partial(rules.lose_touch, reason=reason, now=utc_now()))
 
     async def _fail(self, code: str, message: str) -> None:
         error = JobError(code=code, message=message, advice="Try the job again.", retryable=True)

@@ -27,10 +27,12 @@ async def start(settings: Settings) -> None:
             subscribers.on_job_queued,
             subscribers.on_job_refused,
             subscribers.on_job_started,
+            subscribers.on_job_paused,
             subscribers.on_job_completed,
             subscribers.on_dataset_validated,
             subscribers.on_artifact_ready,
             subscribers.on_budget_reached,
+            subscribers.on_duration_reached,
         )
         for lane in range(SENT_AT_ONCE):
             send = partial(loops.deliver_next, service.pool, receivers)

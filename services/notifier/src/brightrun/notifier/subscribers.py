@@ -4,7 +4,9 @@ from brightrun.contracts.events import (
     ArtifactReady,
     BudgetReached,
     DatasetValidated,
+    DurationReached,
     JobCompleted,
+    JobPaused,
     JobQueued,
     JobRefused,
     JobStarted,
@@ -29,6 +31,11 @@ async def on_job_started(event: JobStarted, conn: Connection) -> None:
     await actions.notify(conn, event)
 
 
+@subscribe(JobPaused)
+async def on_job_paused(event: JobPaused, conn: Connection) -> None:
+    await actions.notify(conn, event)
+
+
 @subscribe(JobCompleted)
 async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
     await actions.notify(conn, event)
@@ -46,4 +53,9 @@ async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
 
 @subscribe(BudgetReached)
 async def on_budget_reached(event: BudgetReached, conn: Connection) -> None:
+    await actions.notify(conn, event)
+
+
+@subscribe(DurationReached)
+async def on_duration_reached(event: DurationReached, conn: Connection) -> None:
     await actions.notify(conn, event)

@@ -20,7 +20,7 @@ async def record_fact(conn: Connection, fact: facts.Fact) -> None:
     living = await jobs.claim_jobs(conn, [(fact.job_id, fact.user_id)])
     if living:
         await _log(conn, living, [facts.entry_of(fact)])
-    if cost := facts.cost_of(fact):
+    for cost in facts.costs_of(fact):
         await ledger.insert_cost(conn, cost)
 
 

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 from brightrun.contracts.events import (
     ArtifactReady,
+    BudgetReached,
+    DurationReached,
+    JobAttemptLost,
     JobCompleted,
     JobDeleted,
+    JobPaused,
     JobProgress,
     JobQueued,
     JobRefused,
+    JobResumeRequested,
     JobStarted,
 )
 from brightrun.runtime.database import Connection
@@ -28,6 +33,31 @@ async def on_job_refused(event: JobRefused, conn: Connection) -> None:
 
 @subscribe(JobStarted)
 async def on_job_started(event: JobStarted, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobAttemptLost)
+async def on_job_attempt_lost(event: JobAttemptLost, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(BudgetReached)
+async def on_budget_reached(event: BudgetReached, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(DurationReached)
+async def on_duration_reached(event: DurationReached, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobPaused)
+async def on_job_paused(event: JobPaused, conn: Connection) -> None:
+    await actions.record_fact(conn, event)
+
+
+@subscribe(JobResumeRequested)
+async def on_job_resume_requested(event: JobResumeRequested, conn: Connection) -> None:
     await actions.record_fact(conn, event)
 
 

@@ -1,14 +1,29 @@
-"""Jobs: recorded, cancelled, deleted."""
+"""Jobs: recorded, paused, cancelled, deleted."""
 
 from uuid import UUID
 
 from brightrun.api.actions.offers import take_offer
-from brightrun.api.errors import DatasetNotReady, EstimateChanged, JobFinished, JobNotOver
+from brightrun.api.errors import (
+    DatasetNotReady,
+    EstimateChanged,
+    JobFinished,
+    JobNotOver,
+    JobNotPausable,
+    JobNotPaused,
+)
 from brightrun.api.models import READY, UNCHECKED, Claim, Dataset, Hold, Job, Order, PendingDataset
 from brightrun.api.queries import jobs
 from brightrun.api.quotes import Quote
-from brightrun.api.rules import estimates, holds, presets, prices
-from brightrun.contracts.events import DatasetRef, JobCancelRequested, JobDeleted, JobQueued, Pricing
+from brightrun.api.rules import estimates, holds, pauses, presets, prices
+from brightrun.contracts.events import (
+    DatasetRef,
+    JobCancelRequested,
+    JobDeleted,
+    JobPauseRequested,
+    JobQueued,
+    JobResumeRequested,
+    Pricing,
+)
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
@@ -68,6 +83,31 @@ async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     elif job.cancel_requested_at is None:
         await jobs.mark_cancel_requested(conn, job.id, now)
         await outbox.add(conn, JobCancelRequested(job_id=job.id, user_id=user_id))
+
+
+async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+    """Ask for the job to be saved and to give its GPUs back, once."""
+    job = await jobs.lock_job(conn, user_id, job_id)
+    if job is None:
+        raise NotFound
+    if not pauses.can_pause(job):
+        raise JobNotPausable({"status": job.state.status})
+    if not job.pausing:
+        job = pauses.pause(job, utc_now())
+        await jobs.save_pause(conn, job)
+        await outbox.add(conn, JobPauseRequested(job_id=job.id, user_id=user_id, turn=job.pause_turn))
+
+
+async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+    """Let the paused job wait for GPUs again, to go on from its last checkpoint."""
+    job = await jobs.lock_job(conn, user_id, job_id)
+    if job is None:
+        raise NotFound
+    if not pauses.can_resume(job):
+        raise JobNotPaused({"status": job.state.status, "pausing": job.pausing})
+    job = pauses.resume(job)
+    await jobs.save_pause(conn, job)
+    await outbox.add(conn, JobResumeRequested(job_id=job.id, user_id=user_id, turn=job.pause_turn))
 
 
 async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:

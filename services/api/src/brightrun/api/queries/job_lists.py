@@ -46,14 +46,15 @@ async def list_jobs(pool: Pool, user_id: UUID, wanted: JobFilter, limit: int, of
 
 
 async def list_past(conn: Connection | Pool) -> list[PastJob]:
-    """The installation's newest completed jobs that had an estimate of their duration."""
+    """The installation's newest jobs that completed by themselves and had an estimate of their duration."""
     rows = await conn.fetch(
         """
         SELECT gpu ->> 'type', planned_seconds,
-            extract(epoch FROM
-                (ending ->> 'finished_at')::timestamptz - (ending ->> 'started_at')::timestamptz)::float8,
+            coalesce((ending ->> 'seconds')::float8, extract(epoch FROM
+                (ending ->> 'finished_at')::timestamptz - (ending ->> 'started_at')::timestamptz)::float8),
             estimated_cost, (ending ->> 'compute_cost')::numeric + (pricing ->> 'storage')::numeric
         FROM jobs WHERE status = 'completed' AND planned_seconds > 0 AND ending ->> 'started_at' IS NOT NULL
+            AND ending ->> 'stopped_by' IS NULL
         ORDER BY id DESC LIMIT $1
         """,
         PAST_JOBS,

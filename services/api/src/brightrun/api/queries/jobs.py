@@ -12,8 +12,9 @@ from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
-    planned_seconds, queued_at, face, suffix, metadata, retry_of, cloned_from, hold, cancel_requested_at, status,
-    attempt, seq, latest, metrics, ending, artifact
+    planned_seconds, queued_at, face, suffix, metadata, retry_of, cloned_from, hold, cancel_requested_at,
+    pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest, metrics, ending,
+    artifact
 """
 
 _JOB = TypeAdapter(Job)
@@ -100,12 +101,14 @@ async def save_courses(conn: Connection, jobs: Sequence[Job]) -> None:
     """Store how jobs stand."""
     await conn.executemany(
         """
-        UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8
+        UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8,
+            segments = $9, unpausable_attempt = $10
         WHERE id = $1
         """,
         [
             (job.id, job.state.status, job.state.attempt, job.state.seq, _json(job.latest),
-             {name: _json(reading) for name, reading in job.metrics.items()}, _json(job.ending), _json(job.artifact))
+             {name: _json(reading) for name, reading in job.metrics.items()}, _json(job.ending), _json(job.artifact),
+             [_json(segment) for segment in job.segments], job.unpausable_attempt)
             for job in jobs
         ],
     )  # fmt: skip
@@ -132,6 +135,16 @@ async def delete_job(conn: Connection, job_id: UUID) -> None:
 async def mark_cancel_requested(conn: Connection, job_id: UUID, at: datetime) -> None:
     """Note that the user wants the job stopped."""
     await conn.execute("UPDATE jobs SET cancel_requested_at = $2 WHERE id = $1", job_id, at)
+
+
+async def save_pause(conn: Connection, job: Job) -> None:
+    """Store what the user wants last of a job: that it pauses, or that it goes on."""
+    await conn.execute(
+        """
+        UPDATE jobs SET pause_turn = $2, pause_requested_at = $3, status = $4, attempt = $5, seq = $6 WHERE id = $1
+        """,
+        job.id, job.pause_turn, job.pause_requested_at, job.state.status, job.state.attempt, job.state.seq,
+    )  # fmt: skip
 
 
 def _json(value: BaseModel | None) -> Any:

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, watch, cancel, try again, clone, delete."""
+"""Jobs: submit, list, watch, pause, cancel, try again, clone, delete."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,10 +17,11 @@ from brightrun.api.errors import (
     JobDeletedSince,
     JobFinished,
     JobNotOver,
+    JobNotPausable,
+    JobNotPaused,
     KeyInFlight,
     KeyReused,
     NotRetryable,
-    PauseUnsupported,
 )
 from brightrun.api.models import Job
 from brightrun.api.queries import job_lists, jobs
@@ -115,18 +116,20 @@ async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
     return _answer(await _find_job(pool, user.id, job_id))
 
 
-@router.post("/{job_id}/pause", summary="Pause a job", responses=refuses(PauseUnsupported))
+@router.post("/{job_id}/pause", summary="Pause a job", responses=refuses(JobNotPausable))
 async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
-    """Not there yet: refused."""
-    await _find_job(pool, user.id, job_id)
-    raise PauseUnsupported
+    """The job is asked to save a checkpoint and to give its GPUs back; it is `paused` when it has."""
+    async with transaction(pool) as conn:
+        await actions.pause_job(conn, user.id, job_id)
+    return _answer(await _find_job(pool, user.id, job_id))
 
 
-@router.post("/{job_id}/resume", summary="Resume a paused job", responses=refuses(PauseUnsupported))
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=refuses(JobNotPaused))
 async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
-    """Not there yet: refused."""
-    await _find_job(pool, user.id, job_id)
-    raise PauseUnsupported
+    """The job waits for GPUs again, and goes on from its last checkpoint where its cluster still has it."""
+    async with transaction(pool) as conn:
+        await actions.resume_job(conn, user.id, job_id)
+    return _answer(await _find_job(pool, user.id, job_id))
 
 
 @router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=ORDERED | refuses(NotRetryable))

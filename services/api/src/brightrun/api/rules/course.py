@@ -2,10 +2,18 @@
 
 import math
 from dataclasses import replace
-from decimal import Decimal
+from datetime import timedelta
 
 from brightrun.api.models import Ending, Job, Latest, Reading, StoredArtifact
-from brightrun.contracts.events import ArtifactReady, JobCompleted, JobEvent, JobProgress, JobStarted
+from brightrun.contracts.events import (
+    ArtifactReady,
+    JobAttemptLost,
+    JobCompleted,
+    JobEvent,
+    JobPaused,
+    JobProgress,
+    JobStarted,
+)
 from brightrun.contracts.job_status import JobState, JobStatus, advance
 
 METRICS = {
@@ -28,6 +36,10 @@ def move(job: Job, event: JobEvent) -> Job:
             return _start(job, event)
         case JobProgress():
             return _report(job, event)
+        case JobAttemptLost():
+            return replace(job, state=advance(job.state, JobState.queued_again(event.attempt)))
+        case JobPaused():
+            return _pause(job, event)
         case JobCompleted():
             return _end(job, event)
         case ArtifactReady():
@@ -37,7 +49,11 @@ def move(job: Job, event: JobEvent) -> Job:
 
 
 def _start(job: Job, event: JobStarted) -> Job:
-    return replace(job, state=advance(job.state, JobState(JobStatus.INITIALIZING, event.attempt)))
+    return replace(
+        job,
+        state=advance(job.state, JobState(JobStatus.INITIALIZING, event.attempt)),
+        unpausable_attempt=max(job.unpausable_attempt, 0 if event.pausable else event.attempt),
+    )
 
 
 def _report(job: Job, event: JobProgress) -> Job:
@@ -50,16 +66,27 @@ def _report(job: Job, event: JobProgress) -> Job:
     )
 
 
+def _pause(job: Job, event: JobPaused) -> Job:
+    known = {one.attempt: one for one in (*job.segments, *event.billed)}
+    return replace(
+        job,
+        state=advance(job.state, JobState.paused(event.attempt)),
+        segments=tuple(known[attempt] for attempt in sorted(known)),
+    )
+
+
 def _end(job: Job, event: JobCompleted) -> Job:
     if job.state.status.terminal:
         return job
-    cost = event.pricing.compute_cost(event.started_at, event.finished_at) if event.started_at else Decimal(0)
+    trained = [one.finished_at - one.started_at for one in event.billed]
     ending = Ending(
-        started_at=event.started_at,
+        started_at=min((one.started_at for one in event.billed), default=None),
         finished_at=event.finished_at,
-        compute_cost=cost,
+        compute_cost=event.pricing.total(event.billed),
         trained_tokens=event.trained_tokens,
         error=event.error,
+        seconds=sum(trained, timedelta()).total_seconds(),
+        stopped_by=event.stopped_by,
     )
     return replace(job, state=advance(job.state, JobState(event.outcome, event.attempt)), ending=ending)
 

@@ -5,11 +5,12 @@ from collections.abc import Set as AbstractSet
 from brightrun.contracts.job_status import TERMINAL, JobStatus
 
 STORED = "artifact_ready"
+STANDSTILL = ("paused", "resumed", "attempt_lost")
 
 
 def changes_costs(entry_type: str) -> bool:
-    """Whether the job is over or its model stored with such an entry, which progress does not tell."""
-    return entry_type == STORED or entry_type in TERMINAL
+    """Whether the job begins or ends to cost something with such an entry, which progress does not tell."""
+    return entry_type in (STORED, *STANDSTILL) or entry_type in TERMINAL
 
 
 def is_over(entry_types: AbstractSet[str]) -> bool:

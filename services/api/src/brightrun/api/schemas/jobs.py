@@ -119,7 +119,9 @@ class JobView(BaseModel):
     artifact_id: UUID | None
     error_message: str | None
     error: JobError | None
+    stopped_by: str | None = Field(description="the limit that ended it: budget or duration")
     cancel_requested_at: datetime | None
+    pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
     queued_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -148,7 +150,9 @@ class JobView(BaseModel):
             artifact_id=job.artifact.artifact_id if job.artifact else None,
             error_message=error.message if error else None,
             error=error,
+            stopped_by=ending.stopped_by if ending else None,
             cancel_requested_at=job.cancel_requested_at,
+            pause_requested_at=job.pause_requested_at,
             queued_at=job.queued_at,
             started_at=job.started_at,
             completed_at=ending.finished_at if ending else None,
@@ -204,6 +208,6 @@ def _progress(job: Job) -> dict[str, Any]:
         "current_step": latest.step if latest else 0,
         "total_steps": (latest and latest.total_steps) or job.planned_steps,
         "current_metrics": {name: reading.value for name, reading in job.metrics.items()},
-        "eta_seconds": latest.eta_seconds if latest and not ending else None,
+        "eta_seconds": job.run.eta_seconds if job.run else None,
         "trained_tokens": ending.trained_tokens if ending else latest.trained_tokens if latest else 0,
     }

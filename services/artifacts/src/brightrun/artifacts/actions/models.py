@@ -23,10 +23,16 @@ LONGEST_PROBLEM = 500
 
 async def expect_model(conn: Connection, job: JobCompleted) -> None:
     """Expect the files of a completed job, once, and have them fetched."""
-    started_at = job.started_at or job.finished_at
-    cost = to_money(job.pricing.compute_cost(started_at, job.finished_at) + job.pricing.storage)
-    name = f"{job.dataset.name} · {job.finished_at:%Y-%m-%d}"
-    await models.insert_model(conn, new_id(), job, name=name, started_at=started_at, cost=cost)
+    trained = [one.finished_at - one.started_at for one in job.billed]
+    await models.insert_model(
+        conn,
+        new_id(),
+        job,
+        name=f"{job.dataset.name} · {job.finished_at:%Y-%m-%d}",
+        started_at=min((one.started_at for one in job.billed), default=job.finished_at),
+        trained_seconds=sum(trained, timedelta()).total_seconds(),
+        cost=to_money(job.pricing.total(job.billed) + job.pricing.storage),
+    )
     await models.wake_transfer(conn)
 
 

@@ -15,7 +15,8 @@ from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
-             trained_tokens, started_at, finished_at, cost, curve, quality, created_at, tries, problem, fence"""
+             trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, curve, quality, created_at,
+             tries, problem, fence"""
 
 Sort = Literal["created_at", "quality", "cost"]
 ORDERS: Mapping[Sort, str] = {
@@ -26,17 +27,25 @@ ORDERS: Mapping[Sort, str] = {
 
 
 async def insert_model(
-    conn: Connection, model_id: UUID, job: JobCompleted, *, name: str, started_at: datetime, cost: Decimal
+    conn: Connection,
+    model_id: UUID,
+    job: JobCompleted,
+    *,
+    name: str,
+    started_at: datetime,
+    trained_seconds: float,
+    cost: Decimal,
 ) -> None:
     """Expect the files of a completed job; a second time changes nothing."""
     await conn.execute(
         """INSERT INTO models (id, job_id, user_id, name, cluster, external_job_id, spec, gpu, dataset, pricing,
-                               trained_tokens, started_at, finished_at, cost)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                               trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
            ON CONFLICT (job_id) DO NOTHING""",
         model_id, job.job_id, job.user_id, name, job.cluster, job.external_job_id,
         job.spec.model_dump(mode="json"), job.gpu.model_dump(mode="json"), job.dataset.model_dump(mode="json"),
-        job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at, cost,
+        job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at,
+        trained_seconds, cost, job.stopped_by,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
     """The manifest as JSON.
 
     `training` is what the trainer says of itself: the base model's revision, the chat template's digest, versions of
-    its libraries, the comparison on held-out examples.
+    its libraries, the comparison on held-out examples. `stopped_by`: the limit that ended it early, if one did.
     """
     content = {
         "manifest_version": MANIFEST_VERSION,
@@ -32,6 +32,7 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
         "gpu": model.gpu,
         "dataset": model.dataset,
         "files": files,
+        "stopped_by": model.stopped_by,
         "training": metadata,
     }
     return to_json(content, indent=2, inf_nan_mode="null") + b"\n"

@@ -15,7 +15,10 @@ from brightrun.contracts.values import Money
 
 
 class TrainingSummary(BaseModel):
-    """What the training took; costs are US dollars, storage included."""
+    """What the training took, without pauses; costs are US dollars, storage included.
+
+    `stopped_by`: the limit that ended it before its planned end, `budget` or `duration`.
+    """
 
     epochs_completed: float
     total_steps: int
@@ -23,6 +26,7 @@ class TrainingSummary(BaseModel):
     trained_tokens: int
     training_duration_hours: float
     total_cost: Money
+    stopped_by: str | None = None
 
 
 class Configuration(BaseModel):
@@ -77,8 +81,9 @@ def _summarize(model: Model) -> TrainingSummary:
         total_steps=model.curve.last_step if model.curve else 0,
         final_loss=model.curve.last_training_loss if model.curve else None,
         trained_tokens=model.trained_tokens,
-        training_duration_hours=(model.finished_at - model.started_at).total_seconds() / 3600,
+        training_duration_hours=model.trained_seconds / 3600,
         total_cost=model.cost,
+        stopped_by=model.stopped_by,
     )
 
 

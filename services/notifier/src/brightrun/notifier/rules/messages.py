@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from standardwebhooks import Webhook as Signer
@@ -12,7 +12,9 @@ from brightrun.contracts.events import (
     ArtifactReady,
     BudgetReached,
     DatasetValidated,
+    DurationReached,
     JobCompleted,
+    JobPaused,
     JobQueued,
     JobRefused,
     JobStarted,
@@ -21,6 +23,8 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.webhooks import ALL_EVENTS
 from brightrun.notifier.models import Message
 from brightrun.notifier.rules.notices import Fact
+
+JobFact: TypeAlias = JobQueued | JobRefused | JobStarted | JobPaused | JobCompleted | BudgetReached | DurationReached
 
 USER_AGENT = "BrightRun-Webhooks/1.0"
 NIL = UUID(int=0)
@@ -43,7 +47,12 @@ def message_of(fact: Fact) -> Message:
 
 def sample(event_id: UUID, event_type: str, now: datetime) -> Message:
     """An event of the type about a thing that does not exist: its id is all zeros."""
-    names = {"fine_tuning": job_name(NIL), "budget": job_name(NIL), "dataset": file_name(NIL)}
+    names = {
+        "fine_tuning": job_name(NIL),
+        "budget": job_name(NIL),
+        "duration": job_name(NIL),
+        "dataset": file_name(NIL),
+    }
     name = names.get(event_type.partition(".")[0], str(NIL))
     return _message(event_id, event_type, {"id": name}, now)
 
@@ -92,13 +101,23 @@ def _told(fact: Fact) -> tuple[str, dict[str, Any]]:
         case ArtifactReady():
             data = {"id": job_name(fact.job_id), "model_id": str(fact.artifact_id), "name": fact.name}
             return SUCCEEDED, data
+    type_, more = _of_job(fact)
+    return type_, {"id": job_name(fact.job_id), **more}
+
+
+def _of_job(fact: JobFact) -> tuple[str, dict[str, Any]]:
+    """The event's type, and what its data tells beside the job."""
+    match fact:
         case BudgetReached():
-            data = {"id": job_name(fact.job_id), "cap": f"{fact.cap:.4f}", "spent": f"{fact.spent:.4f}"}
-            return "budget.reached", data
+            return "budget.reached", {"cap": f"{fact.cap:.4f}", "spent": f"{fact.spent:.4f}"}
+        case DurationReached():
+            return "duration.reached", {"cap": fact.cap, "trained": fact.trained}
         case JobStarted():
-            return "fine_tuning.job.started", {"id": job_name(fact.job_id), "attempt": fact.attempt}
+            return "fine_tuning.job.started", {"attempt": fact.attempt}
+        case JobPaused():
+            return "fine_tuning.job.paused", {"step": fact.step}
         case JobQueued() | JobRefused() | JobCompleted():
-            return _status_type(fact), {"id": job_name(fact.job_id)}
+            return _status_type(fact), {}
 
 
 def _status_type(fact: JobQueued | JobRefused | JobCompleted) -> str:

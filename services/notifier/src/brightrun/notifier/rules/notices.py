@@ -7,7 +7,9 @@ from brightrun.contracts.events import (
     ArtifactReady,
     BudgetReached,
     DatasetValidated,
+    DurationReached,
     JobCompleted,
+    JobPaused,
     JobQueued,
     JobRefused,
     JobStarted,
@@ -18,7 +20,17 @@ from brightrun.contracts.values import to_cents
 from brightrun.notifier.models import DisabledReason, Endpoint, Notice
 from brightrun.notifier.rules.addresses import Target
 
-Fact: TypeAlias = JobQueued | JobRefused | JobStarted | JobCompleted | DatasetValidated | ArtifactReady | BudgetReached
+Fact: TypeAlias = (
+    JobQueued
+    | JobRefused
+    | JobStarted
+    | JobPaused
+    | JobCompleted
+    | DatasetValidated
+    | ArtifactReady
+    | BudgetReached
+    | DurationReached
+)
 
 WHY_DISABLED: dict[DisabledReason, str] = {
     "user": "you turned it off",
@@ -36,6 +48,8 @@ def notice_of(fact: Fact) -> Notice:
             notice = _job_refused(fact)
         case JobStarted():
             notice = _job_started(fact)
+        case JobPaused():
+            notice = _job_paused(fact)
         case JobCompleted():
             notice = _job_ended(fact)
         case DatasetValidated():
@@ -44,6 +58,8 @@ def notice_of(fact: Fact) -> Notice:
             notice = _artifact_ready(fact)
         case BudgetReached():
             notice = _budget_reached(fact)
+        case DurationReached():
+            notice = _duration_reached(fact)
     return notice
 
 
@@ -97,10 +113,30 @@ def _job_started(fact: JobStarted) -> Notice:
     )
 
 
+def _job_paused(fact: JobPaused) -> Notice:
+    return Notice(
+        type="job_paused",
+        title="Training Paused",
+        message=f'Your training job "{fact.name}" is paused at step {fact.step:,}; it holds no GPUs now',
+        priority="low",
+        action_url=_job_page(fact.job_id),
+        metadata={"job_id": str(fact.job_id), "attempt": fact.attempt},
+    )
+
+
 def _job_ended(fact: JobCompleted) -> Notice:
     page = _job_page(fact.job_id)
-    metadata = {"job_id": str(fact.job_id)}
+    metadata = {"job_id": str(fact.job_id)} | ({"stopped_by": fact.stopped_by} if fact.stopped_by else {})
     match fact.outcome:
+        case JobStatus.COMPLETED if fact.stopped_by:
+            message = (
+                f'Your training job "{fact.name}" was ended early by its {fact.stopped_by}; '
+                "the model that it has trained so far is being stored"
+            )
+            return Notice("job_completed", "Training Completed", message, "medium", page, metadata)
+        case JobStatus.CANCELLED if fact.stopped_by:
+            message = f'Your training job "{fact.name}" was stopped by its {fact.stopped_by}'
+            return Notice("job_cancelled", "Training Cancelled", message, "high", page, metadata)
         case JobStatus.COMPLETED:
             message = f'Your training job "{fact.name}" has completed; its model is being stored'
             return Notice("job_completed", "Training Completed", message, "medium", page, metadata)
@@ -149,6 +185,20 @@ def _budget_reached(fact: BudgetReached) -> Notice:
         title="Budget Reached",
         message=(
             f"Your training job has cost ${to_cents(fact.spent)} of at most ${to_cents(fact.cap)}; "
+            "it saves a checkpoint and stops"
+        ),
+        priority="high",
+        action_url=_job_page(fact.job_id),
+        metadata={"job_id": str(fact.job_id)},
+    )
+
+
+def _duration_reached(fact: DurationReached) -> Notice:
+    return Notice(
+        type="duration_reached",
+        title="Time Limit Reached",
+        message=(
+            f"Your training job has trained for {fact.trained / 60:,.0f} of at most {fact.cap / 60:,.0f} minutes; "
             "it saves a checkpoint and stops"
         ),
         priority="high",

@@ -21,6 +21,7 @@ from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.artifacts import DatasetUrls
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.models import Lease, Rejected, Silent, Submission, Unsent
+from brightrun.scheduler.queries import shares
 from brightrun.scheduler.rules import retries
 
 log = structlog.get_logger()
@@ -74,6 +75,7 @@ class Dispatcher:
 
         async def handle(events: Sequence[JobQueued], conn: Connection) -> None:
             self._leased = []
+            await shares.lock_dispatch(conn)  # before any user is locked, as every other decision does
             await queued.handle(events, conn)
             try:
                 async with conn.transaction():

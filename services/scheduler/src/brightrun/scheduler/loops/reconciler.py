@@ -5,10 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from uuid import UUID
 
-import httpx
 import structlog
 from prometheus_client import Counter
-from pydantic import ValidationError
 
 from brightrun.contracts.cluster_api import RunSummary
 from brightrun.contracts.job_status import JobStatus
@@ -16,6 +14,7 @@ from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
 from brightrun.scheduler.actions import runs as actions
+from brightrun.scheduler.answers import NoGoodAnswer
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.models import Attempt, Key, Missing, Owner, Polled, Watched
 from brightrun.scheduler.queries import clusters, duties, reconciliation
@@ -63,7 +62,7 @@ class Reconciler:
             await self._stop_abandoned()
             if capabilities and capabilities.runs:
                 await self._compare()
-        except (httpx.HTTPError, ValidationError) as error:
+        except NoGoodAnswer as error:
             log.warning("reconciler.unanswered", cluster=name, error=repr(error))
         return False
 

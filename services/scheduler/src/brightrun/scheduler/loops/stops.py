@@ -2,13 +2,13 @@
 
 import asyncio
 
-import httpx
 import structlog
 from prometheus_client import Counter
 
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.actions import runs
 from brightrun.scheduler.actions import stops as actions
+from brightrun.scheduler.answers import NoGoodAnswer
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.models import Order, Stopping
 from brightrun.scheduler.queries import clusters, stops
@@ -53,7 +53,7 @@ class Stopper:
                 return
             try:
                 there = await self._cluster.stop(attempt.external_job_id or "", order)
-            except httpx.HTTPError as error:
+            except NoGoodAnswer as error:
                 ORDERS.labels(attempt.cluster, order, "failed").inc()
                 log.warning("stop.failed", job_id=str(attempt.job_id), attempt=attempt.attempt, error=repr(error))
                 return

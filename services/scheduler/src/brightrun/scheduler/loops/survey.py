@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable
 
-import httpx
 import structlog
 from prometheus_client import Gauge
-from pydantic import ValidationError
 
 from brightrun.contracts.cluster_api import Capabilities
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.actions import queue as actions
+from brightrun.scheduler.answers import NoGoodAnswer
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.queries import clusters, queue
 from brightrun.scheduler.rules import capacity, retries
@@ -19,8 +18,8 @@ log = structlog.get_logger()
 
 CAPABILITIES_SECONDS = 60.0
 
-FREE = Gauge("brightrun_cluster_free_gpus", "GPUs that the cluster says are free.", ["cluster", "types"])
-TOTAL = Gauge("brightrun_cluster_gpus", "GPUs that the cluster says it has.", ["cluster", "types"])
+FREE = Gauge("brightrun_scheduler_free_gpus", "GPUs that the cluster says are free.", ["cluster", "types"])
+TOTAL = Gauge("brightrun_scheduler_gpus", "GPUs that the cluster says it has.", ["cluster", "types"])
 ANSWERS = Gauge("brightrun_cluster_answers", "1 while the cluster gives good answers, else 0.", ["cluster"])
 DEPTH = Gauge("brightrun_queue_jobs", "Jobs that are not over, by where they stand.", ["state"])
 
@@ -43,7 +42,7 @@ class Surveyor:
             capabilities = await self._ask_capabilities()
             taken = {} if capabilities.capacity else await clusters.count_taken(self._pool, name)
             pools = capacity.pools_of(capabilities, await self._cluster.capacity(capabilities, taken))
-        except (httpx.HTTPError, ValidationError) as error:
+        except NoGoodAnswer as error:
             self._capabilities = None
             ANSWERS.labels(name).set(0)
             log.warning("cluster.unanswered", cluster=name, error=repr(error))

@@ -1,4 +1,4 @@
-"""Jobs: configure, watch, cancel."""
+"""Jobs: configure, watch, pause, cancel."""
 
 import asyncio
 from typing import Annotated, Any
@@ -79,6 +79,20 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
 async def cancel_job(api: SignedIn, job_id: UUID) -> Response:
     """Ask for it to be stopped."""
     await api.send("POST", f"/api/jobs/{job_id}/cancel")
+    return pages.go(f"/training/jobs/{job_id}")
+
+
+@router.post("/training/jobs/{job_id}/pause")
+async def pause_job(api: SignedIn, job_id: UUID) -> Response:
+    """Ask for it to be saved and to give its GPUs back."""
+    await api.send("POST", f"/api/jobs/{job_id}/pause")
+    return pages.go(f"/training/jobs/{job_id}")
+
+
+@router.post("/training/jobs/{job_id}/resume")
+async def resume_job(api: SignedIn, job_id: UUID) -> Response:
+    """Let it go on."""
+    await api.send("POST", f"/api/jobs/{job_id}/resume")
     return pages.go(f"/training/jobs/{job_id}")
 
 

@@ -16,10 +16,11 @@ from brightrun.api.errors import (
     Invalid,
     JobDeletedSince,
     JobFinished,
+    JobNotPausable,
+    JobNotPaused,
     KeyInFlight,
     KeyReused,
     ModelNotFound,
-    PauseUnsupported,
     Unsupported,
 )
 from brightrun.api.models import Claim, Job
@@ -113,18 +114,22 @@ async def cancel_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     return view(await _find(pool, user.id, job_id), utc_now())
 
 
-@router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=refuses(PauseUnsupported))
+@router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=refuses(JobNotPausable))
 async def pause_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
-    """Not there yet: refused."""
-    await _find(pool, user.id, job_id)
-    raise PauseUnsupported
+    """The job is asked to save a checkpoint and to give its GPUs back; it is `paused` when it has."""
+    job = await _find(pool, user.id, job_id)
+    async with transaction(pool) as conn:
+        await actions.pause_job(conn, user.id, job.id)
+    return view(await _find(pool, user.id, job_id), utc_now())
 
 
-@router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=refuses(PauseUnsupported))
+@router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=refuses(JobNotPaused))
 async def resume_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
-    """Not there yet: refused."""
-    await _find(pool, user.id, job_id)
-    raise PauseUnsupported
+    """The job waits for GPUs again, and goes on from its last checkpoint where its cluster still has it."""
+    job = await _find(pool, user.id, job_id)
+    async with transaction(pool) as conn:
+        await actions.resume_job(conn, user.id, job.id)
+    return view(await _find(pool, user.id, job_id), utc_now())
 
 
 @router.get("/{job_id}/events", summary="A fine-tuning job's log, newest first")

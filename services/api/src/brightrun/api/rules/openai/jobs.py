@@ -29,6 +29,7 @@ STATUSES: dict[JobStatus, StatusOfJob] = {
     JobStatus.QUEUED: "queued",
     JobStatus.INITIALIZING: "queued",
     JobStatus.RUNNING: "running",
+    JobStatus.PAUSED: "paused",
     JobStatus.COMPLETED: "succeeded",
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "cancelled",
@@ -129,7 +130,7 @@ def _error(job: Job) -> JobErrorView | None:
 
 
 def _estimate_finish(job: Job, now: datetime) -> int | None:
-    left = job.latest.eta_seconds if job.latest and not job.ending else None
+    left = job.run.eta_seconds if job.run else None
     return int(now.timestamp() + left) if left is not None and math.isfinite(left) else None
 
 

@@ -1,0 +1,227 @@
+"""`scale`: thousands of jobs that train at once on the simulated executor, and what each costs the machine."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+import uvloop
+
+from benchmarks.brightrun_dispatch import SignedIn, signed_in
+from benchmarks.dispatch import durability
+from benchmarks.stats import quantile
+from benchmarks.usage import usage_of
+from brightrun.local.installation import Installation
+from brightrun.local.platform import Platform
+from brightrun.local.process_ledger import claim
+from brightrun.local.settings import LocalSettings
+from brightrun.local.supervisor import Supervisor
+
+SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster")
+CLIENTS = 8
+SAMPLES_AT_ONCE = 4
+POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 30.0
+WARM_UP_SECONDS = 10.0
+SAMPLE = 100
+"""Runs that speak for all."""
+
+PAUSE_SECONDS = 0.2
+NEWEST_STEP = "SELECT max(last_step) FROM metric_chunks WHERE job_id = $1"
+ENDLESS = {"max_steps": 1_000_000, "learning_rate": 2e-4, "rank": 8, "per_device_batch_size": 1}
+
+Run = tuple[UUID, str]
+"""A job and its run on the cluster."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much: a tenth of `jobs` first, then all; each trains `speed` steps a second, watched for `seconds`."""
+
+    jobs: int = 10_000
+    seconds: float = 30.0
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What so many running jobs did for a while.
+
+    `started`: seconds from the first job's submission until the last of the stage's jobs trained. `emitted` and
+    `stored`: points a second that the cluster reported, and that the tracker has committed. `lags`: seconds from when
+    the cluster showed a job's step to when the tracker had it; -1 where it had it not in half a minute. `cpu`: cores
+    that each program used; `memory`: its resident MiB in the end.
+    """
+
+    jobs: int
+    started: float
+    emitted: float
+    stored: float
+    lags: Sequence[float]
+    cpu: Mapping[str, float]
+    memory: Mapping[str, float]
+
+
+def run(broker: str, plan: Plan) -> dict[str, Any]:
+    """Start the whole platform in a folder of its own, measure, print, and return all that was measured."""
+    os.environ |= {
+        "BRIGHTRUN_EXECUTOR": "simulated",
+        "BRIGHTRUN_SLOTS": str(plan.jobs),
+        "BRIGHTRUN_MAX_LIVE_RUNS": str(plan.jobs),
+        "BRIGHTRUN_SIMULATED_STEPS_PER_SECOND": str(plan.speed),
+    }
+    with TemporaryDirectory(prefix="brightrun-bench-") as folder:
+        installation = Installation(Path(folder))
+        settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
+        platform = Platform(installation, settings, SERVICES)
+        with (
+            claim(installation, print) as ledger,
+            Supervisor(platform.waves, ledger, print),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            return runner.run(_measure(platform, plan))
+
+
+async def _measure(platform: Platform, plan: Plan) -> dict[str, Any]:
+    stages: list[Stage] = []
+    async with signed_in(platform) as user, _house(platform) as house:
+        for jobs in (plan.jobs // 10, plan.jobs):
+            began = time.monotonic()
+            await _submit(user, jobs - await house.running())
+            await house.wait_for(jobs)
+            started = time.monotonic() - began
+            await asyncio.sleep(WARM_UP_SECONDS)
+            stages.append(await _watch(platform, house, jobs, started, plan.seconds))
+        report(stages)
+    return {"postgres": await durability(platform.postgres), "stages": stages}
+
+
+async def _submit(user: SignedIn, jobs: int) -> None:
+    """Hand in as many endless jobs, with a few clients."""
+    body = {**user.job, "preset_id": "custom", "hyperparameters": ENDLESS}
+    url, headers = str(user.http.base_url), {"authorization": user.http.headers["authorization"]}
+    async with aiohttp.ClientSession(url, headers=headers) as session:
+
+        async def several(count: int) -> None:
+            for _ in range(count):
+                async with session.post("/api/jobs", json=body) as answer:
+                    if not answer.ok:
+                        raise RuntimeError(f"POST /api/jobs: {answer.status} {await answer.text()}")
+
+        await asyncio.gather(*(several(len(range(client, jobs, CLIENTS))) for client in range(CLIENTS)))
+
+
+@dataclass(frozen=True)
+class _House:
+    """Where to look: the slices of scheduler and tracker, and the cluster."""
+
+    scheduler: "asyncpg.Pool[asyncpg.Record]"
+    tracker: "asyncpg.Pool[asyncpg.Record]"
+    cluster: aiohttp.ClientSession
+
+    async def running(self) -> int:
+        """Jobs that a cluster has."""
+        count: int = await self.scheduler.fetchval("SELECT count(*) FROM attempts WHERE state = 'live'")
+        return count
+
+    async def wait_for(self, jobs: int) -> None:
+        """Return when as many train: each has a curve."""
+        while await self.running() < jobs:
+            await asyncio.sleep(POLL_SECONDS * 10)
+        while await self.tracker.fetchval("SELECT count(DISTINCT job_id) FROM metric_chunks") < jobs:
+            await asyncio.sleep(POLL_SECONDS * 20)
+
+    async def choose(self, runs: int) -> Sequence[Run]:
+        """Some live runs, at random: their jobs and external ids."""
+        rows = await self.scheduler.fetch(
+            "SELECT job_id, external_job_id FROM attempts WHERE state = 'live' ORDER BY random() LIMIT $1", runs
+        )
+        return [(row["job_id"], row["external_job_id"]) for row in rows]
+
+    async def step(self, external_job_id: str) -> int:
+        """The step that the cluster shows."""
+        async with self.cluster.get(f"/training/status/{external_job_id}") as answer:
+            return int((await answer.json())["current_step"])
+
+    async def stored(self) -> int:
+        """Points that the tracker has committed."""
+        points: int = await self.tracker.fetchval("SELECT sum(length(step) / 8) FROM metric_chunks")
+        return points
+
+    async def lag(self, run: Run) -> float:
+        """Seconds until the tracker has the step that the cluster shows now."""
+        job_id, external_job_id = run
+        step = await self.step(external_job_id)
+        began = time.monotonic()
+        while (await self.tracker.fetchval(NEWEST_STEP, job_id) or 0) < step:
+            await asyncio.sleep(POLL_SECONDS)
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                return -1.0
+        return round(time.monotonic() - began, 2)
+
+
+@asynccontextmanager
+async def _house(platform: Platform) -> AsyncIterator[_House]:
+    key = platform.installation.secret("cluster.key")
+    url = f"http://127.0.0.1:{platform.installation.port('cluster')}"
+    async with (
+        asyncpg.create_pool(platform.postgres.url("scheduler"), min_size=1, max_size=2) as scheduler,
+        asyncpg.create_pool(platform.postgres.url("tracker"), min_size=1, max_size=SAMPLES_AT_ONCE) as tracker,
+        aiohttp.ClientSession(url, headers={"authorization": f"Bearer {key}"}) as cluster,
+    ):
+        yield _House(scheduler, tracker, cluster)
+
+
+async def _watch(platform: Platform, house: _House, jobs: int, started: float, seconds: float) -> Stage:
+    sample = await house.choose(SAMPLE)
+    steps = [await house.step(run) for _, run in sample]
+    stored, used, began = await house.stored(), usage_of(platform), time.monotonic()
+    lags = await asyncio.gather(*(_lags(house, sample, began + seconds) for _ in range(SAMPLES_AT_ONCE)))
+    passed, used_by_then = time.monotonic() - began, usage_of(platform)
+    stored_by_then = await house.stored()
+    passed_by_then = time.monotonic() - began
+    grown = sum([await house.step(run) for _, run in sample]) - sum(steps)
+    return Stage(
+        jobs=jobs,
+        started=round(started, 1),
+        emitted=round(grown / len(sample) * jobs / (time.monotonic() - began), 1),
+        stored=round((stored_by_then - stored) / passed_by_then, 1),
+        lags=[lag for several in lags for lag in several],
+        cpu={name: round((one.cpu - used[name].cpu) / passed, 3) for name, one in used_by_then.items()},
+        memory={name: round(one.memory) for name, one in used_by_then.items()},
+    )
+
+
+async def _lags(house: _House, sample: Sequence[Run], end: float) -> list[float]:
+    found = []
+    while time.monotonic() < end:
+        found.append(await house.lag(random.choice(sample)))  # noqa: S311
+        await asyncio.sleep(PAUSE_SECONDS)
+    return found
+
+
+def report(stages: Sequence[Stage]) -> None:
+    """Print what all of it came to, then each program's cores and memory, and its CPU a job and second."""
+    for stage in stages:
+        known = [lag for lag in stage.lags if lag >= 0]
+        print(
+            f"{stage.jobs} jobs, all training after {stage.started} s: {stage.emitted} points/s reported,"
+            f" {stage.stored} stored; lag p50 {quantile(known, 0.5)} s, p99 {quantile(known, 0.99)} s of {len(known)}"
+            f" jobs looked at, {len(stage.lags) - len(known)} not within {PATIENCE_SECONDS:.0f} s"
+        )
+    print("| program |" + "".join(f" {one.jobs} jobs: cores | MiB | CPU ms a job and s |" for one in stages))
+    print("|---|" + "---|---|---|" * len(stages))
+    for name in stages[0].cpu:
+        cells = (
+            f" {one.cpu[name]:.2f} | {one.memory[name]:.0f} | {one.cpu[name] * 1000 / one.jobs:.3f} |" for one in stages
+        )
+        print(f"| {name} |" + "".join(cells))
