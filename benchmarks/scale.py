@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,11 +14,14 @@ from uuid import UUID
 import aiohttp
 import asyncpg
 import uvloop
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from benchmarks.brightrun_dispatch import SignedIn, signed_in
 from benchmarks.dispatch import durability
 from benchmarks.stats import quantile
 from benchmarks.usage import usage_of
+from brightrun.contracts.events import JobProgress
+from brightrun.contracts.values import utc_now
 from brightrun.local.installation import Installation
 from brightrun.local.platform import Platform
 from brightrun.local.process_ledger import claim
@@ -28,16 +30,16 @@ from brightrun.local.supervisor import Supervisor
 
 SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster")
 CLIENTS = 8
-SAMPLES_AT_ONCE = 4
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 30.0
 WARM_UP_SECONDS = 10.0
 SAMPLE = 100
 """Runs that speak for all."""
 
 PAUSE_SECONDS = 0.2
-NEWEST_STEP = "SELECT max(last_step) FROM metric_chunks WHERE job_id = $1"
-ENDLESS = {"max_steps": 1_000_000, "learning_rate": 2e-4, "rank": 8, "per_device_batch_size": 1}
+WITH_A_CURVE = "SELECT count(DISTINCT job_id) FROM metric_chunks"
+IS_STORED = "SELECT EXISTS (SELECT FROM metric_chunks WHERE (job_id, attempt, seq) = ($1, $2, $3))"
+ENDLESS = {"max_steps": 1_000_000, "learning_rate": 2e-4, "rank": 8, "batch_size": 1}
 
 Run = tuple[UUID, str]
 """A job and its run on the cluster."""
@@ -58,8 +60,8 @@ class Stage:
 
     `started`: seconds from the first job's submission until the last of the stage's jobs trained. `emitted` and
     `stored`: points a second that the cluster reported, and that the tracker has committed. `lags`: seconds from when
-    the cluster showed a job's step to when the tracker had it; -1 where it had it not in half a minute. `cpu`: cores
-    that each program used; `memory`: its resident MiB in the end.
+    the cluster wrote a report down to when the tracker had committed it; -1 where it had not in half a minute. `cpu`:
+    cores that each program used; `memory`: its resident MiB in the end.
     """
 
     jobs: int
@@ -135,10 +137,10 @@ class _House:
 
     async def wait_for(self, jobs: int) -> None:
         """Return when as many train: each has a curve."""
-        while await self.running() < jobs:
-            await asyncio.sleep(POLL_SECONDS * 10)
-        while await self.tracker.fetchval("SELECT count(DISTINCT job_id) FROM metric_chunks") < jobs:
-            await asyncio.sleep(POLL_SECONDS * 20)
+        while await self.running() < jobs:  # noqa: ASYNC110 - other processes work
+            await asyncio.sleep(0.5)
+        while await self.tracker.fetchval(WITH_A_CURVE) < jobs:  # noqa: ASYNC110 - other processes work
+            await asyncio.sleep(1.0)
 
     async def choose(self, runs: int) -> Sequence[Run]:
         """Some live runs, at random: their jobs and external ids."""
@@ -157,16 +159,13 @@ class _House:
         points: int = await self.tracker.fetchval("SELECT sum(length(step) / 8) FROM metric_chunks")
         return points
 
-    async def lag(self, run: Run) -> float:
-        """Seconds until the tracker has the step that the cluster shows now."""
-        job_id, external_job_id = run
-        step = await self.step(external_job_id)
-        began = time.monotonic()
-        while (await self.tracker.fetchval(NEWEST_STEP, job_id) or 0) < step:
-            await asyncio.sleep(POLL_SECONDS)
-            if time.monotonic() - began > PATIENCE_SECONDS:
+    async def lag(self, progress: JobProgress) -> float:
+        """Seconds from when the cluster wrote the report down to when the tracker has committed it."""
+        while not await self.tracker.fetchval(IS_STORED, progress.job_id, progress.attempt, progress.seq):
+            if (utc_now() - progress.occurred_at).total_seconds() > PATIENCE_SECONDS:
                 return -1.0
-        return round(time.monotonic() - began, 2)
+            await asyncio.sleep(POLL_SECONDS)
+        return round((utc_now() - progress.occurred_at).total_seconds(), 3)
 
 
 @asynccontextmanager
@@ -175,7 +174,7 @@ async def _house(platform: Platform) -> AsyncIterator[_House]:
     url = f"http://127.0.0.1:{platform.installation.port('cluster')}"
     async with (
         asyncpg.create_pool(platform.postgres.url("scheduler"), min_size=1, max_size=2) as scheduler,
-        asyncpg.create_pool(platform.postgres.url("tracker"), min_size=1, max_size=SAMPLES_AT_ONCE) as tracker,
+        asyncpg.create_pool(platform.postgres.url("tracker"), min_size=1, max_size=4) as tracker,
         aiohttp.ClientSession(url, headers={"authorization": f"Bearer {key}"}) as cluster,
     ):
         yield _House(scheduler, tracker, cluster)
@@ -185,7 +184,7 @@ async def _watch(platform: Platform, house: _House, jobs: int, started: float, s
     sample = await house.choose(SAMPLE)
     steps = [await house.step(run) for _, run in sample]
     stored, used, began = await house.stored(), usage_of(platform), time.monotonic()
-    lags = await asyncio.gather(*(_lags(house, sample, began + seconds) for _ in range(SAMPLES_AT_ONCE)))
+    lags = await _lags(platform, house, began + seconds)
     passed, used_by_then = time.monotonic() - began, usage_of(platform)
     stored_by_then = await house.stored()
     passed_by_then = time.monotonic() - began
@@ -195,18 +194,31 @@ async def _watch(platform: Platform, house: _House, jobs: int, started: float, s
         started=round(started, 1),
         emitted=round(grown / len(sample) * jobs / (time.monotonic() - began), 1),
         stored=round((stored_by_then - stored) / passed_by_then, 1),
-        lags=[lag for several in lags for lag in several],
+        lags=lags,
         cpu={name: round((one.cpu - used[name].cpu) / passed, 3) for name, one in used_by_then.items()},
         memory={name: round(one.memory) for name, one in used_by_then.items()},
     )
 
 
-async def _lags(house: _House, sample: Sequence[Run], end: float) -> list[float]:
-    found = []
-    while time.monotonic() < end:
-        found.append(await house.lag(random.choice(sample)))  # noqa: S311
-        await asyncio.sleep(PAUSE_SECONDS)
-    return found
+async def _lags(platform: Platform, house: _House, end: float) -> list[float]:
+    """The lags of reports that come by on one partition of their topic, a few a second."""
+    waiting: list[asyncio.Task[float]] = []
+    consumer = AIOKafkaConsumer(bootstrap_servers=platform.broker.bootstrap)
+    async with consumer:
+        partition = TopicPartition(JobProgress.topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_end(partition)
+        while time.monotonic() < end:
+            records = [record for found in (await consumer.getmany(timeout_ms=1000)).values() for record in found]
+            with_points = (one for one in map(_progress, reversed(records)) if one.points)
+            if newest := next(with_points, None):
+                waiting.append(asyncio.create_task(house.lag(newest)))
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await asyncio.gather(*waiting)
+
+
+def _progress(record: ConsumerRecord[Any, Any]) -> JobProgress:
+    return JobProgress.model_validate_json(record.value)
 
 
 def report(stages: Sequence[Stage]) -> None:

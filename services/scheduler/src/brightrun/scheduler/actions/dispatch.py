@@ -56,13 +56,19 @@ async def lease(conn: Connection, slots: Mapping[str, int], default_quota: int |
     The lock makes quotas hold: whoever decides next sees what was leased here.
     """
     await shares.lock_dispatch(conn)
+    return await lease_locked(conn, slots, default_quota, visible)
+
+
+async def lease_locked(
+    conn: Connection, slots: Mapping[str, int], default_quota: int | None, visible: int
+) -> Sequence[Lease]:
+    """The same for who holds the lock already."""
     rooms = capacity.rooms_of(await _usable(conn, slots))
     if not any(room.free > 0 and slots[room.cluster] > 0 for room in rooms):
         return []
-    waiting = await queue.read_heads(conn, visible)
+    waiting, users, clock = await queue.read_heads(conn, visible, default_quota)
     if not waiting:
         return []
-    users, clock = await shares.take_shares(conn, {job.user_id for job in waiting}, default_quota)
     plan = fairness.plan(waiting, users, rooms, clock, slots=slots, visible=visible)
     if plan.overtaken:
         await queue.count_overtaken(conn, plan.overtaken)

@@ -15,7 +15,8 @@ async def apply_answer(conn: Connection, due: Due, heard: Heard, live: int, most
     if not await save_poll(conn, due, heard.polled, pause):
         return
     if heard.event:
-        await outbox.add(conn, *progress_of([heard.event], {due.attempt.key: due.attempt}))
+        for progress in progress_of([heard.event], {due.attempt.key: due.attempt}):
+            await outbox.add(conn, progress)
         await runs.apply_events(conn, due.attempt.cluster, [heard.event], most_attempts)
     if heard.lost:
         await runs.lose(conn, due.attempt, heard.lost, most_attempts)

@@ -12,15 +12,18 @@ from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.scheduler import queries
 from brightrun.scheduler.actions.ending import complete, pause_waiting
-from brightrun.scheduler.queries import queue, stops
+from brightrun.scheduler.queries import queue, shares, stops
 from brightrun.scheduler.rules import durations, fairness
 
 log = structlog.get_logger()
 
 
 async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
-    """Queue the jobs, or end those at once whose cancellation came first."""
-    await queue.lock_jobs(conn, [job.job_id for job in jobs])
+    """Queue the jobs, or end those at once whose cancellation came first.
+
+    The lock lets a job and a request to stop it, which come on different topics, be handled one after the other.
+    """
+    await shares.lock_dispatch(conn)
     urgencies = [fairness.urgency_of(job.priority) for job in jobs]
     seconds = [durations.expected_seconds(job) for job in jobs]
     for job_id, turn in await queue.insert_waiting(conn, jobs, urgencies, seconds):
@@ -32,7 +35,7 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
 
 async def request_cancel(conn: Connection, job_id: UUID) -> None:
     """End a waiting or paused job now; have a submitted one stopped by its cluster; remember an unknown one."""
-    await queue.lock_jobs(conn, [job_id])
+    await shares.lock_dispatch(conn)
     state = await queue.mark_cancelled(conn, job_id)
     if state is None:
         await queue.remember_cancellation(conn, job_id)
@@ -44,7 +47,7 @@ async def request_cancel(conn: Connection, job_id: UUID) -> None:
 
 async def request_pause(conn: Connection, job_id: UUID, turn: int) -> None:
     """Let a waiting job pause now; have a submitted one saved and ended by its cluster; remember an unknown one."""
-    await queue.lock_jobs(conn, [job_id])
+    await shares.lock_dispatch(conn)
     state = await stops.note_pause(conn, job_id, turn)
     if state == "waiting":
         await pause_waiting(conn, await queue.get_job(conn, job_id))
@@ -54,7 +57,7 @@ async def request_pause(conn: Connection, job_id: UUID, turn: int) -> None:
 
 async def request_resume(conn: Connection, job_id: UUID, turn: int) -> None:
     """Let a paused job wait again, in its old place; one that has not paused yet goes on as soon as it has."""
-    await queue.lock_jobs(conn, [job_id])
+    await shares.lock_dispatch(conn)
     if await stops.note_resume(conn, job_id, turn):
         await queries.wake(conn, "queue")
 

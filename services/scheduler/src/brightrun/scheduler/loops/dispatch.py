@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import asyncpg
 import structlog
 from prometheus_client import Histogram
 
@@ -66,6 +65,7 @@ class Dispatcher:
         self._writing = False
         self._leased: Sequence[Lease] = []
         self._more = False
+        self._postponed = False
 
     def leasing(self, queued: Subscription[JobQueued]) -> Subscription[JobQueued]:
         """The reader, which also leases what may start, in the transaction that queues it: one commit less on the way.
@@ -75,14 +75,13 @@ class Dispatcher:
 
         async def handle(events: Sequence[JobQueued], conn: Connection) -> None:
             self._leased = []
-            await shares.lock_dispatch(conn)  # before any user is locked, as every other decision does
             await queued.handle(events, conn)
-            try:
-                async with conn.transaction():
-                    self._leased = await self._lease(conn)
-            except asyncpg.PostgresError as error:
-                log.warning("dispatch.postponed", error=repr(error))
-            self._more = 0 < len(self._leased) < len(events)
+            if self._postponed:  # the try before failed: being queued must not wait for what went wrong
+                self._postponed, self._more = False, True
+                return
+            self._postponed = True
+            self._leased = await self._lease(conn)
+            self._postponed, self._more = False, 0 < len(self._leased) < len(events)
 
         return replace(queued, handle=handle)
 
@@ -98,12 +97,13 @@ class Dispatcher:
         if not any(self._slots().values()):
             return False
         async with transaction(self._pool) as conn:
+            await shares.lock_dispatch(conn)
             leases = await self._lease(conn)
         self._submit_all(leases)
         return bool(leases)
 
     async def _lease(self, conn: Connection) -> Sequence[Lease]:
-        leases = await actions.lease(conn, self._slots(), self._quota_gpus, VISIBLE)
+        leases = await actions.lease_locked(conn, self._slots(), self._quota_gpus, VISIBLE)
         if leases:
             failpoint("dispatch.leasing")
         return leases

@@ -60,10 +60,12 @@ async def lease(conn: Connection, placements: Sequence[Placement], clock: float,
                 state = 'submitting', fence = known.fence + 1, cluster = excluded.cluster, charged = excluded.charged,
                 resume_from = excluded.resume_from, unsure = false, leased_until = excluded.leased_until
             RETURNING known.*),
+        due AS (SELECT user_id, sum(charge) AS charge FROM q GROUP BY user_id),
+        locked AS (
+            SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM due) ORDER BY user_id FOR UPDATE),
         charged AS (
-            UPDATE users SET virtual_time = virtual_time + due.charge / weight
-            FROM (SELECT user_id, sum(charge) AS charge FROM q GROUP BY user_id) due
-            WHERE users.user_id = due.user_id),
+            UPDATE users SET virtual_time = virtual_time + due.charge / weight FROM locked JOIN due USING (user_id)
+            WHERE users.user_id = locked.user_id),
         turned AS (UPDATE virtual_clock SET moment = greatest(moment, $5))
         SELECT {LEASE} FROM a JOIN q USING (job_id) JOIN clusters c ON c.name = a.cluster ORDER BY q.turn
         """,  # noqa: S608 - a constant

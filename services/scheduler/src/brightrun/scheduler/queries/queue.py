@@ -1,12 +1,13 @@
 """The queue: jobs that wait, and what became of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from brightrun.contracts.events import JobQueued
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.models import Waiting
+from brightrun.scheduler.models import Share, Waiting
+from brightrun.scheduler.queries.shares import SHARE
 
 WAITING = "w.job_id, w.user_id, w.gpu_type, w.gpus, w.home, w.urgency, w.queued_at, w.expected_seconds, w.overtaken"
 
@@ -22,17 +23,6 @@ SHAPES = """
             ORDER BY q.user_id, q.gpu_type, q.gpus, q.home LIMIT 1) next)
 """
 """The users with waiting jobs and what these need; the index is skipped through, however long the queue is."""
-
-
-async def lock_jobs(conn: Connection, job_ids: Collection[UUID]) -> None:
-    """Let jobs and their cancellations, which come on different topics, be handled one after the other."""
-    await conn.execute(
-        """
-        SELECT pg_advisory_xact_lock(hashtextextended(job_id, 0))
-        FROM (SELECT unnest($1::text[]) AS job_id ORDER BY job_id) jobs
-        """,
-        [str(job_id) for job_id in job_ids],
-    )
 
 
 async def insert_waiting(
@@ -87,20 +77,26 @@ async def mark_cancelled(conn: Connection, job_id: UUID) -> str | None:
     return state
 
 
-async def read_heads(conn: Connection, visible: int) -> list[Waiting]:
-    """The jobs that may start now: at most the first `visible` of each user and shape."""
+async def read_heads(
+    conn: Connection, visible: int, default_quota: int | None
+) -> tuple[list[Waiting], list[Share], float]:
+    """What may start now, at most the first `visible` jobs of each user and shape; their users' shares; the clock."""
     rows = await conn.fetch(
         f"""
-        WITH {SHAPES}
-        SELECT w.* FROM shapes s CROSS JOIN LATERAL (
+        WITH {SHAPES},
+        shares AS MATERIALIZED (SELECT {SHARE} FROM users u WHERE u.user_id IN (SELECT user_id FROM shapes))
+        SELECT w.*, shares.*, clock.moment
+        FROM shapes s JOIN shares USING (user_id) CROSS JOIN virtual_clock clock CROSS JOIN LATERAL (
             SELECT {WAITING} FROM queue w
             WHERE w.state = 'waiting' AND w.not_before <= now()
               AND (w.user_id, w.gpu_type, w.gpus, w.home) = (s.user_id, s.gpu_type, s.gpus, s.home)
-            ORDER BY w.urgency DESC, w.queued_at, w.job_id LIMIT $1) w
+            ORDER BY w.urgency DESC, w.queued_at, w.job_id LIMIT $2) w
         """,  # noqa: S608 - constants
-        visible,
-    )
-    return [Waiting(*row) for row in rows]
+        default_quota, visible,
+    )  # fmt: skip
+    jobs = [Waiting(*row[:9]) for row in rows]
+    shares = {share.user_id: share for share in (Share(*row[9:14]) for row in rows)}
+    return jobs, list(shares.values()), rows[0]["moment"] if rows else 0.0
 
 
 async def read_waiting(pool: Pool, limit: int) -> list[Waiting]:

@@ -17,35 +17,17 @@ SHARE = """
 
 
 async def lock_dispatch(conn: Connection) -> None:
-    """Let one scheduler at a time decide who is next, so that no quota is exceeded."""
+    """Let one at a time decide what is queued, stopped and leased: so no quota is exceeded, and no request missed."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.dispatch', 0))")
 
 
-async def read_shares(
-    conn: Connection | Pool, user_ids: Collection[UUID], default_quota: int | None
-) -> tuple[list[Share], float]:
-    """The users' shares, and the clock."""
-    return await _read_shares(conn, user_ids, default_quota, "")
-
-
-async def take_shares(
-    conn: Connection, user_ids: Collection[UUID], default_quota: int | None
-) -> tuple[list[Share], float]:
-    """The same, with nobody else charging these users until the end of the transaction."""
-    return await _read_shares(conn, user_ids, default_quota, "FOR UPDATE OF u")
-
-
-async def _read_shares(
-    conn: Connection | Pool, user_ids: Collection[UUID], default_quota: int | None, lock: str
-) -> tuple[list[Share], float]:
-    rows = await conn.fetch(
-        f"""
-        SELECT {SHARE}, (SELECT moment FROM virtual_clock) FROM users u WHERE u.user_id = ANY($2)
-        ORDER BY u.user_id {lock}
-        """,  # noqa: S608 - constants
+async def read_shares(pool: Pool, user_ids: Collection[UUID], default_quota: int | None) -> list[Share]:
+    """The users' shares."""
+    rows = await pool.fetch(
+        f"SELECT {SHARE} FROM users u WHERE u.user_id = ANY($2)",  # noqa: S608 - a constant
         default_quota, list(user_ids),
     )  # fmt: skip
-    return [Share(*row[:5]) for row in rows], rows[0]["moment"] if rows else 0.0
+    return [Share(*row) for row in rows]
 
 
 async def charge(conn: Connection, gpu_seconds: Mapping[UUID, float]) -> None:

@@ -40,7 +40,7 @@ async def read_queue_place(job_id: UUID, caller: CallerOf, pool: Db, request: Re
 
 async def _find_place(pool: Pool, job_id: UUID, settings: Settings) -> Place | None:
     waiting = await queue.read_waiting(pool, MOST_FORECAST)
-    users, _ = await shares.read_shares(pool, {job.user_id for job in waiting}, settings.quota_gpus)
+    users = await shares.read_shares(pool, {job.user_id for job in waiting}, settings.quota_gpus)
     names = [cluster.name for cluster in settings.all_clusters]
     rooms = capacity.rooms_of(await clusters.read_reports(pool, names, retries.SILENCE))
     pace = await attempts.read_pace(pool, NEWEST_FINISHED)
