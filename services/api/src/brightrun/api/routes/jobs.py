@@ -42,11 +42,11 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
 T = TypeVar("T")
 
-ORDERED = refuses(DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
+UNORDERED = (DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
 """What every order may be refused with."""
 
 
-@router.post("", status_code=201, summary="Submit a job", responses=ORDERED)
+@router.post("", status_code=201, summary="Submit a job", responses=refuses(*UNORDERED))
 async def submit_job(
     body: SubmitJob, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
 ) -> Answer[JobView]:
@@ -129,7 +129,7 @@ async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
     raise PauseUnsupported
 
 
-@router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=ORDERED | refuses(NotRetryable))
+@router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=refuses(*UNORDERED, NotRetryable))
 async def retry_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
 ) -> Answer[JobView]:
@@ -140,7 +140,9 @@ async def retry_job(
     return _answer(await carry_out(pool, others, user.id, repeats.retry(job), claim_of(f"retry {job_id}", None, key)))
 
 
-@router.post("/{job_id}/clone", status_code=201, summary="The same job again with changes", responses=ORDERED)
+@router.post(
+    "/{job_id}/clone", status_code=201, summary="The same job again with changes", responses=refuses(*UNORDERED)
+)
 async def clone_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, *, body: CloneJob | None = None, key: IdempotencyKey = None
 ) -> Answer[JobView]:
