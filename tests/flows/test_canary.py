@@ -91,10 +91,16 @@ def misuse(cage: Cage) -> None:
     upload = cage.api.post("/api/datasets", params={"name": "canary"}, content=sample, headers=with_key)
     dataset_id = upload.json()["data"]["id"]
     eventually(lambda: cage.api.get(f"/api/datasets/{dataset_id}").json()["data"]["status"] == "ready")
-    job = {"dataset_id": dataset_id, "preset_id": "fast", "gpu_config": {"type": "CPU", "count": 1}}
-    submitted = cage.api.post("/api/jobs", json=job, headers=with_key).json()["data"]
-    assert cage.api.post(f"/api/jobs/{submitted['id']}/cancel", headers=with_key).is_success
-    eventually(lambda: cage.api.get(f"/api/jobs/{submitted['id']}").json()["data"]["job"]["status"] == "cancelled")
+    gpu, long = {"type": "CPU", "count": 1}, {"max_steps": 500}
+    job = {"dataset_id": dataset_id, "preset_id": "fast", "gpu_config": gpu, "hyperparameters": long}
+    job_id = cage.api.post("/api/jobs", json=job, headers=with_key).json()["data"]["id"]
+
+    def is_(status: str) -> bool:
+        return bool(cage.api.get(f"/api/jobs/{job_id}").json()["data"]["job"]["status"] == status)
+
+    eventually(lambda: is_("running"), within=90)
+    assert cage.api.post(f"/api/jobs/{job_id}/cancel", headers=with_key).is_success
+    eventually(lambda: is_("cancelled"))
 
 
 def logs(house: House) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 import requests
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import HealthCheck, Phase, assume, given, seed
 from hypothesis import settings as limits
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode, SerializationContext
@@ -25,6 +25,9 @@ from tests.services.slices import serve
 SEED = 20261124
 EXAMPLES = 10
 """For each operation, of what the document allows and again of what it does not."""
+
+LONGEST_QUERY = 4_000
+"""Characters: the server itself refuses what is longer than 64 KiB, in its own words."""
 
 
 @schemathesis.serializer("application/jsonl")
@@ -62,6 +65,7 @@ def explore(operation: APIOperation[Any, Any, Any, Any], path_parameters: dict[s
             )
             @given(case=operation.as_strategy(mode, path_parameters=known))
             def keeps_its_word(case: Case) -> None:
+                assume(len(str(case.query)) < LONGEST_QUERY)
                 case.call_and_validate(
                     session=session, headers=headers, timeout=20, excluded_checks=[positive_data_acceptance]
                 )
@@ -84,6 +88,7 @@ async def test_a_face_keeps_its_documents_word(app: FastAPI, ada: User, pool: Po
     async with serve(app) as url:
         document = f"{url}/openapi.json" if face == "api" else f"{url}/{face}/openapi.json"
         schema = await asyncio.to_thread(schemathesis.openapi.from_url, document)
+        schema.config.generation.update(allow_extra_parameters=False)  # unknown names in a query are no mistake
         wrong = []
         for found in schema.exclude(streams).get_all_operations():
             operation = found.ok()

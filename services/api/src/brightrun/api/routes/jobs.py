@@ -6,7 +6,7 @@ from math import ceil
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from brightrun.api import tracker
 from brightrun.api.actions import jobs as actions
@@ -87,14 +87,15 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answe
     )
 
 
-@router.get("/{job_id}/metrics", summary="A job's curve")
+@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Answer[Metrics])
 async def get_metrics(
     job_id: UUID, wanted: Annotated[MetricsWanted, Query()], user: Reader, pool: Db, others: Others
-) -> Answer[Metrics]:
+) -> Response:
     """The steps `from` … `to`, thinned out to `max_points`."""
     await _find_job(pool, user.id, job_id)
     steps = wanted.model_dump(by_alias=True)
-    return Answer(data=Metrics(points=await tracker.fetch_metrics(others.tracker, user.id, job_id, **steps)))
+    answer = await tracker.fetch_metrics_answer(others.tracker, user.id, job_id, **steps)
+    return Response(answer, media_type="application/json")
 
 
 @router.get("/{job_id}/events", summary="A job's history")
