@@ -125,10 +125,11 @@ async def _record(platform: Platform, http: httpx.AsyncClient, job: Any) -> Scri
     conn: Any = await asyncpg.connect(platform.postgres.url("api"))
     await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
     _, [who] = await _noting(conn, grants.find_by_session(conn, token_sha256))
-    await conn.execute("BEGIN")
-    order = orders.carry_out(conn, user_id, body.order(), claim_of("submit", body, None))
-    made, submit = await _noting(conn, order)
-    await conn.execute("ROLLBACK")
+    for _ in range(2):  # the first time, asyncpg also asks for types that it does not know yet
+        await conn.execute("BEGIN")
+        order = orders.carry_out(conn, user_id, body.order(), claim_of("submit", body, None))
+        made, submit = await _noting(conn, order)
+        await conn.execute("ROLLBACK")
     _, page = await _noting(conn, job_lists.list_jobs(conn, user_id, JobsWanted().filter(), PAGE, 0))
     await conn.close()
     if made is None:
