@@ -7,26 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
 import httpx
-import uvloop
 
 from benchmarks.brightrun_dispatch import signed_in
 from benchmarks.dispatch import durability
 from benchmarks.mlflow_chart import mlflow
+from benchmarks.platform import measure_on
 from benchmarks.stats import Spread, quantile, ratios
 from brightrun.contracts.events import JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
-from brightrun.local.installation import Installation
 from brightrun.local.platform import Platform
-from brightrun.local.process_ledger import claim
-from brightrun.local.settings import LocalSettings
-from brightrun.local.supervisor import Supervisor
 from brightrun.runtime.database import Pool, create_pool, transaction
 from brightrun.tracker import actions
 
@@ -56,17 +50,8 @@ Draw = Callable[[], Awaitable[int]]
 
 
 def run(broker: str, plan: Plan) -> dict[str, Any]:
-    """Start what is needed in a folder of its own, measure, print, and return all that was measured."""
-    with TemporaryDirectory(prefix="brightrun-bench-") as folder:
-        installation = Installation(Path(folder))
-        settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
-        platform = Platform(installation, settings, SERVICES)
-        with (
-            claim(installation, print) as ledger,
-            Supervisor(platform.waves, ledger, print),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(_compare(platform, plan))
+    """Start what is needed, measure, print, and return all that was measured."""
+    return measure_on(broker, SERVICES, lambda platform: _compare(platform, plan))
 
 
 async def _compare(platform: Platform, plan: Plan) -> dict[str, Any]:

@@ -1,27 +1,20 @@
 """`dispatch`: how long a committed job takes to reach its cluster, beside Procrastinate and the least it could take."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
-import uvloop
 
 from benchmarks.brightrun_dispatch import brightrun
 from benchmarks.contestant import Burst, Contestant, Latency, at_once, backlog, one_by_one
 from benchmarks.floor import floor
+from benchmarks.platform import measure_on
 from benchmarks.procrastinate_dispatch import peer
 from benchmarks.stats import Spread, quantile, ratios
 from brightrun.local.engines import Postgres
-from brightrun.local.installation import Installation
 from brightrun.local.platform import Platform
-from brightrun.local.process_ledger import claim
-from brightrun.local.settings import LocalSettings
-from brightrun.local.supervisor import Supervisor
 
 SERVICES = ("api", "scheduler", "artifacts")
 WARM_UP_JOBS = 5
@@ -52,17 +45,8 @@ Rounds = Mapping[str, Sequence[Round]]
 
 
 def run(broker: str, plan: Plan) -> dict[str, Any]:
-    """Start what is needed in a folder of its own, measure, print, and return all that was measured."""
-    with TemporaryDirectory(prefix="brightrun-bench-") as folder:
-        installation = Installation(Path(folder))
-        settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
-        platform = Platform(installation, settings, SERVICES)
-        with (
-            claim(installation, print) as ledger,
-            Supervisor(platform.waves, ledger, print),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(_compare(platform, plan))
+    """Start what is needed, measure, print, and return all that was measured."""
+    return measure_on(broker, SERVICES, lambda platform: _compare(platform, plan))
 
 
 async def _compare(platform: Platform, plan: Plan) -> dict[str, Any]:

@@ -7,20 +7,18 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import httpx
 import psutil
-import uvloop
 
 from benchmarks.bare_gateway import Script, Statement, serving
 from benchmarks.brightrun_dispatch import signed_in
 from benchmarks.dispatch import durability
 from benchmarks.load import Request, latencies_at, rate_of
+from benchmarks.platform import measure_on
 from benchmarks.stats import Spread, quantile, ratios
 from brightrun.api.actions import orders
 from brightrun.api.main import MIGRATIONS
@@ -29,11 +27,7 @@ from brightrun.api.routes.ordering import claim_of
 from brightrun.api.rules.sessions import digest
 from brightrun.api.schemas.job_lists import JobsWanted
 from brightrun.api.schemas.jobs import SubmitJob
-from brightrun.local.installation import Installation
 from brightrun.local.platform import Platform
-from brightrun.local.process_ledger import claim
-from brightrun.local.settings import LocalSettings
-from brightrun.local.supervisor import Supervisor
 from brightrun.runtime.database import migrate
 
 T = TypeVar("T")
@@ -70,17 +64,8 @@ Rounds = Mapping[str, Sequence[Round]]
 
 
 def run(broker: str, plan: Plan) -> dict[str, Any]:
-    """Start what is needed in a folder of its own, measure, print, and return all that was measured."""
-    with TemporaryDirectory(prefix="brightrun-bench-") as folder:
-        installation = Installation(Path(folder))
-        settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
-        platform = Platform(installation, settings, SERVICES)
-        with (
-            claim(installation, print) as ledger,
-            Supervisor(platform.waves, ledger, print),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(_compare(platform, plan))
+    """Start what is needed, measure, print, and return all that was measured."""
+    return measure_on(broker, SERVICES, lambda platform: _compare(platform, plan))
 
 
 async def _compare(platform: Platform, plan: Plan) -> dict[str, Any]:
@@ -125,10 +110,11 @@ async def _record(platform: Platform, http: httpx.AsyncClient, job: Any) -> Scri
     conn: Any = await asyncpg.connect(platform.postgres.url("api"))
     await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
     _, [who] = await _noting(conn, grants.find_by_session(conn, token_sha256))
-    await conn.execute("BEGIN")
-    order = orders.carry_out(conn, user_id, body.order(), claim_of("submit", body, None))
-    made, submit = await _noting(conn, order)
-    await conn.execute("ROLLBACK")
+    for _ in range(2):  # the first time, asyncpg also asks for types that it does not know yet
+        await conn.execute("BEGIN")
+        order = orders.carry_out(conn, user_id, body.order(), claim_of("submit", body, None))
+        made, submit = await _noting(conn, order)
+        await conn.execute("ROLLBACK")
     _, page = await _noting(conn, job_lists.list_jobs(conn, user_id, JobsWanted().filter(), PAGE, 0))
     await conn.close()
     if made is None:

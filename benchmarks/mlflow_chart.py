@@ -30,7 +30,7 @@ class Mlflow:
 
     async def sampled(self, max_points: int) -> int:
         """What its own pages ask for: that many points at even distances, without regard to their values."""
-        params = {"run_ids": self.run_id, "metric_key": METRIC, "max_results": max_points}
+        params: dict[str, str | int] = {"run_ids": self.run_id, "metric_key": METRIC, "max_results": max_points}
         answer = await self.http.get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", params=params)
         return len(answer.raise_for_status().json()["metrics"])
 
@@ -52,7 +52,7 @@ async def mlflow(platform: Platform, losses: Sequence[float]) -> AsyncIterator[M
     """Ready to be measured, in a database of its own on our server; `losses` are of the steps from 1 on."""
     folder = platform.installation.folder("mlflow")
     await _run(sys.executable, "-m", "venv", str(folder / "venv"))
-    await _run(str(folder / "venv/bin/pip"), "install", "--quiet", *PACKAGES)
+    await _run(str(folder / "venv/bin/pip"), "install", "-qq", *PACKAGES)
     server = f"postgres:{platform.installation.secret('postgres.superuser')}@127.0.0.1:{platform.postgres.port}"
     owner = await asyncpg.connect(f"postgresql://{server}/postgres")
     await owner.execute(f"CREATE DATABASE {DATABASE}")

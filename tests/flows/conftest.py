@@ -23,6 +23,14 @@ def settings() -> LocalSettings:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _webhooks_within_this_machine() -> Iterator[None]:
+    """The platform's services inherit it: tests send nothing to anywhere else."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BRIGHTRUN_WEBHOOK_PRIVATE_HOSTS", "localhost")
+        yield
+
+
 @pytest.fixture(scope="session")
 def house(settings: LocalSettings) -> Iterator[House]:
     """One platform for all flows."""

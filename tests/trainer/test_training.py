@@ -26,6 +26,9 @@ def test_held_out_examples_are_evaluated_along_the_way(finished: Outcome) -> Non
     measured = [point.validation_loss for point in finished.points if point.validation_loss is not None]
     assert len(measured) >= 5
     assert measured[-1] < measured[0]
+    for point in finished.points:
+        assert (point.validation_token_accuracy is None) == (point.validation_loss is None)
+        assert point.validation_token_accuracy is None or 0 < point.validation_token_accuracy < 1
 
 
 def test_only_the_newest_checkpoints_are_kept(finished: Outcome, finished_folder: Path) -> None:

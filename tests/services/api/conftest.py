@@ -22,6 +22,7 @@ from brightrun.runtime.http import create_app
 from tests.builders import dataset_validated
 from tests.conftest import SECRET, SlicePool
 from tests.services.api.fakes import FakeArtifacts, FakeNotifier, Fakes, FakeTracker
+from tests.services.api.operations import Word
 from tests.services.slices import serve
 from tests.waiting import eventually
 
@@ -109,7 +110,8 @@ async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
         application = create_app("api", SECRET, **routes.ABOUT)
         application.state.pool = pool
         routes.mount(application, settings, neighbours)
-        yield application
+        with Word.kept_by(application):
+            yield application
 
 
 def client_of(app: FastAPI, token: str = "", address: str = "127.0.0.1") -> httpx.AsyncClient:
@@ -121,8 +123,7 @@ def client_of(app: FastAPI, token: str = "", address: str = "127.0.0.1") -> http
 
 @pytest_asyncio.fixture
 async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+    async with client_of(app) as client:
         yield client
 
 

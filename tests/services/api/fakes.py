@@ -288,7 +288,7 @@ class FakeTracker(Fake):
     ) -> Answer[Any]:
         self.remember(request)
         ids = [one["id"] for one in self.saved]
-        start = ids.index(after) + 1 if after else 0
+        start = ids.index(after) + 1 if after in ids else 0
         return Answer(data={"checkpoints": self.saved[start : start + limit]})
 
     async def costs(self, request: Request, caller: CallerOf) -> Answer[Any]:

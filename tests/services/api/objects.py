@@ -2,15 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from brightrun.api.actions.accounts import sign_in
 from brightrun.api.queries import datasets
 from brightrun.api.rules.openai import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from tests.builders import NOON, dataset_validated, job_completed, job_progress
-from tests.services.api.conftest import PASSWORD, User, submission
+from tests.services.api.conftest import User, submission
 from tests.services.api.fakes import Fakes
 from tests.services.slices import deliver
 
@@ -93,9 +95,8 @@ class Objects:
 
     async def session(self) -> UUID:
         """Another sign-in."""
-        body = {"email": self.owner.account["user"]["email"], "password": PASSWORD}
-        answer = await self.owner.post("/api/auth/login", json=body)
-        assert answer.status_code == 200, answer.text
+        async with transaction(self.pool) as conn:
+            await sign_in(conn, self.owner.id, timedelta(days=1), "another laptop")
         newest = await self.pool.fetchval(
             "SELECT id FROM sessions WHERE user_id = $1 ORDER BY created_at DESC", self.owner.id
         )

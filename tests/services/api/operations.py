@@ -1,11 +1,15 @@
 """Every operation of every face, read off the documents that the application serves: what tests are generated from."""
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.contracts import openapi
 from tests.contracts.faces import documents
@@ -31,6 +35,11 @@ class Operation:
     def in_path(self) -> list[str]:
         """The names of the path's variables."""
         return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def pattern(self) -> str:
+        """The paths that it answers to."""
+        return re.sub(r"{\w+}", "[^/]+", self.path)
 
     @property
     def scopes(self) -> set[str] | None:
@@ -91,10 +100,63 @@ class Operation:
 
 def operations_of(app: FastAPI) -> list[Operation]:
     """All of them, in the documents' order."""
+    return read(documents(app))
+
+
+def read(faces: dict[str, Json]) -> list[Operation]:
+    """The operations of documents, each of the face that is served below its name."""
     return [
         Operation(face, method, path if face == "api" else f"/{face}{path}", about)
-        for face, document in documents(app).items()
+        for face, document in faces.items()
         for (method, path), about in (
             (tuple(name.split(" ", 1)), about) for name, about in openapi.operations(document).items()
         )
     ]
+
+
+class Word:
+    """The documents' word, held against every answer of an application: a middleware around it."""
+
+    _operations: ClassVar[list[Operation]] = []
+    """The same for every application of a test run."""
+
+    def __init__(self, app: ASGIApp, broken: list[str]) -> None:
+        self._app = app
+        self._broken = broken
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and note a refusal that the operation's document does not tell of."""
+        status, body = 0, b""
+
+        async def send_and_look(message: Message) -> None:
+            nonlocal status, body
+            status = message.get("status", status)
+            body += message.get("body", b"") if status >= 400 else b""
+            await send(message)
+
+        method, path = scope.get("method", ""), scope.get("path", "")
+        await self._app(scope, receive, send_and_look)
+        operation = self._find(method, path)
+        if operation and status >= 400 and status not in (405, 500):
+            told = operation.about["responses"].get(str(status), {}).get("content", {}).get("application/json", {})
+            code = json.loads(body)["code"] if operation.face == "api" else json.loads(body)["error"]["code"]
+            if code not in {"unknown_url", *told.get("examples", ())}:
+                self._broken.append(f"{operation.name} answers {status} {code}")
+
+    def _find(self, method: str, path: str) -> Operation | None:
+        """The most particular one, as `/jobs/estimate` before `/jobs/{job_id}`."""
+        found = [one for one in self._operations if one.method == method and re.fullmatch(one.pattern, path)]
+        return min(found, key=lambda one: len(one.in_path), default=None)
+
+    @classmethod
+    @contextmanager
+    def kept_by(cls, app: FastAPI) -> Iterator[None]:
+        """Fail after the block if the application has broken it."""
+        if not cls._operations:
+            cls._operations.extend(operations_of(app))
+        broken: list[str] = []
+        app.add_middleware(cls, broken)
+        yield
+        assert not broken, (
+            f"give these routes `responses=refuses(…)` with the error that they raise: {sorted(set(broken))}"
+        )

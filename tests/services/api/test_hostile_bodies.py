@@ -36,7 +36,7 @@ NO_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"]
 HUGE = [str(2**63), str(-(2**63) - 1), str(2**64), "9" * 400, "9" * 5000]
 NO_TEXTS = [r'"a\u0000b"', r'"\ud800"', r'"\udfff\ud800"', '"\x01"']
 NO_IDS = ["1", "-1", str(2**63), "9" * 5000, "nonsense", "'%20OR%201=1--", "%ff", "%f0%9f%92%a9"]
-NO_NAMES = ["%00", "a%00b", "..%2f..%2fetc%2fpasswd%00", "a" * 9000]
+NO_NAMES = ["%00", "a%00b", "%0a", "a%0db", "..%2f..%2fetc%2fpasswd%00", "a" * 9000]
 NO_TOKENS = [
     "",
     " ",

@@ -78,18 +78,19 @@ class Neighbour:
 
     async def get(self, path: str, user_id: UUID | None = None, **params: Any) -> Any:
         """Read `data`; tried again when the neighbour does not answer, since a read changes nothing."""
+        return from_json(await self.read(path, user_id, **params))["data"]
+
+    async def read(self, path: str, user_id: UUID | None = None, **params: Any) -> bytes:
+        """The same as the whole answer, as it was sent: to be passed on."""
         given = {name: value for name, value in params.items() if value is not None}
         for _ in range(READ_ATTEMPTS - 1):
             with contextlib.suppress(Unavailable):
-                return await self.send("GET", path, user_id, params=given)
-        return await self.send("GET", path, user_id, params=given)
+                return await self._ask("GET", path, user_id, params=given)
+        return await self._ask("GET", path, user_id, params=given)
 
     async def send(self, method: str, path: str, user_id: UUID | None = None, **request: Any) -> Any:
         """Ask for a change once, with httpx's `json`, `params` …, and return `data`."""
-        try:
-            return self._data(await self._http.request(method, path, headers=self._headers(user_id), **request))
-        except httpx.TransportError as error:
-            raise Unavailable(f"{self.name} does not answer") from error
+        return from_json(await self._ask(method, path, user_id, **request))["data"]
 
     async def upload(self, path: str, user_id: UUID, body: AsyncIterator[bytes], **params: Any) -> Any:
         """Stream `body` on, as slowly as it comes, and return `data`."""
@@ -102,13 +103,18 @@ class Neighbour:
     def _headers(self, user_id: UUID | None) -> dict[str, str]:
         return {"authorization": f"Bearer {issue(self._secret, self._me, self.name, user_id)}"}
 
-    def _data(self, answer: httpx.Response) -> Any:
+    async def _ask(self, method: str, path: str, user_id: UUID | None, **request: Any) -> bytes:
+        try:
+            return self._content(await self._http.request(method, path, headers=self._headers(user_id), **request))
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} does not answer") from error
+
+    def _content(self, answer: httpx.Response) -> bytes:
         if answer.status_code == Unavailable.status:
             raise Unavailable(f"{self.name} is not ready")
-        body = from_json(answer.content)
-        if answer.is_success:
-            return body["data"]
-        raise Refused(answer.status_code, body)
+        if not answer.is_success:
+            raise Refused(answer.status_code, from_json(answer.content))
+        return answer.content
 
 
 class Refused(ServiceError):

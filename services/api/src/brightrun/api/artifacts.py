@@ -25,7 +25,7 @@ class Artifacts(Neighbour):
             async with asked as answer:
                 if answer.is_error:
                     await answer.aread()
-                    self._data(answer)
+                    self._content(answer)
                 yield answer.aiter_raw()
         except httpx.TransportError as error:
             raise Unavailable(f"{self.name} does not answer") from error

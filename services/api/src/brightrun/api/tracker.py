@@ -9,10 +9,22 @@ from uuid import UUID
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.tokens import Neighbour, Refused
 
+NO_POINTS = b'{"success":true,"data":{"points":[]}}'
+
 
 async def fetch_metrics(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> list[dict[str, Any]]:
     """The job's points, oldest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/metrics", "points", **params)
+
+
+async def fetch_metrics_answer(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> bytes:
+    """The whole answer with the job's points, to be passed on: they are many, and nothing about them changes."""
+    try:
+        return await tracker.read(f"/jobs/{job_id}/metrics", user_id, **params)
+    except Refused as refusal:
+        if refusal.status == NotFound.status:
+            return NO_POINTS
+        raise
 
 
 async def fetch_cost_records(tracker: Neighbour, user_id: UUID, job_id: UUID) -> list[dict[str, Any]]:

@@ -43,23 +43,17 @@ SHOWN = {name: name for name in QUANTITIES} | {"tokens_per_second": "throughput"
 """Quantity → its name in the answer."""
 
 
-class MetricsView(View):
-    """Points in the order of their steps, each with every quantity; null is not measured."""
-
-    points: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, curve: Curve) -> Self:
-        """All points of the curve."""
-        names = [SHOWN[name] for name in QUANTITIES]
-        columns = [_values(curve.columns[name]) for name in QUANTITIES]
-        columns[0] = curve.step.astype(np.int64).tolist()
-        return cls(points=[dict(zip(names, point, strict=True)) for point in zip(*columns, strict=True)])
+def points_of(curve: Curve) -> list[dict[str, Any]]:
+    """What the answer says of each point of the curve; null is not measured."""
+    names = [SHOWN[name] for name in QUANTITIES]
+    columns = [_values(curve.columns[name]) for name in QUANTITIES]
+    columns[0] = curve.step.astype(np.int64).tolist()
+    return [dict(zip(names, point, strict=True)) for point in zip(*columns, strict=True)]
 
 
 def _values(column: Floats) -> list[Any]:
     values = column.astype(object)
-    values[np.isnan(column)] = None
+    values[~np.isfinite(column)] = None
     return list(values)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 
-from brightrun.api.errors import DatasetInUse, UploadAborted
+from brightrun.api.errors import DatasetInUse, DatasetNotFound, UploadAborted, UploadStalled
 from brightrun.api.queries import removals
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
@@ -35,6 +35,7 @@ Format = Annotated[
     "",
     status_code=201,
     summary="Upload a data set",
+    responses=refuses(UploadAborted, UploadStalled),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -80,7 +81,7 @@ async def rename_dataset(
     return Answer(data=changed)
 
 
-@router.delete("/{dataset_id}", summary="Delete a data set", responses=refuses(DatasetInUse))
+@router.delete("/{dataset_id}", summary="Delete a data set", responses=refuses(DatasetInUse, DatasetNotFound))
 async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, others: Others) -> Answer[None]:
     """Refused while a job that is not over trains on it; models that were made from it stay."""
     await remove_dataset(pool, others, user.id, dataset_id)

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from brightrun.api import tracker
 from brightrun.api.actions import jobs as actions
@@ -43,11 +43,11 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
 T = TypeVar("T")
 
-ORDERED = refuses(DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
+UNORDERED = (DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
 """What every order may be refused with."""
 
 
-@router.post("", status_code=201, summary="Submit a job", responses=ORDERED)
+@router.post("", status_code=201, summary="Submit a job", responses=refuses(*UNORDERED))
 async def submit_job(
     body: SubmitJob, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
 ) -> Answer[JobView]:
@@ -88,14 +88,15 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answe
     )
 
 
-@router.get("/{job_id}/metrics", summary="A job's curve")
+@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Answer[Metrics])
 async def get_metrics(
     job_id: UUID, wanted: Annotated[MetricsWanted, Query()], user: Reader, pool: Db, others: Others
-) -> Answer[Metrics]:
+) -> Response:
     """The steps `from` … `to`, thinned out to `max_points`."""
     await _find_job(pool, user.id, job_id)
     steps = wanted.model_dump(by_alias=True)
-    return Answer(data=Metrics(points=await tracker.fetch_metrics(others.tracker, user.id, job_id, **steps)))
+    answer = await tracker.fetch_metrics_answer(others.tracker, user.id, job_id, **steps)
+    return Response(answer, media_type="application/json")
 
 
 @router.get("/{job_id}/events", summary="A job's history")
@@ -132,7 +133,7 @@ async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
     return _answer(await _find_job(pool, user.id, job_id))
 
 
-@router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=ORDERED | refuses(NotRetryable))
+@router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=refuses(*UNORDERED, NotRetryable))
 async def retry_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
 ) -> Answer[JobView]:
@@ -143,7 +144,9 @@ async def retry_job(
     return _answer(await carry_out(pool, others, user.id, repeats.retry(job), claim_of(f"retry {job_id}", None, key)))
 
 
-@router.post("/{job_id}/clone", status_code=201, summary="The same job again with changes", responses=ORDERED)
+@router.post(
+    "/{job_id}/clone", status_code=201, summary="The same job again with changes", responses=refuses(*UNORDERED)
+)
 async def clone_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, *, body: CloneJob | None = None, key: IdempotencyKey = None
 ) -> Answer[JobView]:

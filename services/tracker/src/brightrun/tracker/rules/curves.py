@@ -29,14 +29,13 @@ def chunk_of(event: JobProgress) -> Chunk:
         seq=event.seq,
         first_step=min(steps),
         last_step=max(steps),
-        packed=tuple(pack([getattr(point, name) for point in event.points]) for name in QUANTITIES),
+        packed=tuple(_pack([getattr(point, name) for point in event.points]) for name in QUANTITIES),
     )
 
 
-def pack(values: Sequence[float | None] | Floats) -> bytes | None:
-    """The bytes of one column of a chunk; None where points have nothing measured."""
-    column = np.array(values, PACKED)
-    return None if len(column) and np.isnan(column).all() else column.tobytes()
+def _pack(values: list[float | None]) -> bytes | None:
+    """The bytes of one column of a chunk; None when nothing was measured."""
+    return None if values.count(None) == len(values) else np.array(values, PACKED).tobytes()
 
 
 def curve_of(chunks: Sequence[Chunk]) -> Curve:

@@ -6,7 +6,7 @@ import numpy as np
 from tsdownsample import MinMaxDownsampler
 
 from brightrun.tracker.models import QUANTITIES, Chunk, Curve, Floats, Gap, Integers, Span, Summary
-from brightrun.tracker.rules.curves import among, curve_of, last_readings, pack
+from brightrun.tracker.rules.curves import among, curve_of, last_readings
 
 DUE_EACH = 32
 """One of so many events has its curve looked at for chunks to be summarized."""
@@ -45,8 +45,13 @@ def _summarize(chunks: Sequence[Chunk], seq: int) -> Chunk:
         seq=seq,
         first_step=min(chunk.first_step for chunk in chunks),
         last_step=max(chunk.last_step for chunk in chunks),
-        packed=tuple(pack(curve.columns[name][kept]) for name in QUANTITIES),
+        packed=tuple(_pack(curve.columns[name][kept]) for name in QUANTITIES),
     )
+
+
+def _pack(column: Floats) -> bytes | None:
+    """The column's bytes; None where there are points and none of them was measured."""
+    return None if len(column) and np.isnan(column).all() else column.tobytes()
 
 
 def _shape(curve: Curve) -> Integers:

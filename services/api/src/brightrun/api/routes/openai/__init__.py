@@ -1,8 +1,10 @@
 """The OpenAI face: an application of its own below /v1, which the unmodified `openai` package drives."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from brightrun.api.routes.openai import files, jobs, models, refusals, uploads, webhooks
 from brightrun.api.routes.refusals import describe
@@ -26,4 +28,6 @@ def mount(app: FastAPI) -> None:
         face.include_router(module.router)
     face.include_router(uploads.parts)
     describe(face, refusals.tell)
-    app.mount("/v1", face)
+    mounted = Mount("/v1", face)
+    mounted.path_regex = re.compile(mounted.path_regex.pattern, re.DOTALL)  # a line break in a path is ours as well
+    app.router.routes.append(mounted)

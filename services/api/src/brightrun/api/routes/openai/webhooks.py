@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from brightrun.api import webhooks
-from brightrun.api.errors import WebhookUnreachable
+from brightrun.api.errors import TooManyWebhooks, WebhookUnreachable
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Holder, Others, Reader
 from brightrun.api.routes.refusals import refuses
@@ -29,7 +29,7 @@ from brightrun.runtime.errors import NotFound
 router = APIRouter(tags=["webhooks"], route_class=BoundedRoute)
 
 
-@router.post("/webhook_endpoints", summary="Make a webhook endpoint")
+@router.post("/webhook_endpoints", summary="Make a webhook endpoint", responses=refuses(TooManyWebhooks))
 async def create_webhook_endpoint(
     body: CreateWebhookEndpoint, user: Holder, others: Others
 ) -> WebhookEndpointWithSecret:
@@ -87,7 +87,11 @@ async def rotate_webhook_endpoint_secret(
     return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(rotated))
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}/test", summary="Try a webhook endpoint")
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/test",
+    summary="Try a webhook endpoint",
+    responses=refuses(WebhookUnreachable),
+)
 async def try_webhook_endpoint(
     webhook_endpoint_id: str, body: TryWebhookEndpoint, user: Holder, others: Others
 ) -> WebhookEndpointTested:
