@@ -70,7 +70,7 @@ async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> 
     assert environment["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     assert [name for name in environment if name.startswith(("BRIGHTRUN", "RAY"))] == ["BRIGHTRUN_MODELS"]
     assert not set(environment.values()) & {KEY, CALLBACK_SECRET}
-    assert (metadata["niceness"], metadata["limits"]["CORE"]) == (5, 0)
+    assert (metadata["niceness"], metadata["limits"]["CORE"]) == (os.nice(0) + 5, 0)
     assert await free(on_ray, "H100") == 2
 
     on_cpu = await on_ray.submit(gpu_config=GpuConfig(type="CPU"))

@@ -51,7 +51,7 @@ async def test_jobs_are_queued_though_they_cannot_be_leased(scheduler: Scheduler
     await scheduler.survey()
     job = job_queued()
     with monkeypatch.context() as broken:
-        broken.setattr(actions, "lease_locked", deadlock)
+        broken.setattr(actions, "lease", deadlock)
         with pytest.raises(asyncpg.DeadlockDetectedError):
             await _read(scheduler, [job])
         await _read(scheduler, [job])

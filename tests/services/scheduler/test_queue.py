@@ -9,6 +9,7 @@ from brightrun.contracts.training import GpuConfig
 from brightrun.runtime.database import transaction
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.models import Lease
+from brightrun.scheduler.queries import shares
 from tests.builders import NOON
 from tests.services.scheduler.conftest import Scheduler
 
@@ -72,4 +73,5 @@ async def _take_over(scheduler: Scheduler) -> Sequence[Lease]:
 
 async def _lease(scheduler: Scheduler) -> Sequence[Lease]:
     async with transaction(scheduler.pool) as conn:
+        await shares.lock_dispatch(conn)
         return await actions.lease(conn, {"local": 8}, None, 8)

@@ -68,8 +68,7 @@ def subscribe_batch(event: type[E]) -> Callable[[Handler[Sequence[E]]], Subscrip
 
 async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
     """What has come, as soon as anything has. FastStream's own sleeps after each empty fetch."""
-    found = await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)
-    return tuple(chain.from_iterable(found.values()))
+    return tuple(chain(*(await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)).values()))
 
 
 async def raw(message: KafkaMessage) -> KafkaMessage:
@@ -164,9 +163,10 @@ class Bus:
         waiting: dict[str, int] = {}
         for consumer, partition in self._assigned():
             with contextlib.suppress(Exception):  # the partition may be leaving
-                position = await asyncio.wait_for(consumer.position(partition), 0.2)
-                behind = max((consumer.highwater(partition) or 0) - position, 0)
-                waiting[partition.topic] = waiting.get(partition.topic, 0) + behind
+                behind = (consumer.highwater(partition) or 0) - await asyncio.wait_for(
+                    consumer.position(partition), 0.2
+                )
+                waiting[partition.topic] = waiting.get(partition.topic, 0) + max(behind, 0)
         return waiting
 
     def oldest_fetch_ms(self) -> int | None:

@@ -93,8 +93,7 @@ async def _send(rows: Sequence[asyncpg.Record], bus: Bus) -> list[int]:
     chains: dict[tuple[str, str], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         chains[row["topic"], row["key"]].append(row)
-    sent = await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values()))
-    return list(itertools.chain.from_iterable(sent))
+    return list(itertools.chain(*await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values()))))
 
 
 async def _send_chain(chain: Sequence[asyncpg.Record], bus: Bus) -> list[int]:

@@ -53,16 +53,8 @@ async def take_over(conn: Connection, slots: Mapping[str, int]) -> Sequence[Leas
 async def lease(conn: Connection, slots: Mapping[str, int], default_quota: int | None, visible: int) -> Sequence[Lease]:
     """Take what fairness puts next, no more than `slots` for each cluster and `visible` of each user's kinds of jobs.
 
-    The lock makes quotas hold: whoever decides next sees what was leased here.
+    The caller holds the lock of dispatch, which makes quotas hold: whoever decides next sees what was leased here.
     """
-    await shares.lock_dispatch(conn)
-    return await lease_locked(conn, slots, default_quota, visible)
-
-
-async def lease_locked(
-    conn: Connection, slots: Mapping[str, int], default_quota: int | None, visible: int
-) -> Sequence[Lease]:
-    """The same for who holds the lock already."""
     rooms = capacity.rooms_of(await _usable(conn, slots))
     if not any(room.free > 0 and slots[room.cluster] > 0 for room in rooms):
         return []

@@ -103,7 +103,7 @@ class Dispatcher:
         return bool(leases)
 
     async def _lease(self, conn: Connection) -> Sequence[Lease]:
-        leases = await actions.lease_locked(conn, self._slots(), self._quota_gpus, VISIBLE)
+        leases = await actions.lease(conn, self._slots(), self._quota_gpus, VISIBLE)
         if leases:
             failpoint("dispatch.leasing")
         return leases
