@@ -108,8 +108,7 @@ class RequestId:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its id bound to the logs."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return await self._app(scope, receive, send)
         app, given = scope["app"], dict(scope["headers"]).get(b"x-request-id", b"")[:64]
         request_id = given if given.isascii() and given.replace(b"-", b"").isalnum() else str(new_id()).encode()
 

@@ -68,7 +68,8 @@ def subscribe_batch(event: type[E]) -> Callable[[Handler[Sequence[E]]], Subscrip
 
 async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
     """What has come, as soon as anything has. FastStream's own sleeps after each empty fetch."""
-    return tuple(chain(*(await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)).values()))
+    found = await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)
+    return tuple(chain.from_iterable(found.values()))
 
 
 async def raw(message: KafkaMessage) -> KafkaMessage:
@@ -163,10 +164,9 @@ class Bus:
         waiting: dict[str, int] = {}
         for consumer, partition in self._assigned():
             with contextlib.suppress(Exception):  # the partition may be leaving
-                behind = (consumer.highwater(partition) or 0) - await asyncio.wait_for(
-                    consumer.position(partition), 0.2
-                )
-                waiting[partition.topic] = waiting.get(partition.topic, 0) + max(behind, 0)
+                position = await asyncio.wait_for(consumer.position(partition), 0.2)
+                behind = max((consumer.highwater(partition) or 0) - position, 0)
+                waiting[partition.topic] = waiting.get(partition.topic, 0) + behind
         return waiting
 
     def oldest_fetch_ms(self) -> int | None:

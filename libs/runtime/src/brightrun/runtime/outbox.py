@@ -1,7 +1,6 @@
 """The transactional outbox: an event is a row of the transaction that made it true; the relay sends it afterwards."""
 
 import asyncio
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -93,7 +92,8 @@ async def _send(rows: Sequence[asyncpg.Record], bus: Bus) -> list[int]:
     chains: dict[tuple[str, str], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         chains[row["topic"], row["key"]].append(row)
-    return list(itertools.chain(*await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values()))))
+    sent = await asyncio.gather(*(_send_chain(chain, bus) for chain in chains.values()))
+    return [row_id for ids in sent for row_id in ids]
 
 
 async def _send_chain(chain: Sequence[asyncpg.Record], bus: Bus) -> list[int]:

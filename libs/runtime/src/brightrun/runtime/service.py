@@ -109,9 +109,8 @@ class Service:
             await asyncio.sleep(CHECK_SECONDS)
             for topic, waiting in (await self.bus.lag()).items():
                 LAG.labels(topic).set(waiting)
-            oldest = self.bus.oldest_fetch_ms()
-            idle = not any(delivery.busy_since for delivery in self._deliveries)
-            if idle and oldest and time.time() - oldest / 1000 > STALLED_AFTER_SECONDS:
+            oldest, busy = self.bus.oldest_fetch_ms(), any(delivery.busy_since for delivery in self._deliveries)
+            if oldest and not busy and time.time() - oldest / 1000 > STALLED_AFTER_SECONDS:
                 log.critical("reader.stalled", seconds=STALLED_AFTER_SECONDS)
                 os._exit(70)
 
