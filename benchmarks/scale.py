@@ -39,7 +39,7 @@ SAMPLE = 100
 PAUSE_SECONDS = 0.2
 WITH_A_CURVE = "SELECT count(DISTINCT job_id) FROM metric_chunks"
 IS_STORED = "SELECT EXISTS (SELECT FROM metric_chunks WHERE (job_id, attempt, seq) = ($1, $2, $3))"
-ENDLESS = {"max_steps": 1_000_000, "learning_rate": 2e-4, "rank": 8, "batch_size": 1}
+ENDLESS = {"max_steps": 1_000_000, "save_steps": 300, "learning_rate": 2e-4, "rank": 8, "batch_size": 1}
 
 Run = tuple[UUID, str]
 """A job and its run on the cluster."""

@@ -24,6 +24,9 @@ class Execution(Protocol):
     async def rest(self) -> None:
         """Wait until it may have said something."""
 
+    def wake(self) -> None:
+        """End a rest that may be long: something is wanted of it."""
+
     async def finish(self) -> None:
         """Ask it to train no further and to deliver what it has."""
 

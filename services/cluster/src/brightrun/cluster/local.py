@@ -42,6 +42,9 @@ class LocalExecution:
         """The tenth of a second."""
         await asyncio.sleep(POLL_SECONDS)
 
+    def wake(self) -> None:
+        """Needless: its rests are short."""
+
     async def finish(self) -> None:
         """Leave the order in the run's folder: unlike a signal, it cannot come too early."""
         self._folder.give_order(self._launch, "finish")

@@ -5,7 +5,7 @@ from sqlite3 import Connection
 from uuid import UUID
 
 from brightrun.cluster.models import Leftover, Run
-from brightrun.contracts.cluster_api import RunEvent
+from brightrun.contracts.cluster_api import RunEvent, RunSummary
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS runs (
@@ -122,7 +122,7 @@ def count_live(conn: Connection) -> int:
 
 def list_runs(
     conn: Connection, *, job_id: UUID | None, attempt: int | None, live: bool | None, limit: int, offset: int
-) -> tuple[list[Run], int]:
+) -> tuple[list[RunSummary], int]:
     """The runs that fit what is given, newest first: one page and how many there are in all."""
     filters = (
         "FROM runs WHERE (:job_id IS NULL OR job_id = :job_id) AND (:attempt IS NULL OR attempt = :attempt)"
@@ -130,8 +130,12 @@ def list_runs(
     )
     values = {"job_id": job_id and str(job_id), "attempt": attempt, "live": live, "limit": limit, "offset": offset}
     total: int = conn.execute(f"SELECT count(*) {filters}", values).fetchone()[0]
-    rows = conn.execute(f"SELECT run {filters} ORDER BY id DESC LIMIT :limit OFFSET :offset", values)
-    return [Run.model_validate_json(row[0]) for row in rows], total
+    columns = "id, job_id, attempt, json_extract(run, '$.status.status'), live"
+    rows = conn.execute(f"SELECT {columns} {filters} ORDER BY id DESC LIMIT :limit OFFSET :offset", values)
+    return [
+        RunSummary(external_job_id=run_id, job_id=UUID(of_job), attempt=number, status=status, live=bool(is_live))
+        for run_id, of_job, number, status, is_live in rows
+    ], total
 
 
 def newest_cursor(conn: Connection) -> int:

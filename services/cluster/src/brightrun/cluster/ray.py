@@ -62,6 +62,9 @@ class RayExecution:
         """As long as many runs may ask a shared folder."""
         await asyncio.sleep(POLL_SECONDS)
 
+    def wake(self) -> None:
+        """Needless: its rests are short."""
+
     async def finish(self) -> None:
         """Leave the order in the run's folder."""
         await asyncio.to_thread(self._folder.give_order, self._launch, "finish")

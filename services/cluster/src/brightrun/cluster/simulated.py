@@ -1,13 +1,16 @@
 """The executor that trains nothing: believable reports at a chosen speed, for load tests. It says so itself."""
 
 import asyncio
+import itertools
 import json
 import math
+import os
 import shutil
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,24 +23,28 @@ from brightrun.contracts.training import MetricPoint, TrainingSpec
 
 TOKENS_A_STEP = 2048
 MOST_REPORTS_PER_SECOND = 10
+MOST_REPORTS_PER_SECOND_AND_CORE = 250
+"""Of all simulations: about what the services can bring to their ends, where they share the machine."""
+
 STEPS_A_CHECKPOINT = 50
 TICK_SECONDS = 0.05
-LONGEST_REST_SECONDS = 1.0
 FORGOTTEN_AFTER_SECONDS = 60.0
 EMPTY_SAFETENSORS = b'\x30\0\0\0\0\0\0\0{"__metadata__":{"simulated":"true"}}           '
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A report each so many `seconds`, on so many `steps`."""
+    """A report each so many `seconds`, on so many `steps`: more of them when thousands share the clock."""
 
     seconds: float
     steps: int
 
     @classmethod
-    def of(cls, steps_per_second: float) -> Self:
-        """At most ten reports a second."""
-        steps = max(1, round(steps_per_second / MOST_REPORTS_PER_SECOND))
+    def of(cls, steps_per_second: float, simulations: int) -> Self:
+        """At most ten reports a second of one simulation, and as many of all as the machine's cores allow."""
+        most = MOST_REPORTS_PER_SECOND_AND_CORE * (os.cpu_count() or 1)
+        seconds = max(1 / MOST_REPORTS_PER_SECOND, simulations / most)
+        steps = max(1, round(steps_per_second * seconds))
         return cls(steps / steps_per_second, steps)
 
 
@@ -53,7 +60,7 @@ class SimulatedExecution:
         self._order: Literal["finish", "stop"] | None = None
         self._training = self._train(resume)
         self.working = True
-        self.due = self.woken_at = time.monotonic()
+        self.due = time.monotonic()
 
     async def alive(self) -> bool:
         """Whether it still reports."""
@@ -89,12 +96,12 @@ class SimulatedExecution:
 
     def wake(self) -> None:
         """End the rest of whoever listens."""
-        self.woken_at = time.monotonic()
         self._may_have_said.set()
 
-    def go_on(self) -> None:
+    def go_on(self, pace: Pace | None = None) -> None:
         """Do what is due, and be due again a report later."""
         if self.working:
+            self._pace = pace or self._pace
             self.working = next(self._training, None) is not None
             self.due += self._pace.seconds
             self.wake()
@@ -110,7 +117,7 @@ class SimulatedExecution:
         plan = plan_of(spec, self._folder.data.read_bytes().count(b"\n"))
         self._say(StageReport(stage="loading"), StageReport(stage="tokenizing"), plan, StageReport(stage="training"))
         saved = checkpoints.complete(self._folder.checkpoints) if resume else []
-        step = saved[-1].step if saved else 0
+        step, every = saved[-1].step if saved else 0, spec.save_steps or STEPS_A_CHECKPOINT
         while step < plan.total_steps:
             yield True
             if self._order:
@@ -119,7 +126,7 @@ class SimulatedExecution:
             points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
             eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
             self._say(PointsReport(points=points, trained_tokens=last * TOKENS_A_STEP, eta_seconds=eta))
-            if last // STEPS_A_CHECKPOINT > step // STEPS_A_CHECKPOINT and last < plan.total_steps:
+            if last // every > step // every and last < plan.total_steps:
                 self._save(last)
             step = last
         self._end(spec, step, early=step < plan.total_steps)
@@ -166,8 +173,10 @@ class SimulatedExecutor:
     def __init__(self, gpu_type: str, slots: int, steps_per_second: float) -> None:
         self.gpu_types: tuple[str, ...] = (gpu_type,)
         self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
-        self._pace = Pace.of(steps_per_second)
+        self._steps_per_second = steps_per_second
         self._executions: dict[Path, SimulatedExecution] = {}
+        self._agenda: list[tuple[float, int, Path]] = []  # a heap: when to look at which
+        self._entries = itertools.count()
         self._clock: asyncio.Task[None] | None = None
 
     async def hardware(self) -> Hardware:
@@ -176,8 +185,9 @@ class SimulatedExecutor:
 
     async def start(self, run: Run, folder: RunFolder, resume: bool) -> SimulatedExecution:
         """Start a simulation."""
-        execution = SimulatedExecution(folder, self._pace, run.offset, resume)
+        execution = SimulatedExecution(folder, self._pace(), run.offset, resume)
         self._executions[folder.path] = execution
+        self._look_at(folder.path, execution.due)
         if self._clock is None or self._clock.done():
             self._clock = asyncio.create_task(self._tick())
         return execution
@@ -198,17 +208,33 @@ class SimulatedExecutor:
             return [], offset
         return execution.heard(offset)
 
+    def _pace(self) -> Pace:
+        return Pace.of(self._steps_per_second, len(self._executions))
+
     async def _tick(self) -> None:
-        while self._executions:
-            now = time.monotonic()
-            for path, execution in list(self._executions.items()):
-                if execution.working and execution.due <= now:
-                    execution.go_on()
-                elif now > execution.woken_at + LONGEST_REST_SECONDS:
-                    execution.wake()
-                if not execution.working and now > execution.due + FORGOTTEN_AFTER_SECONDS:
-                    self._executions.pop(path)
+        while self._agenda:
+            now, pace, due = time.monotonic(), self._pace(), []
+            while self._agenda and self._agenda[0][0] <= now:
+                due.append(heappop(self._agenda)[2])
+            for path in due:
+                self._attend(path, now, pace)
             await asyncio.sleep(TICK_SECONDS)
+
+    def _attend(self, path: Path, now: float, pace: Pace) -> None:
+        execution = self._executions.get(path)
+        if execution is None:
+            return
+        if execution.working and execution.due <= now:
+            execution.go_on(pace)
+        if execution.working:
+            self._look_at(path, execution.due)
+        elif now < execution.due + FORGOTTEN_AFTER_SECONDS:
+            self._look_at(path, execution.due + FORGOTTEN_AFTER_SECONDS)
+        else:
+            del self._executions[path]
+
+    def _look_at(self, path: Path, when: float) -> None:
+        heappush(self._agenda, (when, next(self._entries), path))
 
 
 def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:

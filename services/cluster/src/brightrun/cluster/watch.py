@@ -45,23 +45,27 @@ class Watch:
         self._changing = asyncio.Lock()
         self._told_to_stop = asyncio.Event()
         self._shutting_down = False
+        self._wake: Callable[[], None] = lambda: None
         self._log = log.bind(external_job_id=run.id, job_id=str(run.request.job_id), attempt=run.request.attempt)
 
     async def cancel(self) -> Run:
         """Save and stop."""
         await self._change(rules.cancel)
         self._told_to_stop.set()
+        self._wake()
         return self._run
 
     async def finish(self) -> Run:
         """Train no further and deliver."""
         await self._change(rules.finish)
+        self._wake()
         return self._run
 
     def shut_down(self) -> None:
         """Leave the run as it can be gone on with."""
         self._shutting_down = True
         self._told_to_stop.set()
+        self._wake()
 
     async def run_to_its_end(self) -> None:
         """What goes wrong on our own side (a full disk, say) is tried again: the run is not to blame."""
@@ -171,6 +175,7 @@ class Watch:
         """Listen to a trainer until it is gone. One that outlives a shutdown is left to work, and found again."""
         ending = Ending(self._settings.finish_grace_seconds, self._settings.stop_grace_seconds)
         measure_at = time.monotonic()
+        self._wake = execution.wake
         while await execution.alive():
             await self._listen()
             if self._shutting_down and self._executor.outlasts:

@@ -18,7 +18,6 @@ from brightrun.contracts.cluster_api import (
     RunEvents,
     RunList,
     RunStatus,
-    RunSummary,
     StopRun,
     SubmitRun,
     SubmittedRun,
@@ -122,14 +121,4 @@ async def list_runs(wanted: Annotated[RunFilter, Query()], cluster: ClusterOf) -
         offset=(page - 1) * limit,
     )
     pagination = Pagination(page=page, limit=limit, total=total, totalPages=math.ceil(total / limit))
-    return RunList(runs=tuple(_summary(run) for run in runs), pagination=pagination)
-
-
-def _summary(run: Run) -> RunSummary:
-    return RunSummary(
-        external_job_id=run.id,
-        job_id=run.request.job_id,
-        attempt=run.request.attempt,
-        status=run.status.status,
-        live=not run.finished,
-    )
+    return RunList(runs=tuple(runs), pagination=pagination)
