@@ -57,6 +57,12 @@ $(MODELS)/tiny/config.json: | trainer
 	@echo "building the tiny base model in $(@D) (once, about a minute)"
 	@.trainer-venv/bin/python -m brightrun_trainer.tiny $(@D)
 
+small: $(MODELS)/small/config.json ## build the second offline base model, of 7 M parameters; benchmarks use it
+
+$(MODELS)/small/config.json: | trainer
+	@echo "building the small base model in $(@D) (once, some minutes)"
+	@.trainer-venv/bin/python -m brightrun_trainer.tiny $(@D) --size small
+
 $(UV): .tools/uv-$(UV_VERSION)
 
 .tools/uv-$(UV_VERSION): | python
@@ -74,4 +80,4 @@ define sync
 $(UV) sync --frozen $(1) --check --quiet 2>/dev/null || { echo "installing packages into .venv"; $(UV) sync --frozen $(1); }
 endef
 
-.PHONY: help demo run test bench check clean setup services development trainer python
+.PHONY: help demo run test bench check clean setup services development trainer small python

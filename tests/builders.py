@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from brightrun.contracts.events import (
+    ADAPTER_FILES,
+    AdapterRef,
     ArtifactFile,
     ArtifactReady,
     BudgetReached,
@@ -44,6 +46,11 @@ def dataset_ref(**changes: Any) -> DatasetRef:
         "sha256": DIGEST,
     }
     return DatasetRef(**values | changes)
+
+
+def adapter_ref(**changes: Any) -> AdapterRef:
+    files = tuple(ArtifactFile(name=name, size=1024, sha256=DIGEST) for name in sorted(ADAPTER_FILES))
+    return AdapterRef(**{"artifact_id": new_id(), "name": "Workshop assistant", "files": files} | changes)
 
 
 def pricing(hourly_rate: str = "0.0500", storage: str = "0.5000") -> Pricing:

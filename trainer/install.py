@@ -21,6 +21,7 @@ from pathlib import Path
 TRAINER = Path(__file__).resolve().parent
 REPOSITORY = TRAINER.parent
 REQUIREMENTS = TRAINER / "requirements.txt"
+CUDA_REQUIREMENTS = TRAINER / "requirements-cuda.txt"
 TORCH = TRAINER / "torch.txt"
 PROJECTS = (REPOSITORY / "libs" / "contracts", TRAINER)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -150,9 +151,10 @@ def build(environment: Environment) -> None:
     with Step(1, f"virtual environment in {environment.folder}"):
         environment.create()
     install_torch(environment, cpu)
-    pins = sum(1 for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
-    with Step(3, f"{pins} pinned packages of requirements.txt"):
-        environment.install("-r", str(REQUIREMENTS))
+    files = wanted_requirements(cpu)
+    pins = sum(1 for file in files for line in file.read_text().splitlines() if "==" in line)
+    with Step(3, f"{pins} pinned packages of {', '.join(file.name for file in files)}"):
+        environment.install(*(part for file in files for part in ("-r", str(file))))
     with Step(4, "BrightRun's trainer and contracts"):
         environment.install("--no-deps", *(part for project in PROJECTS for part in ("-e", str(project))))
     environment.stamp.write_text(digest)
@@ -189,10 +191,15 @@ def wants_cpu_build() -> bool:
     return sys.platform == "linux" and not Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") is None
 
 
+def wanted_requirements(cpu: bool) -> tuple[Path, ...]:
+    """The lists of pinned packages: 4-bit weights and the GPUs' utilization only where there may be GPUs."""
+    return (REQUIREMENTS,) if cpu or sys.platform != "linux" else (REQUIREMENTS, CUDA_REQUIREMENTS)
+
+
 def inputs_digest(cpu: bool) -> str:
     """A digest of everything that decides what the environment holds."""
     digest = hashlib.sha256(f"{sys.version} {REPOSITORY} {cpu}".encode())
-    for path in (REQUIREMENTS, TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
+    for path in (*wanted_requirements(cpu), TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -30,6 +30,13 @@ def test_a_job_becomes_an_adapter(house_on_each_broker: House, tmp_path: Path) -
     assert manifest["base_model"]["name"] == "tiny"
     model = user.get(f"/api/models/{done['artifact_id']}")
     assert model["quality_metrics"]["adapter_loss"] < model["quality_metrics"]["base_loss"]
+    assert model["report"]["samples"]
+    assert model["report"]["serving"]["vllm"] is True
+    assert manifest["training"]["chat_template"] == model["report"]["chat_template"]
+    asked = {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 20}
+    heard = user.hear(f"/api/models/{done['artifact_id']}/generate", asked)
+    assert {"base", "adapter"} == {data["side"] for name, data in heard if name == "token"}
+    assert [name for name, _ in heard if name != "token"] == ["loading", "finished", "finished", "done"]
     audit(house, user, done)
 
 

@@ -69,6 +69,10 @@ class Outcome:
         return [point for report in self._of(PointsReport) for point in report.points]
 
     @property
+    def losses(self) -> list[float | None]:
+        return [point.training_loss for point in self.points]
+
+    @property
     def plan(self) -> PlanReport:
         return self._of(PlanReport)[0]
 
@@ -121,6 +125,23 @@ class RunningTrainer:
             report = REPORT.validate_json(line)
             self._heard.append(report)
             yield report
+
+
+GOOD, BAD = "Gladly, here it is.", "zzz qqq zzz"
+
+
+def preferences(count: int = 40) -> str:
+    """Preference examples of which one kind of answer is always the better one."""
+    lines = SAMPLE.read_text().splitlines()[:count]
+    asked = [json.loads(line)["messages"][-2]["content"] for line in lines]
+    said = [{name: [{"role": "assistant", "content": text}] for name, text in _OUTPUTS.items()} for _ in asked]
+    return "\n".join(
+        json.dumps({"input": {"messages": [{"role": "user", "content": question}]}, **answers})
+        for question, answers in zip(asked, said, strict=True)
+    )
+
+
+_OUTPUTS = {"preferred_output": GOOD, "non_preferred_output": BAD}
 
 
 def run_folder(folder: Path, *, examples: int = 48, data: str | None = None, **spec: Any) -> Path:

@@ -20,9 +20,9 @@ def failure(trainer: Trainer, folder: Path) -> Any:
 @pytest.mark.parametrize(
     ("spec", "code"),
     [
-        ({"method": "dpo"}, "method_unsupported"),
         ({"quantization": "nf4"}, "quantization_unsupported"),
-        ({"init_from": "0198f2c4-7d3a-7c52-9d55-0a1b2c3d4e5f"}, "init_from_unsupported"),
+        ({"chat_template": "llama3"}, "chat_template_unfit"),
+        ({"method": "dpo", "packing": True}, "spec_invalid"),
         ({"target_modules": ["lm_head"]}, "target_modules_unsupported"),
         ({"rank": 1}, "spec_invalid"),
     ],

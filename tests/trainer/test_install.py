@@ -9,7 +9,8 @@ TRAINER = REPOSITORY / "trainer"
 
 
 def test_every_requirement_of_the_trainer_is_pinned() -> None:
-    lines = [*(TRAINER / "requirements.txt").read_text().split(), *(TRAINER / "torch.txt").read_text().split()]
+    lists = ("requirements.txt", "requirements-cuda.txt", "torch.txt")
+    lines = [line for name in lists for line in (TRAINER / name).read_text().split()]
     assert all(re.fullmatch(r"[a-z0-9._-]+==[\w.]+", line) for line in lines)
 
 

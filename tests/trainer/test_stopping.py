@@ -1,6 +1,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,27 @@ def test_a_stopped_training_saves_and_goes_on_to_the_same_end(
     assert [point.step for point in resumed.points] == list(range(last + 1, 25))
     assert resumed.finished.outcome == "completed"
     assert resumed.finished.trained_tokens == finished.finished.trained_tokens
-    assert resumed.points[-1].training_loss == pytest.approx(finished.points[-1].training_loss, rel=1e-2)
+    assert resumed.losses == pytest.approx(finished.losses[last:], rel=1e-5)
+
+
+def test_a_stop_does_not_wait_for_a_long_step(trainer: Trainer, tmp_path: Path) -> None:
+    """It saves the last whole step, and the training that goes on from there has the curve of one never stopped."""
+    long_steps: dict[str, Any] = {"batch_size": 1, "gradient_accumulation": 44, "max_steps": 3}
+    whole = trainer.run(run_folder(tmp_path / "whole", **long_steps))
+    folder = run_folder(tmp_path / "run", **long_steps)
+    running = trainer.start(folder, "--patience", "0")
+    running.stop_after("points")
+    stopped = running.outcome()
+    assert (stopped.exit_code, stopped.finished.outcome) == (0, "stopped")
+    last = stopped.points[-1].step
+    assert last < 3
+    assert stopped.checkpoints[-1].step == last
+    assert stopped.finished.trained_tokens == pytest.approx(whole.finished.trained_tokens * last / 3, rel=0.01)
+    assert "adapter_model.safetensors" in stopped.finished.files
+
+    resumed = trainer.run(folder, "--resume")
+    assert resumed.losses == pytest.approx(whole.losses[last:], rel=1e-5)
+    assert resumed.finished.trained_tokens == whole.finished.trained_tokens
 
 
 def test_a_run_that_is_stopped_while_it_loads_ends_at_once(trainer: Trainer, tmp_path: Path) -> None:
@@ -130,4 +151,4 @@ def test_a_run_goes_on_from_the_checkpoints_of_another_folder(
     resumed = trainer.run(later, "--resume")
     assert [point.step for point in resumed.points] == list(range(last + 1, 25))
     assert resumed.finished.trained_tokens == finished.finished.trained_tokens
-    assert resumed.points[-1].training_loss == pytest.approx(finished.points[-1].training_loss, rel=1e-2)
+    assert resumed.losses == pytest.approx(finished.losses[last:], rel=1e-5)

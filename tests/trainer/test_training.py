@@ -31,9 +31,10 @@ def test_held_out_examples_are_evaluated_along_the_way(finished: Outcome) -> Non
         assert point.validation_token_accuracy is None or 0 < point.validation_token_accuracy < 1
 
 
-def test_only_the_newest_checkpoints_are_kept(finished: Outcome, finished_folder: Path) -> None:
+def test_only_the_newest_checkpoints_and_the_best_are_kept(finished: Outcome, finished_folder: Path) -> None:
     kept = {path.name for path in (finished_folder / "checkpoints").glob("checkpoint-*")}
-    assert kept == {f"checkpoint-{report.step}" for report in finished.checkpoints[-2:]}
+    best = finished.finished.metadata["best_step"]
+    assert kept == {f"checkpoint-{step}" for step in (best, *(report.step for report in finished.checkpoints[-2:]))}
     assert finished.checkpoints[-1].path == "checkpoints/checkpoint-24"
 
 
@@ -85,11 +86,30 @@ def test_the_spec_decides_adapter_schedule_and_cadence(trainer: Trainer, tmp_pat
     assert set(config["target_modules"]) == {"q_proj", "v_proj"}
     assert {point.learning_rate for point in outcome.points} == {1e-3}
     assert [point.step for point in outcome.points if point.validation_loss] == [4, 8]
-    assert [report.step for report in outcome.checkpoints] == [3, 6, 8]
+    assert [report.step for report in outcome.checkpoints] == [3, 4, 6, 8]  # 4: the best evaluation so far
 
 
-def test_early_stopping_ends_a_training_that_no_longer_improves(trainer: Trainer, tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run", max_steps=40, eval_steps=2, early_stopping={"patience": 2, "min_delta": 5.0})
+def test_early_stopping_ends_a_training_that_gets_worse_and_restores_the_best(trainer: Trainer, tmp_path: Path) -> None:
+    """It is tested on the opposite of what it learns."""
+    folder = run_folder(
+        tmp_path / "run",
+        max_steps=60,
+        eval_steps=2,
+        save_steps=3,
+        checkpoints_kept=1,
+        scheduler="constant",
+        early_stopping={"patience": 3},
+    )
+    strange = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "#@!" * 40}]}
+    (folder / "validation.jsonl").write_text(json.dumps(strange))
     outcome = trainer.run(folder)
+    losses = {point.step: point.validation_loss for point in outcome.points if point.validation_loss is not None}
+    best = min(losses, key=lambda step: losses[step])
+    last = outcome.points[-1].step
     assert outcome.finished.outcome == "completed"
-    assert outcome.points[-1].step < 40
+    assert best < last < 60
+    assert outcome.finished.metadata["best_step"] == best
+    kept = {path.name for path in (folder / "checkpoints").glob("checkpoint-*")}
+    assert kept == {f"checkpoint-{best}", f"checkpoint-{outcome.checkpoints[-1].step}"}
+    files = [folder / place / "adapter_model.safetensors" for place in ("adapter", f"checkpoints/checkpoint-{best}")]
+    assert files[0].read_bytes() == files[1].read_bytes()

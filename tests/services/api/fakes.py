@@ -1,15 +1,19 @@
 """The neighbours' side of the internal interface: they check tokens for real and remember what they were asked."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 
+from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
-from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
 from brightrun.runtime.http import Answer, create_app
 from brightrun.runtime.tokens import CallerOf
+from tests.builders import adapter_ref
 from tests.conftest import SECRET
 
 KEPT = 1_000_000
@@ -54,6 +58,7 @@ class FakeArtifacts(Fake):
         self.app.patch("/models/{model_id}")(self.change_model)
         self.app.delete("/models/{model_id}")(self.delete_model)
         self.app.post("/models/{model_id}/download")(self.download)
+        self.app.post("/models/{model_id}/generate")(self.generate)
 
     def reset(self) -> None:
         super().reset()
@@ -65,6 +70,9 @@ class FakeArtifacts(Fake):
         self.uploads: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.parts: dict[UUID, dict[UUID, bytes]] = {}
         self.told_of_models: dict[UUID, dict[str, Any]] = {}
+        self.said: list[bytes] = [b'{"kind":"done","prompt_tokens":3,"seconds":0.1}\n']
+        self.heard: list[Any] = []
+        self.refuses_generation: ServiceError | None = None
 
     def hold_dataset(self, owner: UUID, **changes: Any) -> UUID:
         """A data set that `owner` uploaded."""
@@ -90,6 +98,19 @@ class FakeArtifacts(Fake):
         self.models[model_id] = owner
         self.told_of_models[model_id] = told
         return model_id
+
+    def hold_adapter(self, owner: UUID, status: str = "stored", **spec: Any) -> UUID:
+        """A model of `owner`'s that a training can start from."""
+        start = adapter_ref()
+        return self.hold_model(
+            owner,
+            status=status,
+            name=start.name,
+            job_id=str(new_id()),
+            created_at=utc_now().isoformat(),
+            configuration={"hyperparameters": TrainingSpec(**spec).resolved().model_dump(mode="json")},
+            files=[file.model_dump() for file in start.files] if status == "stored" else [],
+        )
 
     async def upload(self, request: Request, caller: CallerOf, name: str, format: str = "") -> Answer[Any]:  # noqa: A002
         self.uploaded, content = 0, b""
@@ -221,6 +242,18 @@ class FakeArtifacts(Fake):
         await self.get_model(model_id, caller)
         names = body.get("files", ["adapter_model.safetensors", "adapter_config.json"])
         return Answer(data={"download_urls": {name: f"https://store/{name}" for name in names}, "expires_in": 3600})
+
+    async def generate(self, model_id: UUID, request: Request, caller: CallerOf) -> Response:
+        await self.get_model(model_id, caller)
+        if self.refuses_generation:
+            raise self.refuses_generation
+        self.heard.append(await request.json())
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in self.said:
+                yield piece
+
+        return StreamingResponse(pieces(), media_type="application/x-ndjson")
 
 
 class FakeTracker(Fake):

@@ -62,14 +62,7 @@ class Objects:
 
     async def model(self) -> UUID:
         """A stored model."""
-        return self.fakes.artifacts.hold_model(
-            self.owner.id,
-            status="stored",
-            name="Workshop",
-            job_id=str(new_id()),
-            created_at="2026-11-24T12:00:00Z",
-            configuration={"hyperparameters": {"base_model": "tiny"}},
-        )
+        return self.fakes.artifacts.hold_adapter(self.owner.id)
 
     async def upload(self) -> UUID:
         """An upload that has begun."""

@@ -9,6 +9,7 @@ from brightrun.api import loops
 from brightrun.api.actions import orders
 from brightrun.api.actions.removals import decide_removal
 from brightrun.api.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.inputs import Told
 from brightrun.api.models import Claim, Dataset
 from brightrun.api.neighbours import open_neighbours
 from brightrun.api.rules.openai.orders import translate
@@ -107,9 +108,9 @@ async def test_a_job_and_the_removal_of_its_data_set_exclude_each_other(
     assert await pool.fetchval("SELECT count(*) FROM jobs") == (0 if removal_first else 1)
 
 
-def _told(artifacts: FakeArtifacts, dataset_id: UUID) -> Dataset:
+def _told(artifacts: FakeArtifacts, dataset_id: UUID) -> Told:
     dataset = artifacts.datasets[dataset_id][1]
-    return Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None)
+    return Told(Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None))
 
 
 async def test_two_jobs_may_begin_with_one_data_set_at_the_same_time(ada: User, pool: Pool, artifacts: FakeArtifacts):

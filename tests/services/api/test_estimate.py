@@ -30,7 +30,7 @@ async def test_the_answer_has_the_originals_shape(ada: User, pool: Pool):
 
     assert answer.status_code == 200
     data = answer.json()["data"]
-    beyond = {name: data.pop(name) for name in ("range", "past_error", "memory")}
+    beyond = {name: data.pop(name) for name in ("range", "past_error", "memory", "model_hours", "serving")}
     # 750 steps · 720 tokens / 3600 + 1800 s = 1950 s = 0.541667 h × 7.00 = 3.791667, + 0.50
     assert answer.json()["success"] is True
     assert data == {
@@ -46,6 +46,9 @@ async def test_the_answer_has_the_originals_shape(ada: User, pool: Pool):
         },
     }
     assert (beyond["range"], beyond["past_error"]) == (None, None)
+    # 540,000 tokens of the tiny model
+    assert beyond["model_hours"] == 0
+    assert (beyond["serving"]["peft"], beyond["serving"]["vllm"]) == (True, True)
     assert await outbox_topics(pool) == []
 
 
@@ -96,17 +99,24 @@ async def test_the_memory_of_every_gpu_type_is_judged(ada: User, pool: Pool):
     }
     await set_price(ada, "base-models/meta-llama/Llama-3.1-8B-Instruct", aliases=["llama"], shape=shape)
     body = request(await validated_dataset(pool, ada))
-    body["hyperparameters"] |= {"base_model": "llama", "max_length": 2048}
+    body["hyperparameters"] |= {"base_model": "llama", "max_length": 2048, "batch_size": 16, "dropout": 0}
     memory = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["memory"]
 
-    # (16.061 + 0.671 + 3.691 + 12.607) GB · 1.1 + 1 GiB
-    assert memory["needed_gib"] == 34.84
+    # (16.061 + 0.755 + 9.639 + 11.036) GB · 1.1 + 1 GiB
+    assert memory["needed_gib"] == 39.41
     assert {gpu["type"]: (gpu["memory_gib"], gpu["verdict"]) for gpu in memory["gpus"]} == {
         "A100-80GB": (80, "fits"),
         "A100-40GB": (40, "fits"),
         "H100": (80, "fits"),
         "V100-32GB": (32, "does_not_fit"),
         "CPU": (None, "unknown"),
+    }
+    assert memory["advice"] is None
+    advice = {gpu["type"]: gpu["advice"] for gpu in memory["gpus"] if gpu["advice"]}
+    assert advice == {
+        "V100-32GB": (
+            "Batch 16 needs about 39 GiB, the GPU has 32: try 8, with gradient_accumulation 2 to train the same."
+        )
     }
 
 
@@ -116,6 +126,7 @@ async def test_a_job_that_does_not_fit_is_warned_of_and_not_refused(ada: User, p
     memory = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]["memory"]
 
     assert {gpu["type"]: gpu["verdict"] for gpu in memory["gpus"]}["small"] == "does_not_fit"
+    assert memory["advice"].startswith("Batch 4 needs about 1.")
     assert (await ada.post("/api/jobs", json=body | {"preset_id": "fast"})).status_code == 201
 
 
@@ -126,6 +137,27 @@ async def test_the_memory_of_a_base_model_of_unknown_shape_is_unknown(ada: User,
 
     assert memory["needed_gib"] is None
     assert {gpu["verdict"] for gpu in memory["gpus"]} == {"unknown"}
+
+
+async def test_the_shape_of_a_well_known_model_need_not_be_told(ada: User, pool: Pool):
+    body = request(await validated_dataset(pool, ada, training_pairs=10_000, tokens=5_000_000))
+    body["hyperparameters"]["base_model"] = "Qwen/Qwen2.5-7B-Instruct"
+    data = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]
+
+    assert data["memory"]["needed_gib"] > 15
+    # 15 million tokens on two A100 at some 2,600 a second each
+    assert data["model_hours"] == pytest.approx(0.8, rel=0.1)
+
+
+async def test_what_cannot_be_trained_is_told_before_it_is_asked_for(ada: User, pool: Pool):
+    body = request(await validated_dataset(pool, ada)) | {"gpu_config": {"type": "CPU", "count": 1}}
+    body["hyperparameters"] |= {"quantization": "nf4", "target_modules": ["q_proj", "lm_head"]}
+    for path, more in (("/api/jobs/estimate", {}), ("/api/jobs", {"preset_id": "custom"})):
+        refused = await ada.post(path, json=body | more)
+        assert (refused.status_code, refused.json()["code"]) == (400, "untrainable")
+        assert refused.json()["details"].keys() == {"hyperparameters.quantization", "hyperparameters.target_modules"}
+
+    assert (await ada.post("/api/jobs/estimate", json=request(body["dataset_id"]))).status_code == 200
 
 
 async def test_every_bad_field_is_named_at_once(ada: User):

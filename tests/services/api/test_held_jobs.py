@@ -12,6 +12,7 @@ from brightrun.api import subscribers
 from brightrun.api.actions import orders
 from brightrun.api.actions.jobs import cancel_job
 from brightrun.api.errors import DatasetNotReady, EstimateChanged
+from brightrun.api.inputs import Told
 from brightrun.api.models import Claim, Dataset, Job, Order
 from brightrun.api.queries import jobs
 from brightrun.api.routes.ordering import carry_out
@@ -139,7 +140,7 @@ async def test_only_the_jobs_of_the_data_set_are_queued(
 async def test_a_validation_at_the_same_moment_as_the_submission_does_not_strand_it(
     ada: User, pool: Pool, dataset_id: UUID
 ):
-    told = Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None)
+    told = Told(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
 
     async def submit(conn: Connection) -> None:
         await orders.carry_out(conn, ada.id, order(dataset_id), claim(), told)
@@ -154,7 +155,7 @@ async def test_a_validation_at_the_same_moment_as_the_submission_does_not_strand
 async def test_a_submission_at_the_same_moment_as_the_validation_is_queued_at_once(
     ada: User, pool: Pool, dataset_id: UUID
 ):
-    told = Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None)
+    told = Told(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
 
     async def validate(conn: Connection) -> None:
         await subscribers.on_dataset_validated.handle([verdict(ada, dataset_id)], conn)

@@ -21,8 +21,6 @@ from tests.services.api.conftest import (
 )
 from tests.services.api.fakes import FakeArtifacts
 
-NOWHERE = "01900000-0000-7000-8000-000000000000"
-
 
 async def queued_job(pool: Pool, user: User, **changes: Any) -> dict[str, Any]:
     answer = await user.post("/api/jobs", json=submission(await validated_dataset(pool, user), **changes))
@@ -165,20 +163,19 @@ async def test_a_submission_cannot_set_what_is_ours(ada: User, pool: Pool, field
 @pytest.mark.parametrize(
     ("hyperparameters", "reason"),
     [
-        ({"method": "dpo"}, "use sft"),
         ({"quantization": "nf4"}, "use none"),
-        ({"init_from": NOWHERE}, "leave it out"),
-        ({"validation_dataset_id": NOWHERE}, "use validation_split"),
         ({"target_modules": ["q_proj", "lm_head"]}, "take it out"),
+        ({"target_modules": ["q_project"]}, "use all-linear"),
     ],
 )
 async def test_what_the_trainer_cannot_do_is_refused_with_what_to_do_instead(
     ada: User, pool: Pool, hyperparameters: dict[str, Any], reason: str
 ):
     body = submission(await validated_dataset(pool, ada), hyperparameters=hyperparameters)
-    answer = await ada.post("/api/jobs", json=body)
+    answer = await ada.post("/api/jobs", json=body | {"gpu_config": {"type": "CPU"}})
 
     [field] = hyperparameters
+    assert answer.json()["code"] == "untrainable"
     assert (answer.status_code, answer.json()["details"].keys()) == (400, {f"hyperparameters.{field}"})
     assert reason in answer.json()["details"][f"hyperparameters.{field}"][0]
     assert await outbox_topics(pool) == []

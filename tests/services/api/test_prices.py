@@ -140,7 +140,7 @@ async def test_a_base_model_is_trained_under_its_own_name_and_revision(ada: User
     assert event.spec.base_model_revision == "v1"
     known = {model["name"]: model for model in (await eve.get("/api/base-models")).json()["data"]["base_models"]}
     assert known.keys() == {"tiny", "Qwen/Qwen2.5-0.5B-Instruct"}
-    assert known["Qwen/Qwen2.5-0.5B-Instruct"]["shape"] == SHAPE
+    assert known["Qwen/Qwen2.5-0.5B-Instruct"]["shape"] == SHAPE | {"context": 32_768, "model_type": "qwen2"}
 
 
 async def test_a_base_model_that_is_taken_out_cannot_be_asked_for(ada: User, pool: Pool):

@@ -14,7 +14,7 @@ from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.loops.sweep import remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, models, uploads
+from brightrun.artifacts.routes import datasets, generation, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
@@ -105,7 +105,8 @@ async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[
     await store.create_buckets(DATASETS, MODELS)
     app = create_app("artifacts", SECRET)
     app.state.pool, app.state.store, app.state.settings = pool, store, settings
-    for routes in (datasets, uploads, models):
+    app.state.clusters = {cluster.name: cluster}
+    for routes in (datasets, uploads, models, generation):
         app.include_router(routes.router)
     async with serve(app) as url:
         yield Artifacts(pool, store, cluster, settings, url)

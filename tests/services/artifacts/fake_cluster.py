@@ -25,9 +25,15 @@ class FakeCluster:
         self.offer: dict[str, Any] | None = None
         """The whole answer, in place of ours."""
         self.downloads: Counter[str] = Counter()
+        self.refuses_generation: int | None = None
+        """The status that it refuses with."""
+        self.said: list[bytes | None] = [b'{"kind":"done","prompt_tokens":3,"seconds":0.1}\n']
+        """The pieces of an answer; a None breaks the connection."""
+        self.asked: list[Any] = []
         self.app = FastAPI()
         self.app.add_api_route("/training/artifacts/{run}", self.artifacts)
         self.app.add_api_route("/files/{name:path}", self.file)
+        self.app.add_api_route("/training/generate/{run}", self.generate, methods=["POST"])
 
     async def artifacts(self, run: str, request: Request) -> Response:
         if self.down:
@@ -46,6 +52,21 @@ class FakeCluster:
             files=announced if self.announces_digests else (),
         )
         return Response(offer.model_dump_json(), media_type="application/json")
+
+    async def generate(self, run: str, request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return Response(status_code=401)
+        if self.refuses_generation:
+            return Response(status_code=self.refuses_generation)
+        self.asked.append(await request.json())
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in self.said:
+                if piece is None:
+                    raise ConnectionError("broken on purpose")
+                yield piece
+
+        return StreamingResponse(pieces(), media_type="application/x-ndjson")
 
     async def file(self, name: str) -> Response:
         """Announces the length of the right content, then sends `sent`; a shorter one breaks the connection."""

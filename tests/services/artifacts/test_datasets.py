@@ -143,7 +143,7 @@ async def test_an_upload_that_cannot_be_recorded_is_removed(
 async def test_other_formats_and_strange_names_are_refused(artifacts: Artifacts, ask: Ask):
     answer = await upload(ask, new_id(), LINE, format="alpaca")
     assert (answer.status_code, answer.json()["code"]) == (400, "unsupported_format")
-    assert answer.json()["details"] == {"supported": ["openai_chat"]}
+    assert answer.json()["details"] == {"supported": ["openai_chat", "dpo"]}
     for name in ("", "a\0b", "a" * 201):
         assert (await upload(ask, new_id(), LINE, name=name)).status_code == 400
 

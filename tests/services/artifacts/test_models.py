@@ -22,12 +22,20 @@ from brightrun.artifacts.actions import models as actions
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MODELS, model_key
 from brightrun.contracts.event import Event
-from brightrun.contracts.events import ArtifactReady, JobCompleted, JobProgress, Segment
+from brightrun.contracts.events import (
+    AdapterRef,
+    ArtifactFile,
+    ArtifactReady,
+    JobCompleted,
+    JobProgress,
+    Segment,
+    adapter_files,
+)
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
-from tests.builders import NOON, job_completed, job_progress, pricing
+from tests.builders import NOON, dataset_ref, job_completed, job_progress, pricing
 from tests.services.artifacts.conftest import Artifacts, Ask, environment
 from tests.services.artifacts.fake_cluster import FakeCluster
 from tests.services.slices import serve
@@ -94,6 +102,46 @@ async def test_a_completed_job_becomes_a_stored_model(
     assert (event.job_id, str(event.artifact_id), event.user_id) == (job.job_id, model["id"], job.user_id)
     assert [file.model_dump() for file in event.files] == sorted(model["files"], key=lambda file: file["name"])
     assert (event.quality.score, event.quality.convergence) == (5, "excellent")
+
+
+async def test_a_model_tells_what_it_was_evaluated_on_and_started_from(
+    artifacts: Artifacts, ask: Ask, s3: Minio, job: JobCompleted
+):
+    await deliver(artifacts, job)
+    await artifacts.transfer()
+    first = await the_model(ask, job.user_id)
+    assert (first["validation"], first["start"]) == (None, None)
+
+    files = [ArtifactFile.model_validate(file) for file in first["files"]]
+    start = AdapterRef(artifact_id=first["id"], name=first["name"], files=adapter_files(files))
+    validation = dataset_ref(name="Held out")
+    second = job_completed(user_id=job.user_id, start=start, validation=validation)
+    await deliver(artifacts, second)
+    await artifacts.transfer()
+    told = (await ask(job.user_id).get("/models")).json()["data"]["models"]
+    (model,) = (one for one in told if one["job_id"] == str(second.job_id))
+    assert model["start"] == {"model_id": first["id"], "name": first["name"]}
+    assert model["validation"] == validation.model_dump(mode="json")
+    manifest = json.loads(s3.get_object(MODELS, f"{job.user_id}/{model['id']}/manifest.json").read())
+    assert manifest["start"] == start.model_dump(mode="json")
+    assert manifest["validation"]["sha256"] == validation.sha256
+
+
+async def test_a_cluster_can_fetch_a_models_adapter_for_a_day(
+    artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster, job: JobCompleted
+):
+    await deliver(artifacts, job)
+    model = await the_model(ask, job.user_id)
+    path = f"/models/{model['id']}/adapter"
+    assert (await ask(job.user_id).get(path)).json()["data"]["download_urls"] == {}
+    await artifacts.transfer()
+    signed = (await ask(job.user_id).get(path)).json()["data"]
+    assert signed["expires_in"] == 86_400
+    assert signed["download_urls"].keys() == {ADAPTER, "adapter_config.json"}
+    async with httpx.AsyncClient() as anybody:
+        for name, url in signed["download_urls"].items():
+            assert (await anybody.get(url)).content == fake_cluster.files[name]
+    assert (await ask(new_id()).get(path)).status_code == 404
 
 
 async def test_a_redelivered_completion_makes_one_model(artifacts: Artifacts, ask: Ask, job: JobCompleted):

@@ -4,6 +4,7 @@ import httpx
 import psutil
 import pytest
 
+from brightrun.contracts.cluster_api import AdapterInput, RunInput
 from brightrun.contracts.values import new_id
 from tests.services.cluster.world import World
 from tests.waiting import eventually
@@ -127,14 +128,18 @@ async def test_old_runs_are_removed_once_their_files_were_fetched(world: World) 
 
 async def test_a_disk_that_fills_up_loses_datasets_and_checkpoints_first(world: World) -> None:
     await world.start()
-    run_id = await world.submit()
+    given = RunInput(url=world.outside.add_dataset(b"{}"))
+    adapter = [AdapterInput(name="adapter_config.json", url=given.url)]
+    run_id = await world.submit(validation=given, adapter=adapter)
     await world.reaches(run_id, "completed")
     world.stop()
-    await world.start(BRIGHTRUN_KEEP_FREE_BYTES=HUGE)
     folder = world.folder(run_id)
+    gone = [folder / name for name in ("data.jsonl", "validation.jsonl", "init_adapter", "checkpoints")]
+    assert all(path.exists() for path in gone)
+    await world.start(BRIGHTRUN_KEEP_FREE_BYTES=HUGE)
 
     async def spared() -> bool:
-        return not (folder / "data.jsonl").exists() and not (folder / "checkpoints").exists()
+        return not any(path.exists() for path in gone)
 
     await eventually(spared)
     assert (folder / "adapter" / "adapter_model.safetensors").exists()

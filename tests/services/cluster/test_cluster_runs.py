@@ -5,10 +5,15 @@ import json
 
 import pytest
 
+from brightrun.contracts.cluster_api import AdapterInput, RunInput
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
 from tests.services.cluster.world import CALLBACK_SECRET, KEY, World
 from tests.waiting import eventually
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 async def test_a_run_trains_and_its_files_can_be_fetched(world: World) -> None:
@@ -118,6 +123,74 @@ async def test_a_dataset_that_cannot_be_fetched_fails_the_run_without_showing_it
     assert (status.error.code, status.error.retryable) == ("dataset_unreachable", True)
     assert status.started_at is None
     assert "secret" not in status.model_dump_json()
+
+
+async def test_a_run_finds_what_it_was_given_in_its_folder(world: World) -> None:
+    await world.start()
+    contents = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": b"weights"}
+    urls = {name: world.outside.add_dataset(content) for name, content in contents.items()}
+    run_id = await world.submit(
+        {"steps": 1},
+        validation=RunInput(url=world.outside.add_dataset(b"held out"), sha256=digest_of(b"held out")),
+        adapter=[
+            AdapterInput(name=name, url=urls[name], sha256=digest_of(content)) for name, content in contents.items()
+        ],
+    )
+    await world.reaches(run_id, "completed")
+    folder = world.folder(run_id)
+    assert (folder / "validation.jsonl").read_bytes() == b"held out"
+    assert {path.name: path.read_bytes() for path in (folder / "init_adapter").iterdir()} == contents
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        ({"dataset_sha256": "ab" * 32}, "dataset_unreachable", "The data set"),
+        ({"validation": ("url", "ab" * 32)}, "dataset_unreachable", "The validation data set"),
+        ({"adapter": ("url", "ab" * 32)}, "adapter_unreachable", "The adapter to start from"),
+        ({"adapter": ("nowhere", None)}, "adapter_unreachable", "HTTP 404"),
+    ],
+)
+async def test_a_run_whose_inputs_are_not_what_was_announced_never_trains(
+    world: World, given: dict, code: str, words: str
+) -> None:
+    await world.start()
+    urls = {
+        "url": world.outside.add_dataset(b"other bytes"),
+        "nowhere": f"{world.outside.url}/nothing?signature=secret",
+    }
+    for name in given.keys() & {"validation", "adapter"}:
+        url, sha256 = given[name]
+        told = {"url": urls[url], "sha256": sha256}
+        given = {name: [told | {"name": "adapter_config.json"}] if name == "adapter" else told}
+    run_id = await world.submit({"steps": 1}, **given)
+    status = await world.reaches(run_id, "failed")
+    assert status.error
+    assert (status.error.code, status.error.retryable) == (code, True)
+    assert words in status.error.message
+    assert "secret" not in status.model_dump_json()
+    assert not (world.folder(run_id) / "starts").exists()
+
+
+@pytest.mark.parametrize("name", ["../spec.json", "a/b", ".hidden", "", "x" * 201, "a\x00b"])
+async def test_an_adapters_files_have_plain_names(world: World, name: str) -> None:
+    await world.start()
+    body = json.loads(world.request().model_dump_json()) | {"adapter": [{"name": name, "url": "http://a"}]}
+    assert (await world.http.post("/training/submit", json=body)).status_code == 400
+
+
+async def test_cancelling_while_the_adapter_is_fetched_stops_at_once(world: World) -> None:
+    await world.start()
+    hanging = AdapterInput(name="adapter_config.json", url=world.outside.add_dataset(None))
+    run_id = await world.submit(adapter=[hanging])
+
+    async def has_its_data() -> bool:
+        return (world.folder(run_id) / "data.jsonl").exists()
+
+    await eventually(has_its_data)
+    await world.cancel(run_id)
+    status = await world.reaches(run_id, "cancelled", within=5)
+    assert status.started_at is None
 
 
 @pytest.mark.parametrize(

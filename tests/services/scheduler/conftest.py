@@ -23,7 +23,7 @@ from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import Bus, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
 from brightrun.runtime.tokens import Neighbour
-from brightrun.scheduler.artifacts import DatasetUrls
+from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.loops import stops, survey
 from brightrun.scheduler.loops.dispatch import Dispatcher
@@ -72,8 +72,8 @@ class Scheduler:
 
     def another(self) -> Dispatcher:
         """A second scheduler on the same slice, as far as it submits."""
-        datasets = DatasetUrls(self.artifacts_client)
-        return Dispatcher(self.pool, self.clients, datasets, self.quota_gpus, wake=lambda: None)
+        inputs = InputUrls(self.artifacts_client)
+        return Dispatcher(self.pool, self.clients, inputs, self.quota_gpus, wake=lambda: None)
 
     async def add(self, cluster: FakeCluster, **settings: Any) -> None:
         """Let the scheduler know a cluster."""

@@ -22,7 +22,7 @@ from brightrun.contracts.cluster_api import (
     SubmitRun,
     SubmittedRun,
 )
-from brightrun.contracts.events import JobQueued
+from brightrun.contracts.events import ADAPTER_FILES, JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id
@@ -37,7 +37,7 @@ Mood = Literal[
     "busy", "unsupported", "plain refusal", "foreign refusal", "broken after accepting", "locked out", "not resumable"
 ]
 
-FEATURES = ("idempotent_submit", "events", "graceful_stop", "resume", "capacity", "runs")
+FEATURES = ("idempotent_submit", "events", "graceful_stop", "resume", "capacity", "runs", "inputs")
 
 REFUSALS: dict[Mood | None, tuple[int, object]] = {
     "busy": (429, {"error": "All GPUs are busy.", "code": "no_capacity"}),
@@ -212,6 +212,7 @@ class FakeArtifacts:
         self.url = ""
         self.app = create_app("artifacts", SECRET)
         self.app.get("/datasets/{dataset_id}/url")(self.sign)
+        self.app.get("/models/{model_id}/adapter")(self.sign_adapter)
         self.reset()
 
     def reset(self) -> None:
@@ -222,6 +223,10 @@ class FakeArtifacts:
 
     def hold(self, job: JobQueued) -> None:
         self.owners[job.dataset.dataset_id] = job.user_id
+        if job.validation:
+            self.owners[job.validation.dataset_id] = job.user_id
+        if job.start:
+            self.owners[job.start.artifact_id] = job.user_id
 
     async def sign(self, dataset_id: UUID, caller: CallerOf) -> Answer[dict[str, Any]]:
         if self.down:
@@ -230,3 +235,10 @@ class FakeArtifacts:
             raise NotFound
         self.signed += 1
         return Answer(data={"url": self.urls.get(dataset_id, f"https://store/{dataset_id}"), "expires_in": 86_400})
+
+    async def sign_adapter(self, model_id: UUID, caller: CallerOf) -> Answer[dict[str, Any]]:
+        if self.owners.get(model_id) != caller.user:
+            raise NotFound
+        self.signed += 1
+        urls = {name: f"https://store/{model_id}/{name}" for name in sorted(ADAPTER_FILES)}
+        return Answer(data={"download_urls": urls, "expires_in": 86_400})

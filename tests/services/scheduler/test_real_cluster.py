@@ -1,5 +1,6 @@
 """The scheduler's process and the cluster's, with simulated trainings: pauses, limits, cancellations, orphans."""
 
+import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -22,7 +23,7 @@ from brightrun.contracts.events import (
 )
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import TrainingSpec
-from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
+from tests.builders import dataset_ref, job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.services.cluster.world import CALLBACK_SECRET, KEY, Outside, World
 from tests.services.scheduler.conftest import Scheduler
 from tests.waiting import eventually
@@ -59,9 +60,12 @@ def settings_of(world: World) -> dict[str, str]:
 
 
 async def submit(scheduler: Scheduler, world: World, **changes) -> JobQueued:
-    job = job_queued(**{"spec": TrainingSpec(max_steps=100_000, save_steps=10).resolved()} | changes)
+    content = b"{}\n" * 20
+    dataset = dataset_ref(sha256=hashlib.sha256(content).hexdigest())
+    spec = TrainingSpec(max_steps=100_000, save_steps=10).resolved()
+    job = job_queued(**{"spec": spec, "dataset": dataset} | changes)
     scheduler.artifacts.hold(job)
-    scheduler.artifacts.urls[job.dataset.dataset_id] = world.outside.add_dataset(b"{}\n" * 20)
+    scheduler.artifacts.urls[job.dataset.dataset_id] = world.outside.add_dataset(content)
     await scheduler.bus.publish([job])
     return job
 

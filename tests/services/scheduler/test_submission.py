@@ -9,6 +9,7 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import transaction
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.models import Busy
+from tests.builders import adapter_ref, dataset_ref
 from tests.services.scheduler.conftest import CALLBACKS, Scheduler
 from tests.services.scheduler.fakes import Mood
 from tests.waiting import eventually
@@ -22,6 +23,60 @@ async def test_a_job_is_submitted_as_its_user_asked(scheduler: Scheduler) -> Non
     assert body.callback_url == CALLBACKS
     [started] = await scheduler.said(JobStarted, job)
     assert (started.attempt, started.cluster, started.external_job_id) == (1, "local", scheduler.cluster.run_of(job))
+
+
+async def test_a_run_is_given_its_validation_data_and_the_adapter_to_start_from(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live(validation=dataset_ref(sha256="cd" * 32), start=adapter_ref())
+    assert job.validation
+    assert job.start
+    [body] = scheduler.cluster.submitted
+    assert body.dataset_sha256 == job.dataset.sha256
+    assert body.validation
+    assert (body.validation.url, body.validation.sha256) == (f"https://store/{job.validation.dataset_id}", "cd" * 32)
+    assert [(file.name, file.url, file.sha256) for file in body.adapter] == [
+        (file.name, f"https://store/{job.start.artifact_id}/{file.name}", file.sha256) for file in job.start.files
+    ]
+
+
+async def test_what_a_job_was_given_is_told_at_its_end(scheduler: Scheduler) -> None:
+    job = await scheduler.queue(validation=dataset_ref(), start=adapter_ref())
+    await scheduler.request_cancel(job)
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert (completed.validation, completed.start) == (job.validation, job.start)
+
+
+async def test_a_cluster_that_would_not_look_at_them_is_given_neither(scheduler: Scheduler) -> None:
+    del scheduler.cluster.features["inputs"]
+    jobs = [await scheduler.queue(**given) for given in ({"validation": dataset_ref()}, {"start": adapter_ref()}, {})]
+    await scheduler.dispatch_all()
+    assert [body.job_id for body in scheduler.cluster.submitted] == [jobs[2].job_id]
+    for job in jobs[:2]:
+        [completed] = await scheduler.said(JobCompleted, job)
+        assert completed.error
+        assert (completed.outcome, completed.error.code) == (JobStatus.FAILED, "inputs_unsupported")
+
+
+@pytest.mark.parametrize(("gone", "code"), [("validation", "dataset_not_found"), ("start", "model_not_found")])
+async def test_a_job_that_lacks_what_it_was_to_be_given_fails_and_says_what(
+    scheduler: Scheduler, gone: str, code: str
+) -> None:
+    job = await scheduler.queue(validation=dataset_ref(), start=adapter_ref(name="Old harbour"))
+    assert job.validation
+    assert job.start
+    del scheduler.artifacts.owners[job.validation.dataset_id if gone == "validation" else job.start.artifact_id]
+    await scheduler.dispatch()
+    [completed] = await scheduler.said(JobCompleted, job)
+    assert completed.error
+    assert completed.error.code == code
+    assert ("Old harbour" if gone == "start" else "validation data set") in completed.error.message
+    assert scheduler.cluster.submitted == []
+
+
+async def test_urls_are_signed_once_for_many_jobs_of_the_same_inputs(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live(validation=dataset_ref(), start=adapter_ref())
+    signed = scheduler.artifacts.signed
+    await scheduler.queue_live(user_id=job.user_id, dataset=job.dataset, validation=job.validation, start=job.start)
+    assert (signed, scheduler.artifacts.signed) == (3, 3)
 
 
 async def test_a_cluster_that_breaks_after_it_accepted_has_one_run(scheduler: Scheduler) -> None:

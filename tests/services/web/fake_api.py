@@ -50,6 +50,14 @@ def model(**changes: Any) -> Json:
         },
         "configuration": {"hyperparameters": {"base_model": "tiny"}},
         "files": [{"name": "adapter.bin", "size": 2048, "sha256": "0" * 64}],
+        "report": {
+            "samples": [
+                {"messages": [{"role": "user", "content": "My chain slips."}], "expected": "Measure it.",
+                 "base": HOSTILE, "adapter": "Measure the wear."},
+            ],
+            "serving": {"peft": True, "vllm": True, "vllm_options": ["--max-lora-rank", "32"],
+                        "findings": [{"message": "It needs a rank."}]},
+        },
     } | changes  # fmt: skip
 
 

@@ -177,6 +177,8 @@ async def test_a_model_shows_how_good_it_is_and_leads_to_its_files(ada: httpx.As
     html = (await ada.get(f"/models/{ID}")).text
     for shown in ("4 of 5 stars", "Loss fell by half.", "4.200", "1.100", "2.0 kB"):
         assert shown in html
+    for shown in ("My chain slips.", "Measure the wear.", "--enable-lora --max-lora-rank 32", "It needs a rank."):
+        assert shown in html
     answer = await ada.get(f"/models/{ID}/files/adapter.bin")
     assert answer.headers["location"] == "http://store.test/adapter.bin?signature=abc"
     assert api.calls[-1][2] == {"files": ["adapter.bin"]}

@@ -25,7 +25,57 @@ def test_a_curve_is_summed_up():
         last_training_loss=1.5,
         best_validation_loss=1.8,
         last_validation_loss=1.9,
+        previous_validation_loss=1.8,
+        trained_points=3,
+        opening_loss=1.5,
+        smooth_loss=1.5,
+        best_smooth_loss=1.5,
     )
+
+
+def test_a_long_curve_is_judged_by_averages_of_its_ends():
+    steady = curve(*[3.0] * 5, *[2.0] * 40, 0.1)
+    verdict = judge(steady, None)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
+    assert "from 3.000 to 1.82" in verdict.reason
+    assert verdict.final_training_loss == 0.1
+
+
+def test_a_training_that_diverged_costs_a_class_and_is_explained():
+    verdict = judge(curve(*[4.0] * 5, *[0.5] * 40, *[2.0] * 6), None)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
+    assert "diverged" in verdict.reason
+
+
+def test_a_loss_that_still_falls_is_pointed_out_and_costs_nothing():
+    verdict = judge(curve(2.0, 0.5, validation=(1.4, 1.2, 1.0)), None)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("excellent", 5)
+    assert "more epochs" in verdict.reason
+    assert "more epochs" not in judge(curve(2.0, 0.5, validation=(1.4, 1.0, 0.999)), None).reason
+
+
+def test_the_best_adapter_restored_does_not_overfit():
+    comparison = Comparison(base_loss=2.0, adapter_loss=1.0, examples=24)
+    verdict = judge(curve(2.0, 0.8, validation=(1.0, 1.5)), comparison)
+    assert (verdict.convergence_quality, verdict.overall_score) == ("excellent", 5)
+    assert verdict.overfitting_gap == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("share", "convergence", "score"),
+    [(0.95, "excellent", 5), (0.8, "good", 4), (0.6, "fair", 3), (0.55, "poor", 2), (0.5, "poor", 1)],
+)
+def test_pairs_are_judged_by_which_answer_is_leaned_to(share: float, convergence: str, score: int):
+    comparison = Comparison(base_loss=2.0, adapter_loss=2.4, examples=20, reward_accuracy=share)
+    verdict = judge(curve(0.69, 0.2, validation=(0.69, 0.5)), comparison, pairs=True)
+    assert (verdict.convergence_quality, verdict.overall_score) == (convergence, score)
+    assert f"{share:.0%} of 20 held-out pairs" in verdict.reason
+    assert verdict.perplexity == pytest.approx(math.exp(2.4))
+    assert verdict.overfitting_gap == pytest.approx(0.3)
+
+
+def test_a_loss_over_pairs_is_no_likelihood():
+    assert judge(curve(0.69, 0.2, validation=(0.69, 0.5)), None, pairs=True).perplexity is None
 
 
 def test_a_curve_may_be_extended_piece_by_piece():

@@ -83,6 +83,15 @@ def test_another_format_is_named_once():
     assert "openai_chat" in report.issues[0].message
 
 
+def test_the_first_line_tells_that_a_data_set_holds_preferences():
+    outputs = {name: [{"role": "assistant", "content": name}] for name in ("preferred_output", "non_preferred_output")}
+    pair = json.dumps({"input": {"messages": [{"role": "user", "content": "Hi"}]}} | outputs).encode()
+    report = check(b"\n".join([*[pair] * 10, GOOD]))
+    assert (report.format, report.training_pairs) == ("dpo", 10)
+    assert {issue.line for issue in report.issues} == {11}
+    assert report.errors_by_code == {"data_type": 1, "missing_output": 2}
+
+
 def test_all_errors_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(validation, "MOST_ISSUES", 3)
     report = check(lines(*[b"7"] * 20, b"{"))

@@ -1,6 +1,7 @@
 """The checkpoints in a run's folder."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,19 @@ class Checkpoint:
 def newest(folder: Path) -> Checkpoint | None:
     """The complete checkpoint with the highest step; None if there is none."""
     found = [checkpoint for path in folder.glob(f"{PREFIX}*") if (checkpoint := _read(path))]
-    return max(found, key=lambda checkpoint: checkpoint.step, default=None)
+    return max(found, key=_step, default=None)
+
+
+def keep(folder: Path, count: int, best_step: int | None) -> None:
+    """Delete all complete checkpoints but the `count` newest and that of the best step."""
+    found = sorted((checkpoint for path in folder.glob(f"{PREFIX}*") if (checkpoint := _read(path))), key=_step)
+    for checkpoint in found[:-count]:
+        if checkpoint.step != best_step:
+            shutil.rmtree(checkpoint.path, ignore_errors=True)
+
+
+def _step(checkpoint: Checkpoint) -> int:
+    return checkpoint.step
 
 
 def _read(path: Path) -> Checkpoint | None:

@@ -21,6 +21,14 @@ class UnreadableData(TrainingFailure):
         super().__init__("data_unreadable", message, "Correct the data set and submit the job again.")
 
 
+GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error", "NCCL error", "ncclRemoteError", "Gloo connect")
+LOSS_NOT_FINITE = (
+    "loss_not_finite",
+    "The training has run out of all bounds: its loss or its adapter is not a number any more.",
+    "Lower learning_rate or max_grad_norm, add warm-up, or look for broken examples.",
+)
+
+
 def explain(error: BaseException) -> JobError:
     """The error as it is shown to the user, the nearest known cause first."""
     cause: BaseException | None = error
@@ -36,21 +44,39 @@ def explain(error: BaseException) -> JobError:
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what is wrong."""
+    # PyTorch's own type is not imported: this module also serves before PyTorch could be loaded.
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate" in str(error)
+
+
+def tell_shortage(error: BaseException) -> JobError:
+    """Running out of memory, with the advice that goes for every model."""
+    return JobError(
+        code="out_of_memory",
+        message=f"The training does not fit into memory: {_shortened(error)}",
+        advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
+    )
+
+
 def _known(error: BaseException) -> JobError | None:
     if isinstance(error, TrainingFailure):
         return error.error
-    # PyTorch's own type is not imported: this module also serves before PyTorch could be loaded.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
-        return JobError(
-            code="out_of_memory",
-            message=f"The training does not fit into memory: {_shortened(error)}",
-            advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_out_of_memory(error):
+        return tell_shortage(error)
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in str(error):
         return JobError(
             code="disk_full",
             message="The cluster's disk is full.",
             advice="Ask the operator to free space; the run can go on from its last checkpoint.",
+            retryable=True,
+        )
+    if any(word in str(error) for word in GPU_WORDS):
+        return JobError(
+            code="gpu_error",
+            message=f"A GPU or the link between GPUs failed: {_shortened(error)}",
+            advice="Try again: the run goes on from its last checkpoint. If it fails again, tell the operator.",
             retryable=True,
         )
     return None

@@ -3,16 +3,24 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from trl.chat_template_utils import get_training_chat_template
 
-from brightrun.contracts.training import TrainingSpec
+from brightrun.contracts.training import ChatTemplate, TrainingSpec
 from brightrun_trainer.failures import TrainingFailure
+from brightrun_trainer.templates import put_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +34,27 @@ class Base:
     context: int
 
 
-def load_base(name: str, revision: str | None = None) -> Base:
+def load_base(
+    name: str, revision: str | None = None, *, template: ChatTemplate | None = None, nf4: bool = False
+) -> Base:
     """Load a base model by the name of its folder in BRIGHTRUN_MODELS, its path, or its name on the model hub.
 
-    Raises TrainingFailure if it is not there or cannot be trained on conversations.
+    It goes to the current GPU if there is one; `nf4` quantizes it there to 4 bits. Raises TrainingFailure if it is not
+    there or cannot be trained on conversations.
     """
     place = _locate(name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
-        model: Any = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=precision())
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            place, revision=revision, dtype=precision(), **(_nf4() if nf4 else {})
+        )
     except (OSError, ValueError) as error:
         raise _missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
     return Base(
-        model=model.to("cuda" if torch.cuda.is_available() else "cpu"),
+        model=model if nf4 else model.to(device),
         tokenizer=tokenizer,
-        chat_template=_marked_template(name, tokenizer),
+        chat_template=put_on(tokenizer, template) if template else _marked_template(name, tokenizer),
         revision=_weights_digest(Path(place)) if Path(place).is_dir() else str(model.config._commit_hash),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length),
     )
@@ -64,6 +78,27 @@ def lora_config(spec: TrainingSpec) -> LoraConfig:
         use_rslora=spec.rslora,
         bias="none",
     )
+
+
+def _nf4() -> dict[str, Any]:
+    """How to load in 4 bits, as QLoRA does (Dettmers et al. 2023), on the current GPU. Raises TrainingFailure."""
+    if not torch.cuda.is_available():
+        raise TrainingFailure(
+            "quantization_unsupported", "nf4 needs an NVIDIA GPU, and there is none here.", "Use quantization none."
+        )
+    if find_spec("bitsandbytes") is None:
+        raise TrainingFailure(
+            "quantization_unsupported",
+            "nf4 needs the package bitsandbytes, which this cluster's trainer does not have.",
+            "Use quantization none, or ask the operator to install trainer/requirements-cuda.txt.",
+        )
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=precision(),
+    )
+    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
 
 
 def _locate(name: str) -> str:
@@ -90,7 +125,7 @@ def _marked_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
         raise TrainingFailure(
             "chat_template_unsupported",
             f"The chat template of {name} does not mark what the assistant says, which alone is to be learned.",
-            "Choose an instruction-tuned model with a known chat template.",
+            "Set chat_template (plain goes with every model), or choose an instruction-tuned model.",
         ) from error
     return str(template)
 

@@ -1,8 +1,9 @@
-"""Builds and pretrains the tiny base model from Python's own documentation; the same result on every call."""
+"""Builds and pretrains the offline base models from Python's own documentation; the same result on every call."""
 
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,11 +14,31 @@ from brightrun_trainer import tiny_text
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
-VOCABULARY = 2048
 CONTEXT = 2048
 SEED = 7
 THREADS = 2
-STEPS, BATCH, WINDOW, LEARNING_RATE = 400, 8, 128, 4e-3
+BATCH, WINDOW = 8, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The size of a network, and for how many steps and at which rate it reads."""
+
+    vocabulary: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    steps: int
+    learning_rate: float
+
+
+RECIPES = {
+    "tiny": Recipe(2048, 128, 384, layers=4, heads=4, kv_heads=2, steps=400, learning_rate=4e-3),
+    "small": Recipe(4096, 256, 768, layers=8, heads=8, kv_heads=4, steps=600, learning_rate=2e-3),
+}
+"""1.0 and 7.3 million parameters."""
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -36,27 +57,27 @@ CHAT_TEMPLATE = """\
 """
 
 
-def pretrain_into(folder: Path) -> None:
+def pretrain_into(folder: Path, recipe: Recipe) -> None:
     """Train tokenizer and model from Python's documentation and save both in `folder`; the same on every call."""
     torch.manual_seed(SEED)
     torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
     chats = tiny_text.chats()
     prose = tiny_text.prose()
-    tokenizer = make_tokenizer(prose + [message["content"] for chat in chats for message in chat])
-    model = make_model(tokenizer)
+    tokenizer = make_tokenizer(prose + [message["content"] for chat in chats for message in chat], recipe.vocabulary)
+    model = make_model(tokenizer, recipe)
     documents = prose + [str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats]
-    pretrain(model, _token_stream(tokenizer, documents))
+    pretrain(model, _token_stream(tokenizer, documents), recipe)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+def make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer: no text is unknown to it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=[PAD, END, *ROLES],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -72,16 +93,16 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def make_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaForCausalLM:
     """The untrained network."""
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=128,
-            intermediate_size=384,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            vocab_size=recipe.vocabulary,
+            hidden_size=recipe.hidden_size,
+            intermediate_size=recipe.intermediate_size,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.kv_heads,
             max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
@@ -91,20 +112,21 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     )
 
 
-def pretrain(model: LlamaForCausalLM, stream: torch.Tensor) -> None:
+def pretrain(model: LlamaForCausalLM, stream: torch.Tensor, recipe: Recipe) -> None:
     """Teach next-token prediction on random windows of `stream`, showing percent and loss on standard error."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = get_cosine_schedule_with_warmup(optimizer, STEPS // 10, STEPS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
+    steps = recipe.steps
+    schedule = get_cosine_schedule_with_warmup(optimizer, steps // 10, steps)
     model.train()
-    for step, batch in enumerate(_windows(stream), start=1):
+    for step, batch in enumerate(_windows(stream, steps), start=1):
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % (STEPS // 20) == 0:
-            print(f"tiny model: {100 * step // STEPS} %, loss {loss.item():.2f}", file=sys.stderr, flush=True)
+        if step % (steps // 20) == 0:
+            print(f"base model: {100 * step // steps} %, loss {loss.item():.2f}", file=sys.stderr, flush=True)
 
 
 def _token_stream(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> torch.Tensor:
@@ -113,7 +135,7 @@ def _token_stream(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> t
     return torch.tensor([token for ids in encoded for token in (*ids, tokenizer.eos_token_id)])
 
 
-def _windows(stream: torch.Tensor) -> Iterator[torch.Tensor]:
-    for _ in range(STEPS):
+def _windows(stream: torch.Tensor, steps: int) -> Iterator[torch.Tensor]:
+    for _ in range(steps):
         starts = torch.randint(len(stream) - WINDOW, (BATCH,)).tolist()
         yield torch.stack([stream[start : start + WINDOW] for start in starts])

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from typing import NoReturn
 
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 ORDER = "order"
 SECONDS_BETWEEN_LOOKS = 0.25
 
@@ -22,13 +23,14 @@ class StopSignal:
     A stop ends the process at once while there is nothing to save; later it is remembered for the training to act on.
     """
 
-    def __init__(self, last_words: Callable[[], None]) -> None:
+    def __init__(self, last_words: Callable[[], NoReturn]) -> None:
         self.requested = False
         self.finishing = False
         self._last_words = last_words
         self._at_once = True
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
+        # Taken by a thread, because the main one does not hear a signal before a long PyTorch call is over.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        threading.Thread(target=self._keep_listening, daemon=True).start()
 
     def obey(self, run_dir: Path, launch: int | None) -> None:
         """From now on follow the folder's order; trainer number `launch` also ends when a later one takes its place.
@@ -47,11 +49,15 @@ class StopSignal:
         if self.requested:
             raise StopRequested
 
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+    def _keep_listening(self) -> None:
+        while True:
+            signal.sigwait(SIGNALS)
+            self._receive()
+
+    def _receive(self) -> None:
         self.requested = True
         if self._at_once:
-            self._last_words()
-            os._exit(0)  # an exception could be swallowed by whichever import or download it interrupts
+            self._last_words()  # which ends the process: an exception could be swallowed by what it interrupts
 
     def _keep_looking(self, order: Path, launch: int | None) -> None:
         while True:
@@ -68,4 +74,4 @@ class StopSignal:
         if word == "finish":
             self.finishing = True
         elif word == "checkpoint" and not self.requested:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._receive()

@@ -39,16 +39,6 @@ def read_spec(path: Path) -> TrainingSpec:
 
 
 def _refuse_unsupported(spec: TrainingSpec) -> None:
-    if spec.method != "sft":
-        raise TrainingFailure("method_unsupported", f"This trainer does not do {spec.method}.", "Use method sft.")
-    if spec.quantization != "none":
-        raise TrainingFailure(
-            "quantization_unsupported", f"This trainer does not do {spec.quantization}.", "Use quantization none."
-        )
-    if spec.init_from is not None:
-        raise TrainingFailure(
-            "init_from_unsupported", "This trainer cannot start from an earlier adapter.", "Leave init_from out."
-        )
     if "lm_head" in spec.target_modules:
         raise TrainingFailure(
             "target_modules_unsupported", "lm_head cannot carry a LoRA adapter.", "Take lm_head out of target_modules."

@@ -1,4 +1,8 @@
-"""Turns conversations into token ids and labels: only what the assistant says is learned."""
+"""Turns conversations into token ids and labels: only what the assistant says is learned.
+
+What is longer than the limit keeps its first tokens and loses the rest; an example is left out if nothing that could
+be learned remains.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +14,7 @@ from typing import Any
 from datasets import Dataset
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
+from trl.data_utils import common_prefix_length
 
 from brightrun.contracts.values import new_id
 from brightrun_trainer.data import Conversation, Source
@@ -30,19 +35,24 @@ class Encoder:
     dropped: int = 0
 
     def rows(self, conversations: Iterable[Conversation]) -> Iterator[Row]:
-        """Ids with labels, for each conversation that has something to learn."""
+        """Each conversation that has something to learn: ids with labels, and both answers of a preference example."""
         for conversation in conversations:
             row = self.encode(conversation)
-            self.truncated += len(row["input_ids"]) > self.limit
+            long = len(row["input_ids"]) > self.limit
             row = {name: tokens[: self.limit] for name, tokens in row.items()}
-            if any(label != IGNORED for label in row["labels"]):
+            learns = any(label != IGNORED for label in row["labels"])
+            if conversation.rejected is not None:
+                pair, cut = self._pair(conversation, conversation.rejected)
+                row, long = row | pair, long or cut
+                learns = learns and bool(pair["chosen_ids"]) and pair["chosen_ids"] != pair["rejected_ids"]
+            self.truncated += long
+            self.dropped += not learns
+            if learns:
                 yield row
-            else:
-                self.dropped += 1
 
     def encode(self, conversation: Conversation) -> Row:
         """One whole conversation; labels are -100 but for the tokens of assistant messages whose weight is not 0."""
-        encoded = self._apply_template(conversation)
+        encoded = self._apply_template(conversation.messages, conversation.tools, return_assistant_tokens_mask=True)
         ids: list[int] = encoded["input_ids"]
         mask = _without_weight_0(encoded["assistant_masks"], conversation)
         return {
@@ -50,21 +60,35 @@ class Encoder:
             "labels": [token if learned else IGNORED for token, learned in zip(ids, mask, strict=True)],
         }
 
-    def _apply_template(self, conversation: Conversation) -> Any:
+    def _pair(self, conversation: Conversation, rejected: dict[str, Any]) -> tuple[Row, bool]:
+        """Prompt and both answers as TRL's DPOTrainer takes them, and whether one of them was cut.
+
+        An answer starts where the two differ from the prompt: a template may render a prompt alone in another way.
+        """
+        tools, prompt = conversation.tools, conversation.messages[:-1]
+        asked = self._apply_template(prompt, tools, add_generation_prompt=True)["input_ids"]
+        answered = [
+            self._apply_template([*prompt, answer], tools)["input_ids"]
+            for answer in (conversation.messages[-1], rejected)
+        ]
+        start = min(common_prefix_length(asked, ids) for ids in answered)
+        chosen, other = (ids[start : self.limit] for ids in answered)
+        cut = any(len(ids) > self.limit for ids in answered)
+        return {"prompt_ids": asked[:start], "chosen_ids": chosen, "rejected_ids": other}, cut
+
+    def _apply_template(self, messages: list[dict[str, Any]], tools: list[Any] | None, **options: Any) -> Any:
         try:
             return self.tokenizer.apply_chat_template(
-                conversation.messages,
-                tools=conversation.tools,
+                messages,
+                tools=tools,
                 chat_template=self.chat_template,
                 tokenize=True,
                 return_dict=True,
-                return_assistant_tokens_mask=True,
+                **options,
             )
         except TemplateError as error:
-            roles = ", ".join(message["role"] for message in conversation.messages)
-            raise UnreadableData(
-                f"The base model's chat template refuses a conversation of {roles}: {error}."
-            ) from error
+            roles = ", ".join(message["role"] for message in messages)
+            raise UnreadableData(f"The chat template refuses a conversation of {roles}: {error}.") from error
 
 
 def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callable[[str], None]) -> Dataset:

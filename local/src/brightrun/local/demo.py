@@ -93,13 +93,14 @@ def verify(adapter: Path, settings: LocalSettings, say: Say) -> None:
     if not done.stdout:
         raise DemoError(f"the adapter could not be checked: {done.stderr.strip()[-300:]}")
     found = json.loads(done.stdout)
-    sample = found["sample"]
     say(
         f"loss on {found['examples']} held-out examples: base {found['base_loss']:.3f}, "
         f"adapter {found['adapter_loss']:.3f}"
     )
-    for speaker in ("prompt", "base", "adapter"):
-        say(f"  {speaker:8} {sample[speaker].strip()!r}")
+    for sample in found["samples"][:1]:
+        say(f"  prompt   {sample['messages'][-1]['content'].strip()!r}")
+        for speaker in ("base", "adapter"):
+            say(f"  {speaker:8} {sample[speaker].strip()!r}")
     if done.returncode != 0:
         raise DemoError("the adapter is no better than its base model")
 

@@ -1,6 +1,7 @@
 """A user of the public API, as the demo plays one."""
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ Json = dict[str, Any]
 
 POLL_SECONDS = 0.3
 CHUNK_BYTES = 1 << 16
+STREAM_SECONDS = 120
 
 
 class FirstUser:
@@ -69,6 +71,14 @@ class FirstUser:
     def post(self, path: str, body: Json) -> Json:
         """The data that `path` answers to `body`."""
         return _data(self._http.post(path, json=body))
+
+    def hear(self, path: str, body: Json) -> list[tuple[str, Json]]:
+        """Ask for something that is answered by server-sent events, and hear them all: name and data of each."""
+        answer = self._http.post(path, json=body, timeout=STREAM_SECONDS)
+        if not answer.is_success:
+            _data(answer)
+        blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in answer.text.split("\n\n")]
+        return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
 
 
 def _data(answer: httpx.Response) -> Json:

@@ -95,7 +95,7 @@ async def test_configurations_of_other_methods_are_not_looked_at(client: openai.
     deep: Any = {}
     for _ in range(400):
         deep = {"deeper": deep}
-    method: Any = {"type": "supervised", "dpo": deep, "reinforcement": deep}
+    method: Any = {"type": "supervised", "reinforcement": deep}
     job = await client.fine_tuning.jobs.create(model="tiny", training_file=await file_of(pool, ada), method=method)
     assert job.status == "queued"
 
@@ -112,6 +112,7 @@ GOOD: dict[str, Any] = {"model": "tiny", "training_file": "file-" + "0" * 32}
 
 
 INVALID, UNSUPPORTED = (400, "validation_error"), (400, "unsupported_parameter")
+UNTRAINABLE = (400, "untrainable")
 NO_MODEL, NO_FILE = (404, "model_not_found"), (404, "file_not_found")
 
 
@@ -123,7 +124,11 @@ WRONG: list[tuple[dict[str, Any], tuple[int, str], str]] = [
     ({"training_file": "file-results-" + "0" * 32}, NO_FILE, "training_file"),
     ({"training_file": "file-" + "1" * 32}, NO_FILE, "training_file"),
     ({"validation_file": "file-x"}, NO_FILE, "validation_file"),
-    ({"validation_file": "file-" + "1" * 32}, INVALID, "validation_file"),
+    ({"validation_file": "file-" + "1" * 32}, NO_FILE, "validation_file"),
+    ({"validation_file": "file-results-" + "0" * 32}, NO_FILE, "validation_file"),
+    ({"model": "ft:tiny:personal::" + "1" * 32}, NO_MODEL, "model"),
+    ({"model": "ft:owner/model:personal::" + "1" * 32 + ":ckpt-step-8"}, NO_MODEL, "model"),
+    ({"init_from": "1" * 32}, NO_MODEL, "init_from"),
     ({"suffix": ""}, INVALID, "suffix"),
     ({"suffix": "x" * 65, "seed": -1}, INVALID, "suffix seed"),
     ({"suffix": "a\x00b"}, INVALID, "suffix"),
@@ -134,7 +139,15 @@ WRONG: list[tuple[dict[str, Any], tuple[int, str], str]] = [
     ({"metadata": {"k": 1}}, INVALID, "metadata.k"),
     ({"integrations": [{"type": "wandb"}]}, UNSUPPORTED, "integrations"),
     ({"method": {"type": "reinforcement", "reinforcement": {}}}, UNSUPPORTED, "method.type"),
-    ({"method": {"type": "dpo", "dpo": {}}}, UNSUPPORTED, "method.type"),
+    ({"method": {"type": "dpo", "dpo": {}}}, INVALID, "method.type"),
+    ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0}}}}, INVALID, "method.dpo.hyperparameters.beta"),
+    ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, INVALID, "method.dpo.hyperparameters.beta"),
+    ({"hyperparameters": {"beta": 0.1}}, INVALID, "hyperparameters.beta"),
+    (
+        {"hyperparameters": {}, "method": {"type": "dpo", "dpo": {"hyperparameters": {}}}},
+        INVALID,
+        "hyperparameters",
+    ),
     ({"method": {"type": "magic"}}, INVALID, "method.type"),
     ({"method": {}}, INVALID, "method.type"),
     ({"hyperparameters": {"n_epochs": 51}}, INVALID, "hyperparameters.n_epochs"),
@@ -164,7 +177,7 @@ WRONG: list[tuple[dict[str, Any], tuple[int, str], str]] = [
         INVALID,
         "hyperparameters",
     ),
-    ({"quantization": "nf4"}, INVALID, "quantization"),
+    ({"quantization": "nf4"}, UNTRAINABLE, "quantization"),
     ({"warmup_ratio": 0.1, "warmup_steps": 5}, INVALID, "hyperparameters"),
     ({"gpu_config": {"type": "abacus"}}, INVALID, "gpu_config.type"),
     ({"gpu_config": {"type": "CPU", "count": 9}}, INVALID, "gpu_config.count"),

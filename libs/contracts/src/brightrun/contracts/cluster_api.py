@@ -12,9 +12,24 @@ RunState = Literal["queued", "initializing", "running", "completed", "failed", "
 StopMode = Literal["checkpoint", "finish"]
 
 
+class RunInput(Value):
+    """A file that a run is given: where to fetch it, and its digest where the sender knows it."""
+
+    url: str
+    sha256: Sha256 | None = None
+
+
+class AdapterInput(RunInput):
+    """A file of the adapter that a run starts from; `name` is a plain file name."""
+
+    name: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class SubmitRun(Value):
     """`POST /training/submit`. A second submission of the same `(job_id, attempt)` answers with the first run.
 
+    `validation`: the data set that `hyperparameters.validation_dataset_id` names; `adapter`: the files of the one that
+    `hyperparameters.init_from` names. Only clusters whose capabilities say `inputs` are sent runs with these.
     `resume_from` is the external id of an earlier run of the same job on the same cluster: the new run goes on from
     that run's last complete checkpoint. A cluster that cannot do that answers 409 with code `not_resumable`.
     """
@@ -26,6 +41,9 @@ class SubmitRun(Value):
     gpu_config: GpuConfig
     callback_url: str | None = None
     resume_from: str | None = None
+    dataset_sha256: Sha256 | None = None
+    validation: RunInput | None = None
+    adapter: Annotated[tuple[AdapterInput, ...], Field(max_length=100)] = ()
 
 
 class SubmittedRun(Value):
@@ -161,6 +179,8 @@ class Capabilities(Value):
 
     `stop_modes` are those that `POST /training/stop` takes; `graceful_stop`: a cancel saves a checkpoint first;
     `runs`, `capacity`, `logs`, `checkpoints`: the endpoints of these names; `log_follow`: logs can be followed.
+    `inputs`: a run may have a validation data set of its own, and an adapter to start from. `generation`: models of
+    completed runs can be tried, `POST /training/generate/{external_job_id}` with bodies as in contracts.generation.
     """
 
     name: str
@@ -179,6 +199,8 @@ class Capabilities(Value):
     checkpoints: bool = False
     runs: bool = False
     capacity: bool = False
+    inputs: bool = False
+    generation: bool = False
 
 
 class GpuCapacity(Value):

@@ -37,6 +37,32 @@ class DatasetRef(Value):
     sha256: Sha256
 
 
+class ArtifactFile(Value):
+    """One stored file of an artifact."""
+
+    name: str
+    size: int
+    sha256: Sha256
+
+
+ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
+"""The files of an artifact that hold its adapter."""
+
+
+def adapter_files(files: Iterable[ArtifactFile]) -> tuple[ArtifactFile, ...]:
+    """Those of an artifact's files that hold its adapter; none if one is missing."""
+    found = tuple(file for file in files if file.name in ADAPTER_FILES)
+    return found if len(found) == len(ADAPTER_FILES) else ()
+
+
+class AdapterRef(Value):
+    """The earlier artifact whose adapter a training goes on with, and the files that hold it."""
+
+    artifact_id: UUID
+    name: str
+    files: tuple[ArtifactFile, ...]
+
+
 class Segment(Value):
     """A stretch of training that is billed: one attempt, from its start to its end."""
 
@@ -64,7 +90,8 @@ class Pricing(Value):
 class JobQueued(JobEvent):
     """The user's job is recorded and waits for GPUs. Owner: api.
 
-    `priority` orders the user's own jobs: low, normal or high.
+    `priority` orders the user's own jobs: low, normal or high. `validation`: what `spec.validation_dataset_id` names;
+    `start`: what `spec.init_from` names.
     """
 
     topic: ClassVar[str] = "job.queued"
@@ -76,6 +103,8 @@ class JobQueued(JobEvent):
     pricing: Pricing
     estimated_cost: Money
     priority: str = "normal"
+    validation: DatasetRef | None = None
+    start: AdapterRef | None = None
 
 
 class JobCancelRequested(JobEvent):
@@ -104,9 +133,9 @@ class JobResumeRequested(JobEvent):
 
 
 class JobRefused(JobEvent):
-    """The job was recorded while its data set was still being checked, and was never queued: the data set is unusable.
+    """The job was recorded while a data set of its was still being checked, and was never queued: that is unusable.
 
-    Owner: api.
+    Owner: api. `dataset_id`: the unusable one, be it for training or for validation.
     """
 
     topic: ClassVar[str] = "job.refused"
@@ -230,6 +259,8 @@ class JobCompleted(JobEvent):
     error: JobError | None = None
     segments: tuple[Segment, ...] = ()
     stopped_by: str | None = None
+    validation: DatasetRef | None = None
+    start: AdapterRef | None = None
 
     @property
     def billed(self) -> tuple[Segment, ...]:
@@ -276,14 +307,6 @@ class Quality(Value):
     best_training_loss: float | None = None
     final_validation_loss: float | None = None
     perplexity: float | None = None
-
-
-class ArtifactFile(Value):
-    """One stored file of an artifact."""
-
-    name: str
-    size: int
-    sha256: Sha256
 
 
 class ArtifactReady(JobEvent):

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from brightrun.contracts.values import Money, Utc, Value
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+ChatTemplate = Literal["plain", "chatml", "llama3", "qwen2_5", "qwen3", "gemma", "phi3"]
 DEFAULT_EPOCHS = 3
+DEFAULT_BETA = 0.1
 
 
 class GpuConfig(BaseModel):
@@ -33,6 +35,7 @@ class TrainingSpec(BaseModel):
     """Everything that decides a training's outcome, apart from the data and the hardware.
 
     Unset pairs (`alpha`, `epochs`/`max_steps`, warm-up) are filled by `resolved()`. Unknown keys are rejected.
+    `beta` (dpo only) is how strongly the model is held to where it starts; `chat_template` replaces the base model's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +43,8 @@ class TrainingSpec(BaseModel):
     base_model: Annotated[str, Field(min_length=1, max_length=256)] = "tiny"
     base_model_revision: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     method: Literal["sft", "dpo"] = "sft"
+    beta: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = None
+    chat_template: ChatTemplate | None = None
 
     rank: Annotated[int, Field(ge=4, le=128)] = 16
     alpha: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -85,6 +90,10 @@ class TrainingSpec(BaseModel):
         ):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise ValueError(f"give {one} or {other}, not both")
+        if self.method == "dpo" and self.packing:
+            raise ValueError("packing goes with method sft: leave packing out, or train with sft")
+        if self.method != "dpo" and self.beta is not None:
+            raise ValueError("beta goes with method dpo: leave beta out, or train with dpo")
         return self
 
     def resolved(self) -> "TrainingSpec":
@@ -95,7 +104,9 @@ class TrainingSpec(BaseModel):
         if self.epochs is None and self.max_steps is None:
             filled["epochs"] = DEFAULT_EPOCHS
         if self.warmup_ratio is None and self.warmup_steps is None:
-            filled["warmup_ratio"] = 0.03
+            filled["warmup_ratio"] = 0.0 if self.scheduler == "constant" else 0.03
+        if self.method == "dpo" and self.beta is None:
+            filled["beta"] = DEFAULT_BETA
         return self.model_copy(update=filled)
 
 

@@ -7,7 +7,10 @@ from uuid import UUID
 
 import httpx
 
+from brightrun.api.inputs import EarlierModel
 from brightrun.api.models import Dataset
+from brightrun.contracts.events import ArtifactFile, adapter_files
+from brightrun.contracts.training import TrainingSpec
 from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.tokens import UPLOAD_SECONDS, Neighbour, Refused
 
@@ -18,9 +21,11 @@ class Artifacts(Neighbour):
     """The service, whose files are streamed as well."""
 
     @asynccontextmanager
-    async def open(self, path: str, user_id: UUID) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Lend the bytes that lie at a path, in pieces as they come."""
-        asked = self._http.stream("GET", path, headers=self._headers(user_id), timeout=UPLOAD_SECONDS)
+    async def open(
+        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_SECONDS, **request: Any
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lend the bytes that are answered, in pieces as they come; a silence of `seconds` breaks it off."""
+        asked = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)
         try:
             async with asked as answer:
                 if answer.is_error:
@@ -44,6 +49,21 @@ async def fetch_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -
         training_pairs=told["total_training_pairs"] or 0,
         tokens=told["total_tokens"] or 0,
         sha256=told["sha256"],
+    )
+
+
+async def fetch_model(artifacts: Neighbour, user_id: UUID, model_id: UUID) -> EarlierModel | None:
+    """The user's model, to start from; None if there is none."""
+    told = await find(artifacts, user_id, f"/models/{model_id}")
+    if told is None:
+        return None
+    return EarlierModel(
+        id=model_id,
+        job_id=UUID(told["job_id"]),
+        name=told["name"],
+        status=told["status"],
+        spec=TrainingSpec.model_validate(told["configuration"]["hyperparameters"]).resolved(),
+        files=adapter_files(ArtifactFile.model_validate(file) for file in told["files"]),
     )
 
 

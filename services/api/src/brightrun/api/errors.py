@@ -12,6 +12,12 @@ class Invalid(ServiceError):
     code = "validation_error"
 
 
+class Untrainable(Invalid):
+    """The training cannot be done as it is asked for: `details` names what is in the way and what to do instead."""
+
+    code = "untrainable"
+
+
 class SignupClosed(ServiceError):
     """Sign-up is closed on this installation: ask its operator for an account."""
 
@@ -251,10 +257,17 @@ class JobDeletedSince(ServiceError):
 
 
 class DatasetInUse(ServiceError):
-    """A job that is not over trains on the data set: wait for its end or cancel it, then delete the data set."""
+    """A job that is not over needs the data set: wait for its end or cancel it, then delete the data set."""
 
     status = 409
     code = "dataset_in_use"
+
+
+class ModelInUse(ServiceError):
+    """A job that is not over starts from the model: wait for its end or cancel it, then delete the model."""
+
+    status = 409
+    code = "model_in_use"
 
 
 class ModelNotStored(ServiceError):
@@ -262,6 +275,21 @@ class ModelNotStored(ServiceError):
 
     status = 409
     code = "model_not_stored"
+
+
+class GenerationUnsupported(ServiceError):
+    """The model's cluster cannot try it: it has no such endpoint, or has removed the model's files to make room."""
+
+    status = 409
+    code = "generation_unsupported"
+
+
+class GenerationBusy(ServiceError):
+    """The model's cluster tries as many models as it can at once; ask again in a moment."""
+
+    status = 429
+    code = "generation_busy"
+    headers = {"Retry-After": "5"}  # noqa: RUF012
 
 
 class FileNotFound(ServiceError):

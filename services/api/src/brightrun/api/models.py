@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from brightrun.contracts.events import DatasetRef, Pricing, Segment
+from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing, Segment
 from brightrun.contracts.job_status import JobState, JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
@@ -51,7 +51,7 @@ class Dataset:
 class Order:
     """A training that is asked for, through whichever face.
 
-    `may_wait`: whether the job may be recorded while its data set is still being checked.
+    `may_wait`: whether the job may be recorded while its data sets are still being checked.
     """
 
     dataset_id: UUID
@@ -101,6 +101,12 @@ class PendingDataset(Value):
     format: str
     training_pairs: int = 0
     tokens: int = 0
+
+
+class Start(AdapterRef):
+    """The model whose adapter a job starts from, as it was then; `suffix` is a part of its name at OpenAI's face."""
+
+    suffix: str | None = None
 
 
 class Hold(Value):
@@ -191,6 +197,8 @@ class Job:
     retry_of: UUID | None = None
     cloned_from: UUID | None = None
     hold: Hold | None = None
+    validation: DatasetRef | PendingDataset | None = None
+    start: Start | None = None
     cancel_requested_at: datetime | None = None
     pause_requested_at: datetime | None = None
     pause_turn: int = 0
@@ -204,7 +212,7 @@ class Job:
 
     @property
     def held(self) -> bool:
-        """Whether the job waits for its data set to be checked; nobody but the gateway knows of it until then."""
+        """Whether the job waits for its data sets to be checked; nobody but the gateway knows of it until then."""
         return self.hold is not None
 
     @property

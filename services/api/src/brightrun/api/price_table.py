@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field
-
+from brightrun.contracts.shapes import KNOWN, ModelShape
 from brightrun.contracts.values import Money, Utc, Value
 
 Kind = Literal["gpu", "base_model", "fee"]
 STORAGE = "storage"
 """The fee that is charged once for each job."""
-
-Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
 class GpuTerms(Value):
@@ -29,19 +26,6 @@ class GpuPrice(GpuTerms):
     """A GPU type that can be asked for."""
 
     type: str
-
-
-class ModelShape(Value):
-    """What a decoder-only transformer's memory depends on; the names of Hugging Face's configurations in our words."""
-
-    parameters: Annotated[int, Field(ge=1, le=10**13)]
-    layers: Annotated[int, Field(ge=1, le=10_000)]
-    hidden_size: Size
-    intermediate_size: Size
-    vocabulary: Size
-    attention_heads: Annotated[int, Field(ge=1, le=10_000)]
-    kv_heads: Annotated[int, Field(ge=1, le=10_000)]
-    head_size: Annotated[int, Field(ge=1, le=10_000)]
 
 
 class BaseModelTerms(Value):
@@ -63,6 +47,14 @@ class BaseModel(BaseModelTerms):
     name: str
     created_at: Utc
     active: bool = True
+
+    @property
+    def known_shape(self) -> ModelShape | None:
+        """As an admin told, or else as it is known of the name, which may be more."""
+        known = KNOWN.get(self.name)
+        if known and (self.shape is None or self.shape.parameters == known.parameters):
+            return known
+        return self.shape
 
 
 class FeeTerms(Value):
@@ -94,3 +86,7 @@ class Offer:
     gpu: GpuPrice | None
     base_model: BaseModel | None
     storage: Decimal
+
+    def shape_of(self, asked: str) -> ModelShape | None:
+        """The base model's shape, where it is known; `asked` is the name of one without an entry."""
+        return self.base_model.known_shape if self.base_model else KNOWN.get(asked)

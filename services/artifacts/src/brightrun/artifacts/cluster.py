@@ -2,16 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
+from brightrun.artifacts.errors import GenerationBusy, GenerationUnsupported
 from brightrun.artifacts.settings import ClusterSettings
 from brightrun.contracts.cluster_api import RunArtifacts
+from brightrun.contracts.generation import Generate
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
+LOADING_SECONDS = 330.0
+"""A large base model takes its time; the cluster itself gives up before."""
+CANNOT = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
 
 
 class ClusterError(Exception):
@@ -41,6 +47,24 @@ class Cluster:
         url = self._url.join(address)
         with _errors():
             async with self._http.stream("GET", url, headers=self._headers(url)) as answer:
+                answer.raise_for_status()
+                yield answer.aiter_raw()
+
+    @asynccontextmanager
+    async def generate(self, external_job_id: str, request: Generate) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lend what base model and adapter of a run answer, line by line as contracts.generation has it.
+
+        Raises GenerationUnsupported, GenerationBusy and ClusterError.
+        """
+        url = self._url.join(f"/training/generate/{quote(external_job_id, safe='')}")
+        body = request.model_dump(mode="json")
+        timeout = httpx.Timeout(LOADING_SECONDS, connect=CONNECT_SECONDS)
+        with _errors():
+            async with self._http.stream("POST", url, headers=self._headers(url), json=body, timeout=timeout) as answer:
+                if answer.status_code in CANNOT:
+                    raise GenerationUnsupported
+                if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                    raise GenerationBusy
                 answer.raise_for_status()
                 yield answer.aiter_raw()
 

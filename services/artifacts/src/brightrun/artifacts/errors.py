@@ -38,6 +38,21 @@ class UploadMismatch(ServiceError):
     code = "upload_mismatch"
 
 
+class GenerationUnsupported(ServiceError):
+    """The model's cluster cannot try it: it has no such endpoint, or has removed the model's files to make room."""
+
+    status = 409
+    code = "generation_unsupported"
+
+
+class GenerationBusy(ServiceError):
+    """The model's cluster tries as many models as it can at once; ask again in a moment."""
+
+    status = 429
+    code = "generation_busy"
+    headers = {"Retry-After": "5"}  # noqa: RUF012
+
+
 class ModelNotStored(ServiceError):
     """The model's files are not all stored yet; `details` says how it stands."""
 

@@ -8,7 +8,7 @@ from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.loops.sweep import end_abandoned_uploads, remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, models, uploads
+from brightrun.artifacts.routes import datasets, generation, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
@@ -28,7 +28,8 @@ async def start(settings: Settings) -> None:
         await store.create_buckets(DATASETS, MODELS)
         service.app.state.store = store
         service.app.state.settings = settings
-        for routes in (datasets, uploads, models):
+        service.app.state.clusters = {cluster.name: cluster for cluster in clusters}
+        for routes in (datasets, uploads, models, generation):
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)

@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
-from brightrun.contracts.events import DatasetRef, Pricing
+from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Value
 
 Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Mean cross-entropy in nats."""
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,11 @@ class Report:
 
 
 class Curve(Value):
-    """A job's loss curve in a few numbers; losses are mean cross-entropies in nats."""
+    """A job's loss curve in a few numbers; losses are mean cross-entropies in nats.
+
+    Of the `trained_points` with a training loss: `opening_loss` is the mean of the first, `smooth_loss` that of the
+    last, `best_smooth_loss` the lowest that it was.
+    """
 
     points: int = 0
     last_step: int = 0
@@ -139,14 +144,32 @@ class Curve(Value):
     last_training_loss: float | None = None
     best_validation_loss: float | None = None
     last_validation_loss: float | None = None
+    previous_validation_loss: float | None = None
+    trained_points: int = 0
+    opening_loss: float | None = None
+    smooth_loss: float | None = None
+    best_smooth_loss: float | None = None
 
 
 class Comparison(Value):
-    """Base model against adapter on held-out examples."""
+    """Base model against adapter on held-out examples.
+
+    Accuracies are shares from 0 to 1: of next tokens guessed right; of pairs of answers, whose preferred one is found
+    likelier; `reward_accuracy` of pairs, to whose preferred answer the adapter leans more than its base model.
+    """
 
     base_loss: Loss
     adapter_loss: Loss
     examples: int
+    base_token_accuracy: Share | None = None
+    adapter_token_accuracy: Share | None = None
+    base_preference_accuracy: Share | None = None
+    adapter_preference_accuracy: Share | None = None
+    reward_accuracy: Share | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """By the names that quality metrics have for them."""
+        return {"compared_examples": self.examples, **self.model_dump(exclude={"examples"})}
 
 
 class QualityMetrics(Value):
@@ -165,6 +188,12 @@ class QualityMetrics(Value):
     base_loss: float | None = None
     adapter_loss: float | None = None
     compared_examples: int | None = None
+    base_perplexity: float | None = None
+    base_token_accuracy: float | None = None
+    adapter_token_accuracy: float | None = None
+    base_preference_accuracy: float | None = None
+    adapter_preference_accuracy: float | None = None
+    reward_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +201,7 @@ class Model:
     """What a completed job leaves, from the moment its files are expected.
 
     `trained_seconds` are without pauses. `stopped_by`: the limit that ended the training early, `budget` or `duration`.
+    `validation`: the data set that it was evaluated on; `start`: the adapter that it went on with.
     """
 
     id: UUID
@@ -198,6 +228,8 @@ class Model:
     tries: int
     problem: str | None
     fence: int
+    validation: DatasetRef | None
+    start: AdapterRef | None
 
     @property
     def claim(self) -> Claim:

@@ -50,6 +50,19 @@ class TooManyFollowers(NotNow):
     code = "too_many_followers"
 
 
+class GenerationBusy(NotNow):
+    """The cluster tries as many models as it can at once, or this one; ask again in a moment."""
+
+    code = "generation_busy"
+
+
+class GenerationUnsupported(ServiceError):
+    """Models cannot be tried on this cluster: it does not train itself, or is not set up for it."""
+
+    status = 501
+    code = "generation_unsupported"
+
+
 class Unsupported(ServiceError):
     """The cluster cannot run that; the details say what it has."""
 

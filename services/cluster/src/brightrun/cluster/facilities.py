@@ -8,6 +8,7 @@ import httpx
 from brightrun.cluster import guards
 from brightrun.cluster.callbacks import Callbacks
 from brightrun.cluster.executor import Executor
+from brightrun.cluster.generators import Generators
 from brightrun.cluster.models import Room
 from brightrun.cluster.run_folder import RunFolder
 from brightrun.cluster.settings import Settings
@@ -25,6 +26,7 @@ class Facilities:
     executor: Executor
     http: httpx.AsyncClient
     callbacks: Callbacks
+    generators: Generators
     downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_AT_ONCE))
 
     def folder(self, run_id: str) -> RunFolder:

@@ -78,7 +78,7 @@ async def _remove(facilities: Facilities, what: Removal) -> None:
 def _paths(folder: RunFolder, what: Removal) -> list[Path]:
     match what.part:
         case "dataset":
-            return [folder.data, folder.cache]
+            return [folder.data, folder.validation, folder.init_adapter, folder.cache]
         case "checkpoints":
             return [folder.checkpoints]
         case "run":

@@ -13,6 +13,7 @@ from brightrun.cluster.callbacks import Callbacks
 from brightrun.cluster.errors import StartupError
 from brightrun.cluster.executor import Executor
 from brightrun.cluster.facilities import Facilities
+from brightrun.cluster.generators import Generators
 from brightrun.cluster.housekeeping import SECONDS_BETWEEN_ROUNDS, keep_house
 from brightrun.cluster.local import LocalExecutor
 from brightrun.cluster.ray import RayExecutor
@@ -32,7 +33,8 @@ async def start(settings: Settings) -> None:
     logs.configure("cluster", settings.log_level)
     async with open_store(settings.cluster_home) as store, httpx.AsyncClient() as http:
         callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
-        facilities = Facilities(settings, store, _executor(settings, http), http, callbacks)
+        generators = Generators(settings)
+        facilities = Facilities(settings, store, _executor(settings, http), http, callbacks, generators)
         supervisor = Supervisor(facilities)
 
         @asynccontextmanager
@@ -43,6 +45,7 @@ async def start(settings: Settings) -> None:
                 housekeeping = asyncio.create_task(work)
                 yield
                 housekeeping.cancel()
+            await generators.close()
             await callbacks.close()
             release.cancel()
 

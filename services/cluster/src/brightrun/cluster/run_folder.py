@@ -26,6 +26,16 @@ class RunFolder:
         return self.path / "data.jsonl"
 
     @property
+    def validation(self) -> Path:
+        """The validation data, where the run has data of its own for that; complete once it exists."""
+        return self.path / "validation.jsonl"
+
+    @property
+    def init_adapter(self) -> Path:
+        """The adapter that the training starts from, each of its files complete once it exists."""
+        return self.path / "init_adapter"
+
+    @property
     def out(self) -> Path:
         """The trainer's standard output: one report a line, over all its restarts."""
         return self.path / "out.jsonl"

@@ -50,6 +50,19 @@ class Settings(ServiceSettings):
         float, Field(gt=0, description="How long a run waits for disk, memory or the Ray head before it fails.")
     ] = 600.0
     file_url_seconds: Annotated[int, Field(gt=0, description="How long the URL of a run's file is good for.")] = 3600
+    generators: Annotated[
+        int,
+        Field(ge=0, description="How many models can be tried at once, each with a base model of its own in memory."),
+    ] = 1
+    generation_devices: Annotated[
+        str,
+        Field(
+            description="The GPUs that models are tried on, as `CUDA_VISIBLE_DEVICES`; on the CPU if there are none."
+        ),
+    ] = ""
+    generation_seconds: Annotated[
+        float, Field(gt=0, description="How long an answer may take; what is there by then is all of it.")
+    ] = 60.0
     simulated_steps_per_second: Annotated[
         float, Field(gt=0, description="The speed at which the `simulated` executor pretends to train.")
     ] = 20.0

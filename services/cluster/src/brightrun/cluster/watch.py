@@ -1,4 +1,4 @@
-"""Watches over one run: its data set, its trainer, what the trainer says, and how both end."""
+"""Watches over one run: what it is given, its trainer, what the trainer says, and how both end."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 from prometheus_client import Counter
 
-from brightrun.cluster import actions, admission, checkpoints, dataset, hearing, rules
+from brightrun.cluster import actions, admission, checkpoints, hearing, inputs, rules
 from brightrun.cluster.ending import Ending, Wish
 from brightrun.cluster.errors import NotNow
 from brightrun.cluster.executor import Execution, Unreachable, Unstartable
@@ -84,7 +84,7 @@ class Watch:
             self._told_to_stop.set()
         await asyncio.to_thread(self._folder.prepare, self._run.request.hyperparameters.resolved())
         await self._adopt_checkpoints()
-        await self._fetch_dataset()
+        await self._fetch_inputs()
         while not self._run.finished and not self._shutting_down:
             execution = await self._find() or await self._launch()
             if execution:
@@ -103,10 +103,13 @@ class Watch:
             return
         await self._change(partial(rules.adopted, step=step))
 
-    async def _fetch_dataset(self) -> None:
-        if self._run.finished or self._folder.data.exists():
-            return
-        download = asyncio.create_task(self._download_dataset())
+    async def _fetch_inputs(self) -> None:
+        for one in inputs.wanted(self._run.request, self._folder):
+            if not (self._run.finished or self._told_to_stop.is_set() or one.target.exists()):
+                await self._fetch(one)
+
+    async def _fetch(self, one: inputs.Input) -> None:
+        download = asyncio.create_task(self._download(one))
         stop = asyncio.create_task(self._told_to_stop.wait())
         await asyncio.wait((download, stop), return_when=asyncio.FIRST_COMPLETED)
         for task in (download, stop):
@@ -115,13 +118,12 @@ class Watch:
             await download
         except asyncio.CancelledError:
             return
-        except dataset.DatasetUnreachable as error:
-            await self._fail("dataset_unreachable", f"The data set could not be downloaded ({error}).")
+        except inputs.Unfetched as why:
+            await self._change(partial(rules.fail, error=one.missing(why), now=utc_now()))
 
-    async def _download_dataset(self) -> None:
-        url, floor = self._run.request.dataset_url, self._settings.free_disk_bytes
+    async def _download(self, one: inputs.Input) -> None:
         async with self._facilities.downloads:
-            await dataset.download(self._facilities.http, url, self._folder.data, floor)
+            await inputs.fetch(self._facilities.http, one, self._settings.free_disk_bytes)
 
     async def _find(self) -> Execution | None:
         return await self._patiently(lambda: self._executor.find(self._run, self._folder))

@@ -1,10 +1,15 @@
-"""The artifacts service, asked for data sets' signed URLs."""
+"""The artifacts service, asked for signed URLs of what runs are given."""
 
 import time
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from brightrun.contracts.events import JobQueued
-from brightrun.runtime.tokens import Neighbour
+from brightrun.contracts.cluster_api import AdapterInput, RunInput
+from brightrun.contracts.events import AdapterRef, DatasetRef, JobQueued
+from brightrun.contracts.training import JobError
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.tokens import Neighbour, Refused
 
 SHARE_OF_LIFE = 24
 """A URL is handed out during the first 1/24 of its life, an hour of a day: a run may fetch its data late, or again."""
@@ -12,22 +17,85 @@ SHARE_OF_LIFE = 24
 MOST_KEPT = 10_000
 
 
-class DatasetUrls:
-    """Where clusters fetch data sets from, kept while they are good for long."""
+class InputGone(Exception):
+    """Something that the job needs is deleted; `error` is for its user."""
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where a run fetches what it is given."""
+
+    dataset: RunInput
+    validation: RunInput | None = None
+    adapter: tuple[AdapterInput, ...] = ()
+
+
+class InputUrls:
+    """Where clusters fetch data sets and adapters from, kept while they are good for long."""
 
     def __init__(self, neighbour: Neighbour) -> None:
         self._neighbour = neighbour
-        self._known: dict[tuple[UUID, UUID], tuple[str, float]] = {}
+        self._known: dict[tuple[UUID, str], tuple[dict[str, Any], float]] = {}
 
-    async def of(self, job: JobQueued) -> str:
-        """A URL of the job's data set. Raises `Unavailable`, or `Refused` when there is no such data set."""
-        key = job.user_id, job.dataset.dataset_id
-        url, good_until = self._known.get(key, ("", 0.0))
+    async def of(self, job: JobQueued) -> Inputs:
+        """All that the job's runs are given. Raises `InputGone`, `Unavailable`, or `Refused` for another reason."""
+        return Inputs(
+            dataset=await self._dataset(job.user_id, job.dataset, "data set"),
+            validation=await self._dataset(job.user_id, job.validation, "validation data set")
+            if job.validation
+            else None,
+            adapter=await self._adapter(job.user_id, job.start) if job.start else (),
+        )
+
+    async def _dataset(self, user_id: UUID, dataset: DatasetRef, called: str) -> RunInput:
+        try:
+            signed = await self._signed(user_id, f"/datasets/{dataset.dataset_id}/url")
+        except _Gone:
+            raise InputGone(
+                JobError(
+                    code="dataset_not_found",
+                    message=f"The job's {called} is gone.",
+                    advice="Upload the data set again and start a new job.",
+                )
+            ) from None
+        return RunInput(url=signed["url"], sha256=dataset.sha256)
+
+    async def _adapter(self, user_id: UUID, start: AdapterRef) -> tuple[AdapterInput, ...]:
+        gone = InputGone(
+            JobError(
+                code="model_not_found",
+                message=f"The model {start.name}, whose adapter the job starts from, is gone.",
+                advice="Start a new job from another model, or without init_from.",
+            )
+        )
+        try:
+            urls = (await self._signed(user_id, f"/models/{start.artifact_id}/adapter"))["download_urls"]
+        except _Gone:
+            raise gone from None
+        if any(file.name not in urls for file in start.files):
+            raise gone
+        return tuple(AdapterInput(name=file.name, url=urls[file.name], sha256=file.sha256) for file in start.files)
+
+    async def _signed(self, user_id: UUID, path: str) -> dict[str, Any]:
+        signed, good_until = self._known.get((user_id, path), ({}, 0.0))
         now = time.monotonic()
         if now >= good_until:
-            signed = await self._neighbour.get(f"/datasets/{job.dataset.dataset_id}/url", job.user_id)
-            url, good_until = signed["url"], now + signed["expires_in"] / SHARE_OF_LIFE
+            try:
+                signed = await self._neighbour.get(path, user_id)
+            except Refused as refusal:
+                if refusal.status == NotFound.status:
+                    raise _Gone from None
+                raise
+            good_until = now + signed["expires_in"] / SHARE_OF_LIFE
             if len(self._known) >= MOST_KEPT:
                 self._known.clear()
-            self._known[key] = url, good_until
-        return url
+            self._known[user_id, path] = signed, good_until
+        return signed
+
+
+class _Gone(Exception):
+    """The artifacts service has no such thing."""

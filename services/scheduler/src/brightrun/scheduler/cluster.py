@@ -12,6 +12,7 @@ from yarl import URL
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity, RunEvents, RunList, RunSummary, SubmitRun
 from brightrun.scheduler.answers import Answer, NoGoodAnswer, code_of, submission_of
+from brightrun.scheduler.artifacts import Inputs
 from brightrun.scheduler.models import Lease, Missing, Order, Silent, StatusAnswer, Submission, Told, Unsent, Unusable
 from brightrun.scheduler.settings import ClusterSettings
 
@@ -40,13 +41,16 @@ class Cluster:
             proxy=_proxy_to(URL(settings.url)),
         )
 
-    async def submit(self, lease: Lease, dataset_url: str) -> Submission:
+    async def submit(self, lease: Lease, inputs: Inputs) -> Submission:
         """Ask for a run of the attempt. Ours answer a repetition with the first run."""
         job = lease.job
         body = SubmitRun(
             job_id=job.job_id,
             attempt=lease.attempt.attempt,
-            dataset_url=dataset_url,
+            dataset_url=inputs.dataset.url,
+            dataset_sha256=inputs.dataset.sha256,
+            validation=inputs.validation,
+            adapter=inputs.adapter,
             hyperparameters=job.spec,
             gpu_config=job.gpu,
             callback_url=self._callbacks,

@@ -10,7 +10,7 @@ from brightrun.runtime.database import transaction
 from brightrun.runtime.service import Service, open_service, run
 from brightrun.runtime.tokens import Neighbour
 from brightrun.scheduler import routes, subscribers
-from brightrun.scheduler.artifacts import DatasetUrls
+from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.loops import stops, survey
 from brightrun.scheduler.loops.dispatch import Dispatcher
@@ -36,7 +36,7 @@ async def start(settings: Settings) -> None:
         secret = settings.service_secret.get_secret_value()
         artifacts = Neighbour("artifacts", settings.artifacts_url, secret, service.name)
         wake = service.waker("queue")
-        dispatcher = Dispatcher(service.pool, clusters, DatasetUrls(artifacts), settings.quota_gpus, wake)
+        dispatcher = Dispatcher(service.pool, clusters, InputUrls(artifacts), settings.quota_gpus, wake)
         async with transaction(service.pool) as conn:
             await add_clusters(conn, list(clusters))
         service.app.state.settings = settings

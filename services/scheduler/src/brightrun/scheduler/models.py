@@ -38,7 +38,8 @@ class Lease:
     """An attempt that is to be submitted by us, and by nobody else for a while.
 
     `resume_from`: the run whose last checkpoint it goes on from. `unsure`: an earlier submission of it may have reached
-    the cluster. `idempotent`: the cluster answers a repetition with the first run.
+    the cluster. `idempotent`: the cluster answers a repetition with the first run. `inputs`: it takes a validation data
+    set and an adapter to start from.
     """
 
     attempt: Attempt
@@ -46,6 +47,7 @@ class Lease:
     resume_from: str | None
     unsure: bool
     idempotent: bool
+    inputs: bool
 
 
 @dataclass(frozen=True, slots=True)

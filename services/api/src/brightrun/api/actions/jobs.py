@@ -1,21 +1,35 @@
 """Jobs: recorded, paused, cancelled, deleted."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from brightrun.api.actions.offers import take_offer
 from brightrun.api.errors import (
     DatasetNotReady,
     EstimateChanged,
+    Invalid,
     JobFinished,
     JobNotOver,
     JobNotPausable,
     JobNotPaused,
 )
-from brightrun.api.models import READY, UNCHECKED, Claim, Dataset, Hold, Job, Order, PendingDataset
+from brightrun.api.inputs import EarlierModel, Inputs
+from brightrun.api.models import (
+    READY,
+    UNCHECKED,
+    Claim,
+    Dataset,
+    Hold,
+    Job,
+    Order,
+    PendingDataset,
+    Start,
+)
 from brightrun.api.queries import jobs
 from brightrun.api.quotes import Quote
-from brightrun.api.rules import estimates, holds, pauses, presets, prices
+from brightrun.api.rules import estimates, holds, inputs, pauses, presets, prices
 from brightrun.contracts.events import (
+    AdapterRef,
     DatasetRef,
     JobCancelRequested,
     JobDeleted,
@@ -30,22 +44,26 @@ from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
 
-async def submit_job(
-    conn: Connection, user_id: UUID, order: Order, dataset: Dataset, claim: Claim | None = None
-) -> Job:
-    """Record the job, with the price it is promised, and have it queued: at once, or when its data set was checked."""
-    held = order.may_wait and dataset.status in UNCHECKED
-    data = _pending(dataset) if held else _trainable(dataset)
-    spec = presets.resolve(order.preset_id, order.hyperparameters)
-    offer = await take_offer(conn, order.gpu, spec.base_model, presets.problems(order))
+async def submit_job(conn: Connection, user_id: UUID, order: Order, given: Inputs, claim: Claim | None = None) -> Job:
+    """Record the job, with the price it is promised, and have it queued: at once, or once its data sets are checked."""
+    data, validation = _usable(order, given.dataset), None
+    if given.validation:
+        validation = _usable(order, given.validation, "hyperparameters.validation_dataset_id")
+    held = any(isinstance(one, PendingDataset) for one in (data, validation))
+    wished = inputs.inherit(order.hyperparameters, given.start)
+    spec = presets.resolve(order.preset_id, wished)
+    problems = presets.problems(replace(order, hyperparameters=wished)) | inputs.problems(wished, given)
+    offer = await take_offer(conn, order.gpu, spec, problems, data.training_pairs or None)
     spec, rate = prices.named(spec, offer.base_model), prices.rate_of(order.gpu, offer)
+    if given.start and (wrong := inputs.other_base(spec, given.start)):
+        raise Invalid(wrong)
     quote = estimates.estimate(data, spec, rate)
     if not held:
         _compare(order, quote)
     job = Job(
         id=new_id(),
         user_id=user_id,
-        name=order.name or dataset.name,
+        name=order.name or given.dataset.name,
         preset_id=order.preset_id,
         gpu=order.gpu,
         submitted=order.hyperparameters.model_dump(mode="json", exclude_unset=True),
@@ -63,10 +81,12 @@ async def submit_job(
         retry_of=order.retry_of,
         cloned_from=order.cloned_from,
         hold=Hold(tokens_per_second=rate.tokens_per_second) if held else None,
+        validation=validation,
+        start=await _start(conn, user_id, given.start) if given.start else None,
     )
     await jobs.insert_job(conn, job, claim)
-    if isinstance(data, DatasetRef):
-        await outbox.add(conn, queued(job, data))
+    if not held:
+        await outbox.add(conn, queued(job))
     return job
 
 
@@ -121,17 +141,19 @@ async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     await outbox.add(conn, JobDeleted(job_id=job.id, user_id=user_id))
 
 
-def queued(job: Job, dataset: DatasetRef) -> JobQueued:
-    """The fact that the job waits for GPUs."""
+def queued(job: Job) -> JobQueued:
+    """The fact that the job waits for GPUs. All its data sets are checked."""
     return JobQueued(
         job_id=job.id,
         user_id=job.user_id,
         name=job.name,
         spec=job.spec,
         gpu=job.gpu,
-        dataset=dataset,
+        dataset=DatasetRef.model_validate(job.dataset, from_attributes=True),
         pricing=job.pricing,
         estimated_cost=job.estimated_cost,
+        validation=DatasetRef.model_validate(job.validation, from_attributes=True) if job.validation else None,
+        start=AdapterRef.model_validate(job.start, from_attributes=True) if job.start else None,
     )
 
 
@@ -142,14 +164,26 @@ def _compare(order: Order, quote: Quote) -> None:
         raise EstimateChanged({"estimated_cost": float(quote.total)})
 
 
-def _trainable(dataset: Dataset) -> DatasetRef:
-    """The data set as the job keeps it; refuses one that is not ready, in the original's words."""
+async def _start(conn: Connection, user_id: UUID, model: EarlierModel) -> Start:
+    """The model as the job keeps it."""
+    suffixes = await jobs.list_suffixes(conn, user_id, [model.job_id])
+    return Start(artifact_id=model.id, name=model.name, files=model.files, suffix=suffixes.get(model.job_id))
+
+
+def _usable(order: Order, dataset: Dataset, field: str | None = None) -> DatasetRef | PendingDataset:
+    """The data set as the job keeps it; refuses one that is not ready, in the original's words.
+
+    `field`: where the order names it, if that is not where all orders do.
+    """
+    if order.may_wait and dataset.status in UNCHECKED:
+        return PendingDataset(dataset_id=dataset.id, name=dataset.name, format=dataset.format)
     ready = dataset.status == READY
     if not ready or dataset.sha256 is None:
-        raise DatasetNotReady(
+        problem = (
             "Dataset must have status='ready' and training_ready=true. "
             f"Current: status='{dataset.status}', training_ready={str(ready).lower()}"
         )
+        raise DatasetNotReady({field: [problem]} if field else problem)
     return DatasetRef(
         dataset_id=dataset.id,
         name=dataset.name,
@@ -158,7 +192,3 @@ def _trainable(dataset: Dataset) -> DatasetRef:
         tokens=dataset.tokens,
         sha256=dataset.sha256,
     )
-
-
-def _pending(dataset: Dataset) -> PendingDataset:
-    return PendingDataset(dataset_id=dataset.id, name=dataset.name, format=dataset.format)

@@ -12,9 +12,9 @@ from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
-    planned_seconds, queued_at, face, suffix, metadata, retry_of, cloned_from, hold, cancel_requested_at,
-    pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest, metrics, ending,
-    artifact
+    planned_seconds, queued_at, face, suffix, metadata, retry_of, cloned_from, hold, validation, start,
+    cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest,
+    metrics, ending, artifact
 """
 
 _JOB = TypeAdapter(Job)
@@ -27,15 +27,16 @@ async def insert_job(conn: Connection, job: Job, claim: Claim | None) -> None:
         """
         INSERT INTO jobs (id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset,
                           planned_steps, planned_epochs, planned_seconds, queued_at, face, suffix, metadata, retry_of,
-                          cloned_from, hold, status, attempt, seq, metrics, order_sha256, sent_again)
+                          cloned_from, hold, status, attempt, seq, metrics, order_sha256, sent_again, validation, start)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                $23, '{}', $24, $25)
+                $23, '{}', $24, $25, $26, $27)
         """,
         job.id, job.user_id, job.name, job.preset_id, _json(job.gpu), job.submitted, _json(job.spec),
         _json(job.pricing), job.estimated_cost, _json(job.dataset), job.planned_steps, job.planned_epochs,
         job.planned_seconds, job.queued_at, job.face, job.suffix, job.metadata, job.retry_of, job.cloned_from,
         _json(job.hold), job.state.status, job.state.attempt, job.state.seq,
         guarded and guarded.sha256, guarded is not None and guarded.repeated,
+        _json(job.validation), _json(job.start),
     )  # fmt: skip
 
 
@@ -64,9 +65,12 @@ async def lock_jobs(conn: Connection, job_ids: Sequence[UUID]) -> list[Job]:
 
 
 async def lock_held_jobs(conn: Connection, dataset_id: UUID) -> list[Job]:
-    """The jobs that wait for a data set, kept from changing."""
+    """The jobs that wait for a data set, to train or to evaluate on, kept from changing."""
     rows = await conn.fetch(
-        f"SELECT {COLUMNS} FROM jobs WHERE dataset_id = $1 AND hold IS NOT NULL ORDER BY id FOR UPDATE",  # noqa: S608 - a constant
+        f"""
+        SELECT {COLUMNS} FROM jobs WHERE (dataset_id = $1 OR validation_id = $1) AND hold IS NOT NULL
+        ORDER BY id FOR UPDATE
+        """,  # noqa: S608 - a constant
         dataset_id,
     )  # fmt: skip
     return [read_job(row) for row in rows]
@@ -88,7 +92,7 @@ async def slice_jobs(
     return [read_job(row) for row in rows]
 
 
-async def list_suffixes(pool: Pool, user_id: UUID, job_ids: Sequence[UUID]) -> dict[UUID, str]:
+async def list_suffixes(pool: Connection | Pool, user_id: UUID, job_ids: Sequence[UUID]) -> dict[UUID, str]:
     """What those of the user's jobs that have a suffix add to their models' names."""
     rows = await pool.fetch(
         "SELECT id, suffix FROM jobs WHERE user_id = $1 AND id = ANY($2::uuid[]) AND suffix IS NOT NULL",
@@ -115,15 +119,15 @@ async def save_courses(conn: Connection, jobs: Sequence[Job]) -> None:
 
 
 async def save_released(conn: Connection, job: Job) -> None:
-    """Store what a job waited for: its data set's numbers, its quote, or its end."""
+    """Store what a held job has waited for: its data sets' numbers, its quote, its end; and what it waits for still."""
     await conn.execute(
         """
-        UPDATE jobs SET hold = NULL, dataset = $2, estimated_cost = $3, planned_steps = $4, planned_epochs = $5,
-            planned_seconds = $6, status = $7, ending = $8, cancel_requested_at = $9
+        UPDATE jobs SET hold = $10, dataset = $2, estimated_cost = $3, planned_steps = $4, planned_epochs = $5,
+            planned_seconds = $6, status = $7, ending = $8, cancel_requested_at = $9, validation = $11
         WHERE id = $1
         """,
         job.id, _json(job.dataset), job.estimated_cost, job.planned_steps, job.planned_epochs, job.planned_seconds,
-        job.state.status, _json(job.ending), job.cancel_requested_at,
+        job.state.status, _json(job.ending), job.cancel_requested_at, _json(job.hold), _json(job.validation),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Data sets that are being deleted."""
+"""What is being deleted, and who still needs it."""
 
 from uuid import UUID
 
@@ -14,14 +14,28 @@ async def use_dataset(conn: Connection, dataset_id: UUID) -> None:
 
 
 async def list_live_jobs(conn: Connection, user_id: UUID, dataset_id: UUID, limit: int) -> list[UUID]:
-    """Jobs of the data set that are not over."""
+    """Jobs that train or evaluate on the data set and are not over."""
     rows = await conn.fetch(
         """
         SELECT id FROM jobs
-        WHERE user_id = $1 AND dataset_id = $2 AND status NOT IN ('completed', 'failed', 'cancelled')
+        WHERE user_id = $1 AND (dataset_id = $2 OR validation_id = $2)
+            AND status NOT IN ('completed', 'failed', 'cancelled')
         ORDER BY id DESC LIMIT $3
         """,
         user_id, dataset_id, limit,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def list_jobs_from(pool: Pool, user_id: UUID, model_id: UUID, limit: int) -> list[UUID]:
+    """Jobs that start from the model and are not over."""
+    rows = await pool.fetch(
+        """
+        SELECT id FROM jobs
+        WHERE user_id = $1 AND start_id = $2 AND status NOT IN ('completed', 'failed', 'cancelled')
+        ORDER BY id DESC LIMIT $3
+        """,
+        user_id, model_id, limit,
     )  # fmt: skip
     return [row["id"] for row in rows]
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from brightrun.api import artifacts
 from brightrun.api.actions import estimates as actions
-from brightrun.api.errors import DatasetNotFound
+from brightrun.api.errors import DatasetNotFound, Untrainable
 from brightrun.api.models import Dataset
 from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import datasets
@@ -20,7 +20,7 @@ from brightrun.runtime.http import Answer, Db
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
 
-@router.post("/estimate", summary="What a training will cost and take", responses=refuses(DatasetNotFound))
+@router.post("/estimate", summary="What a training will cost and take", responses=refuses(DatasetNotFound, Untrainable))
 async def estimate_job(body: EstimateJob, user: Reader, pool: Db, others: Others) -> Answer[Estimate]:
     """USD and hours, the memory that it needs of each GPU type, and how good earlier estimates were."""
     dataset = await _find_dataset(pool, others, user.id, body.dataset_id)

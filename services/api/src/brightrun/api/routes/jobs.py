@@ -21,7 +21,9 @@ from brightrun.api.errors import (
     JobNotPaused,
     KeyInFlight,
     KeyReused,
+    ModelNotFound,
     NotRetryable,
+    Untrainable,
 )
 from brightrun.api.models import Job
 from brightrun.api.queries import job_lists, jobs
@@ -43,7 +45,16 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
 T = TypeVar("T")
 
-UNORDERED = (DatasetNotFound, DatasetNotReady, EstimateChanged, KeyInFlight, KeyReused, JobDeletedSince)
+UNORDERED = (
+    DatasetNotFound,
+    ModelNotFound,
+    DatasetNotReady,
+    Untrainable,
+    EstimateChanged,
+    KeyInFlight,
+    KeyReused,
+    JobDeletedSince,
+)
 """What every order may be refused with."""
 
 

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from brightrun.api.errors import ModelNotStored
+from brightrun.api.actions.removals import check_unused
+from brightrun.api.errors import ModelInUse, ModelNotStored
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.neighbours import ChangeModel, DownloadModel, Downloads, ModelPage
-from brightrun.runtime.http import Answer
+from brightrun.runtime.http import Answer, Db
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
@@ -41,9 +42,10 @@ async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, others:
     return Answer(data=await others.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
 
 
-@router.delete("/{model_id}", summary="Delete a model", responses=refuses(ModelNotStored))
-async def delete_model(model_id: UUID, user: Trainer, others: Others) -> Answer[None]:
+@router.delete("/{model_id}", summary="Delete a model", responses=refuses(ModelNotStored, ModelInUse))
+async def delete_model(model_id: UUID, user: Trainer, pool: Db, others: Others) -> Answer[None]:
     """Its files go soon after; what it cost stays in the ledger. One that is still being stored is refused."""
+    await check_unused(pool, user.id, model_id)
     await others.artifacts.send("DELETE", f"/models/{model_id}", user.id)
     return Answer(data=None)
 

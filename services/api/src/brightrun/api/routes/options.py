@@ -22,7 +22,7 @@ async def list_gpus(_: Reader, pool: Db) -> Answer[Gpus]:
 @router.get("/base-models", summary="Base models that can be fine-tuned")
 async def list_base_models(_: Reader, pool: Db) -> Answer[BaseModels]:
     """With the other names that they go by, their own prices, and their shapes."""
-    models = [BaseModelView.model_validate(model) for model in await prices.list_base_models(pool)]
+    models = [BaseModelView.of(model) for model in await prices.list_base_models(pool)]
     return Answer(data=BaseModels(base_models=models))
 
 

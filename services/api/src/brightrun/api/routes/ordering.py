@@ -1,5 +1,6 @@
 """How both faces have a job made: once for each request, whatever the client repeats."""
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 
 from brightrun.api import artifacts
 from brightrun.api.actions import orders
-from brightrun.api.errors import DatasetNotFound
+from brightrun.api.inputs import Told
 from brightrun.api.models import Claim, Job, Order
 from brightrun.api.neighbours import Neighbours
 from brightrun.api.rules import repetition
@@ -39,10 +40,23 @@ async def carry_out(pool: Pool, others: Neighbours, user_id: UUID, order: Order,
         job = await orders.carry_out(conn, user_id, order, claim)
     if job is not None:
         return job
-    told = await artifacts.fetch_dataset(others.artifacts, user_id, order.dataset_id)
-    if told is None:
-        raise DatasetNotFound
+    told = await _ask(others, user_id, order)
     async with transaction(pool) as conn:
         job = await orders.carry_out(conn, user_id, order, claim, told)
-    assert job is not None  # noqa: S101 - the data set was told of
+    assert job is not None  # noqa: S101 - all was told of
     return job
+
+
+async def _ask(others: Neighbours, user_id: UUID, order: Order) -> Told:
+    """What the artifacts service says of all that the order names."""
+    evaluated, start_id = order.hyperparameters.validation_dataset_id, order.hyperparameters.init_from
+    dataset, validation, start = await asyncio.gather(
+        artifacts.fetch_dataset(others.artifacts, user_id, order.dataset_id),
+        artifacts.fetch_dataset(others.artifacts, user_id, evaluated) if evaluated else _nothing(),
+        artifacts.fetch_model(others.artifacts, user_id, start_id) if start_id else _nothing(),
+    )
+    return Told(dataset, validation, start)
+
+
+async def _nothing() -> None:
+    """What is not asked for."""

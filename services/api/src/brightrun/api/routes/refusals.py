@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from brightrun.api.errors import Invalid, RateLimited, TooLarge, UnreadableBody, WrongScope
+from brightrun.api.errors import Invalid, RateLimited, TooLarge, UnreadableBody, Untrainable, WrongScope
 from brightrun.api.schemas.body import Refusal
 from brightrun.runtime.errors import NotFound, ServiceError, Unauthorized, Unavailable
 
@@ -19,6 +19,7 @@ JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
 DETAILS: dict[type[ServiceError], Any] = {
     Invalid: {"gpu_config.count": ["Input should be less than or equal to 8"]},
+    Untrainable: {"hyperparameters.quantization": ["nf4 needs an NVIDIA GPU, and CPU is none: use none"]},
     WrongScope: {"needed": ["train"]},
 }
 """What `details` look like, of those that have any."""

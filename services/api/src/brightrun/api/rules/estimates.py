@@ -7,7 +7,9 @@ from fractions import Fraction
 from brightrun.api.models import Dataset, PendingDataset
 from brightrun.api.quotes import Quote, Rate
 from brightrun.contracts.events import DatasetRef
-from brightrun.contracts.training import DEFAULT_EPOCHS, TrainingSpec
+from brightrun.contracts.shapes import ModelShape
+from brightrun.contracts.speed import tokens_per_second
+from brightrun.contracts.training import DEFAULT_EPOCHS, GpuConfig, TrainingSpec
 
 DEFAULT_PAIRS = 1000
 DEFAULT_TOKENS_PER_PAIR = 200
@@ -47,6 +49,19 @@ def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec,
         epochs=epochs,
         tokens_per_second=rate.tokens_per_second,
     )
+
+
+def model_hours(
+    quote: Quote, dataset: Dataset, spec: TrainingSpec, shape: ModelShape | None, gpu: GpuConfig
+) -> Decimal | None:
+    """Hours that all GPUs compute, as follows from the base model's size; None where that or their speed is unknown."""
+    speed = tokens_per_second(spec, shape, gpu.type) if shape else None
+    if speed is None:
+        return None
+    pairs = dataset.training_pairs or DEFAULT_PAIRS
+    tokens = dataset.tokens or pairs * DEFAULT_TOKENS_PER_PAIR
+    trained = Fraction(quote.total_steps * spec.batch_size * tokens, pairs)
+    return _to_hundredths(trained / Fraction(speed * gpu.count) / 3600)
 
 
 def differs(claimed: Decimal, quote: Quote) -> bool:

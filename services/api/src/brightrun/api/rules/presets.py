@@ -43,27 +43,17 @@ PRESETS = (
 )
 
 _HYPERPARAMETERS = {preset.id: preset.hyperparameters for preset in PRESETS}
-_UNSUPPORTED: dict[str, tuple[object, str]] = {
-    "method": ("sft", "dpo is not supported by this version's trainer: use sft"),
-    "quantization": ("none", "nf4 is not supported by this version's trainer: use none"),
-    "init_from": (None, "not supported by this version's trainer: leave it out"),
-    "validation_dataset_id": (None, "not supported by this version's trainer: use validation_split"),
-}
-"""What the trainer cannot do: hyperparameter → the only value that it takes, and what to say of others."""
 MOST_EPOCHS = 20
 """On `/api`, as in the original; the OpenAI face takes as many as OpenAI does."""
 _NEEDED_BY_CUSTOM = ("learning_rate", "batch_size", "rank")
 
 
 def problems(order: Order) -> dict[str, list[str]]:
-    """What is wrong with the hyperparameters of an order, by their paths: what is missing, what nobody can do yet."""
+    """What is wrong with the hyperparameters of an order, by their paths: what is missing, what is too much."""
     submitted = order.hyperparameters
     found = {name: ["Field required by the preset custom"] for name in missing(order.preset_id, submitted)}
-    found |= {name: [reason] for name, (value, reason) in _UNSUPPORTED.items() if getattr(submitted, name) != value}
     if order.face == "api" and (submitted.epochs or 0) > MOST_EPOCHS:
         found["epochs"] = [f"Input should be less than or equal to {MOST_EPOCHS}"]
-    if "lm_head" in submitted.target_modules:
-        found["target_modules"] = ["lm_head cannot carry a LoRA adapter: take it out"]
     return {f"hyperparameters.{name}": sentences for name, sentences in found.items()}
 
 

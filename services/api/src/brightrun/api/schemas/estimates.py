@@ -8,11 +8,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from brightrun.api.models import Dataset
-from brightrun.api.price_table import GpuPrice
 from brightrun.api.quotes import Quote
 from brightrun.api.rules.calibration import PastError, Range
-from brightrun.api.rules.memory import GIB, Memory, Verdict, verdict
+from brightrun.api.rules.memory import Judgement, Verdict, in_gib
 from brightrun.api.schemas.body import Body, Number, example
+from brightrun.contracts.serving import Serving
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import to_cents
 
@@ -89,33 +89,50 @@ class PastErrorView(BaseModel):
 
 
 class GpuMemory(BaseModel):
-    """Whether one GPU of a type has memory enough."""
+    """Whether one GPU of a type has memory enough, and what it needs; `advice` says what to change if it has not."""
 
     type: str
     memory_gib: Number | None
+    needed_gib: Number | None
     verdict: Verdict
+    advice: str | None
 
 
 class MemoryEstimate(BaseModel):
-    """What one GPU needs at most, with examples of `max_length` tokens; null for base models of unknown shape."""
+    """What one GPU needs at most, with examples of `max_length` tokens; null for base models of unknown shape.
+
+    `needed_gib` and `advice` are those of the GPU type that was asked about.
+    """
 
     needed_gib: Number | None
+    advice: str | None
     gpus: list[GpuMemory]
 
     @classmethod
-    def of(cls, memory: Memory | None, gpus: Sequence[GpuPrice]) -> Self:
-        """The verdict on each type of GPU."""
+    def of(cls, judgements: Sequence[Judgement], asked: str) -> Self:
+        """The verdict on each type of GPU, of which one was `asked` about."""
+        gpus = [
+            GpuMemory(
+                type=one.gpu.type,
+                memory_gib=one.gpu.memory_gib,
+                needed_gib=to_cents(in_gib(one.needed)) if one.needed is not None else None,
+                verdict=one.verdict,
+                advice=one.advice,
+            )
+            for one in judgements
+        ]
+        chosen = next((gpu for gpu in gpus if gpu.type == asked), None)
         return cls(
-            needed_gib=to_cents(Decimal(memory.total) / GIB) if memory else None,
-            gpus=[
-                GpuMemory(type=gpu.type, memory_gib=gpu.memory_gib, verdict=verdict(memory, gpu.memory_gib))
-                for gpu in gpus
-            ],
+            needed_gib=chosen.needed_gib if chosen else None, advice=chosen.advice if chosen else None, gpus=gpus
         )
 
 
 class Estimate(BaseModel):
-    """What a training will cost (USD) and take (hours); what like jobs took in truth, once there are enough of them."""
+    """What a training will cost (USD) and take (hours); what like jobs took in truth, once there are enough of them.
+
+    `model_hours`: what the GPUs compute for a base model of this size, by a rule of thumb; the estimated duration
+    counts on the price table's throughput, whatever the model. `serving` tells which engines will load the adapter.
+    """
 
     estimated_cost: Number
     cost_breakdown: CostBreakdown
@@ -125,6 +142,8 @@ class Estimate(BaseModel):
     range: EstimateRange | None
     past_error: PastErrorView | None
     memory: MemoryEstimate
+    model_hours: Number | None
+    serving: Serving
 
     @classmethod
     def of(
@@ -135,6 +154,8 @@ class Estimate(BaseModel):
         learned: Range | None,
         past_error: PastError | None,
         memory: MemoryEstimate,
+        model_hours: Decimal | None,
+        serving: Serving,
     ) -> Self:
         """The quote in the original's words, and what goes beyond it."""
         return cls(
@@ -151,4 +172,6 @@ class Estimate(BaseModel):
             range=EstimateRange.model_validate(learned) if learned else None,
             past_error=PastErrorView.model_validate(past_error) if past_error else None,
             memory=memory,
+            model_hours=model_hours,
+            serving=serving,
         )

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from brightrun.api.models import Job, Order, PresetId
+from brightrun.api.models import Job, Order, PendingDataset, PresetId
 from brightrun.api.rules import repeats
 from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
 from brightrun.api.schemas.neighbours import CostRecord
+from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import to_cents
@@ -93,6 +94,20 @@ class DatasetSummary(BaseModel):
     format: str
     total_training_pairs: int
 
+    @classmethod
+    def of(cls, dataset: DatasetRef | PendingDataset) -> Self:
+        """The summary of what the job keeps of it."""
+        return cls(name=dataset.name, format=dataset.format, total_training_pairs=dataset.training_pairs)
+
+
+class StartSummary(BaseModel):
+    """The model that a job starts from, by the name that it had when the job was submitted."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: UUID
+    name: str
+
 
 class JobView(BaseModel):
     """A job as its owner sees it; money in USD."""
@@ -127,6 +142,10 @@ class JobView(BaseModel):
     completed_at: datetime | None
     dataset_id: UUID
     dataset: DatasetSummary
+    validation_dataset: DatasetSummary | None = Field(
+        description="what it is evaluated on, if that is another data set"
+    )
+    start: StartSummary | None = Field(description="the model whose adapter it goes on with")
     metadata: dict[str, str]
     retry_of: UUID | None
     cloned_from: UUID | None
@@ -157,11 +176,9 @@ class JobView(BaseModel):
             started_at=job.started_at,
             completed_at=ending.finished_at if ending else None,
             dataset_id=job.dataset.dataset_id,
-            dataset=DatasetSummary(
-                name=job.dataset.name,
-                format=job.dataset.format,
-                total_training_pairs=job.dataset.training_pairs,
-            ),
+            dataset=DatasetSummary.of(job.dataset),
+            validation_dataset=DatasetSummary.of(job.validation) if job.validation else None,
+            start=StartSummary(model_id=job.start.artifact_id, name=job.start.name) if job.start else None,
             metadata=job.metadata,
             retry_of=job.retry_of,
             cloned_from=job.cloned_from,

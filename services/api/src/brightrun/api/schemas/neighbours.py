@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
 from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
+from brightrun.contracts.generation import Generate
 from brightrun.contracts.values import to_cents
 
 Cents = Annotated[Decimal, AfterValidator(to_cents), PlainSerializer(float, return_type=float, when_used="json")]
@@ -98,6 +99,14 @@ class Downloads(Passed):
 
     download_urls: dict[str, str]
     expires_in: int
+
+
+class TryModel(Generate, Body):
+    """A conversation to be answered by base model and adapter; temperature 0 takes the likeliest token each time."""
+
+    model_config = example(
+        {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 120, "temperature": 0.7}
+    )
 
 
 class Notifications(Passed):

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from brightrun.api.price_table import BaseModelTerms, FeeTerms, GpuTerms, Kind, ModelShape
+from brightrun.api.price_table import BaseModel as BaseModelRow
+from brightrun.api.price_table import BaseModelTerms, FeeTerms, GpuTerms, Kind
 from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
+from brightrun.contracts.shapes import ModelShape
 
 Usd = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=4, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x20\x7f]+$")]
@@ -22,6 +24,8 @@ SHAPE = {
     "attention_heads": 14,
     "kv_heads": 2,
     "head_size": 64,
+    "context": 32768,
+    "model_type": "qwen2",
 }
 
 
@@ -138,6 +142,11 @@ class BaseModelView(BaseModel):
     price_per_hour: Number | None
     price_factor: Number | None
     shape: ModelShape | None
+
+    @classmethod
+    def of(cls, model: BaseModelRow) -> Self:
+        """With the shape that is known of it, where the table has none."""
+        return cls.model_validate(model).model_copy(update={"shape": model.known_shape})
 
 
 class BaseModels(BaseModel):

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model, QualityMetrics
-from brightrun.artifacts.queries import discards, models
+from brightrun.artifacts.queries import discards, models, reports
 from brightrun.artifacts.rules import quality, retries
 from brightrun.artifacts.rules.files import MODELS, model_prefix
 from brightrun.artifacts.rules.manifest import read_comparison
+from brightrun.artifacts.rules.told import read_report
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox
@@ -55,10 +56,11 @@ async def finish_transfer(
 ) -> bool:
     """Mark the model as stored, judge it and say so; False, and nothing is changed, if the claim was lost."""
     curve = await models.find_curve(conn, model.job_id)
-    verdict = quality.judge(curve, read_comparison(metadata))
+    verdict = quality.judge(curve, read_comparison(metadata), pairs=model.spec.method == "dpo")
     if not await models.save_stored(conn, model.claim, curve, verdict):
         return False
     await models.insert_files(conn, model.id, files)
+    await reports.insert_report(conn, model.id, read_report(metadata))
     event = ArtifactReady(
         job_id=model.job_id,
         user_id=model.user_id,

@@ -4,19 +4,20 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
+from pydantic import BaseModel
 
 from brightrun.artifacts.models import Claim, Curve, Model, QualityMetrics
-from brightrun.contracts.events import ArtifactFile, DatasetRef, JobCompleted, Pricing
+from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, JobCompleted, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
              trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, curve, quality, created_at,
-             tries, problem, fence"""
+             tries, problem, fence, validation, start"""
 
 Sort = Literal["created_at", "quality", "cost"]
 ORDERS: Mapping[Sort, str] = {
@@ -39,13 +40,14 @@ async def insert_model(
     """Expect the files of a completed job; a second time changes nothing."""
     await conn.execute(
         """INSERT INTO models (id, job_id, user_id, name, cluster, external_job_id, spec, gpu, dataset, pricing,
-                               trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                               trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, validation,
+                               start)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
            ON CONFLICT (job_id) DO NOTHING""",
         model_id, job.job_id, job.user_id, name, job.cluster, job.external_job_id,
         job.spec.model_dump(mode="json"), job.gpu.model_dump(mode="json"), job.dataset.model_dump(mode="json"),
         job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at,
-        trained_seconds, cost, job.stopped_by,
+        trained_seconds, cost, job.stopped_by, _json(job.validation), _json(job.start),
     )  # fmt: skip
 
 
@@ -185,12 +187,18 @@ async def save_problem(conn: Connection, claim: Claim, status: str, problem: str
     )  # fmt: skip
 
 
+def _json(value: BaseModel | None) -> Any:
+    return value.model_dump(mode="json") if value else None
+
+
 def _model(row: asyncpg.Record) -> Model:
     parsed = {
         "spec": TrainingSpec.model_validate(row["spec"]),
         "gpu": GpuConfig.model_validate(row["gpu"]),
         "dataset": DatasetRef.model_validate(row["dataset"]),
         "pricing": Pricing.model_validate(row["pricing"]),
+        "validation": DatasetRef.model_validate(row["validation"]) if row["validation"] else None,
+        "start": AdapterRef.model_validate(row["start"]) if row["start"] else None,
         "curve": Curve.model_validate(row["curve"]) if row["curve"] else None,
         "quality": QualityMetrics.model_validate(row["quality"]) if row["quality"] else None,
     }

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from brightrun.artifacts.models import Dataset
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.routes.dependencies import PageOf, SliceOf, Store
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
-from brightrun.artifacts.rules.files import DATASETS, LARGEST_DATASET, dataset_key
+from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, DATASETS, LARGEST_DATASET, dataset_key
+from brightrun.artifacts.rules.validation import FORMATS
 from brightrun.artifacts.schemas.datasets import ChangeDataset, Datasets, DatasetSlice, DatasetView, Errors, SignedUrl
 from brightrun.artifacts.schemas.pages import Name
 from brightrun.artifacts.storage import ObjectMissing
@@ -31,7 +31,6 @@ log = structlog.get_logger()
 router = APIRouter(prefix="/datasets")
 
 JSONL = "application/jsonl"
-URL_LIFETIME = timedelta(hours=24)
 
 
 class UnsupportedFormat(ServiceError):
@@ -71,8 +70,8 @@ async def upload_dataset(
     file_format: Annotated[str, Query(alias="format")] = OPENAI_CHAT,
 ) -> Answer[DatasetView]:
     """Take a JSONL file of up to 5 GiB as the request's body; it is validated afterwards."""
-    if file_format != OPENAI_CHAT:
-        raise UnsupportedFormat({"supported": [OPENAI_CHAT]})
+    if file_format not in FORMATS:
+        raise UnsupportedFormat({"supported": list(FORMATS)})
     dataset_id = new_id()
     key = dataset_key(caller.user, dataset_id)
     async with transaction(pool) as conn:
@@ -156,8 +155,8 @@ async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db
 async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Answer[SignedUrl]:
     """A URL that a cluster fetches the data set from."""
     await _find(pool, caller.user, dataset_id)
-    url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), URL_LIFETIME)
-    return Answer(data=SignedUrl(url=url, expires_in=int(URL_LIFETIME.total_seconds())))
+    url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
+    return Answer(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
 async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:

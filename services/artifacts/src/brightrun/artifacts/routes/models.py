@@ -7,11 +7,12 @@ from fastapi import APIRouter
 from brightrun.artifacts.actions import models as actions
 from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model
-from brightrun.artifacts.queries import models
+from brightrun.artifacts.queries import models, reports
 from brightrun.artifacts.queries.models import Sort
 from brightrun.artifacts.routes.dependencies import Configured, PageOf, Store
-from brightrun.artifacts.rules.files import MODELS, model_key
-from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads, Models, ModelView
+from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, MODELS, model_key
+from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads, ModelDetail, Models, ModelView
+from brightrun.contracts.events import adapter_files
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.http import Answer, Db
@@ -38,11 +39,11 @@ async def list_models(page: PageOf, caller: CallerOf, pool: Db, sort: Sort = "cr
 
 
 @router.get("/{model_id}")
-async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[ModelView]:
-    """One model."""
+async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[ModelDetail]:
+    """One model, with all that is told of it."""
     model = await _find(pool, caller.user, model_id)
-    files = await models.list_files(pool, [model_id])
-    return Answer(data=ModelView.of(model, files[model_id]))
+    view = ModelView.of(model, (await models.list_files(pool, [model_id]))[model_id])
+    return Answer(data=ModelDetail(**dict(view), report=await reports.find_report(pool, model_id)))
 
 
 @router.patch("/{model_id}")
@@ -80,6 +81,18 @@ async def sign_files(
         for name in wanted
     }
     return Answer(data=Downloads(download_urls=urls, expires_in=settings.download_url_seconds))
+
+
+@router.get("/{model_id}/adapter")
+async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Answer[Downloads]:
+    """URLs that a cluster fetches the model's adapter from, to go on with it."""
+    model = await _find(pool, caller.user, model_id)
+    files = adapter_files((await models.list_files(pool, [model_id]))[model_id])
+    urls = {
+        file.name: store.sign(MODELS, model_key(model.user_id, model.id, file.name), CLUSTER_URL_LIFETIME)
+        for file in files
+    }
+    return Answer(data=Downloads(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
 async def _find(pool: Pool, user_id: UUID, model_id: UUID) -> Model:

@@ -5,10 +5,11 @@ Codes are those that the OpenAI cookbook taught people, and ours where it has no
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 OPENAI_CHAT = "openai_chat"
+DPO = "dpo"
 ROLES = ("system", "user", "assistant", "tool")
 MESSAGE_KEYS = frozenset({"role", "content", "name", "weight", "tool_calls", "tool_call_id", "refusal"})
 LONGEST_QUOTE = 80
@@ -20,7 +21,7 @@ _MARKS_OF_OTHER_FORMATS = {
     "prompt_completion": {"prompt", "completion"},
     "alpaca": {"instruction", "output"},
     "sharegpt": {"conversations"},
-    "dpo": {"input", "preferred_output", "non_preferred_output"},
+    DPO: {"input", "preferred_output", "non_preferred_output"},
 }
 
 
@@ -36,40 +37,50 @@ def detect_format(example: Any) -> str:
 def find_problems(example: Any) -> Iterator[Problem]:
     """Every error of one example, in the order of its text."""
     if not isinstance(example, dict):
-        yield "$", "data_type", f"an example must be a JSON object, not {_kind(example)}"
+        yield "$", "data_type", f"an example must be a JSON object, not {kind(example)}"
         return
-    yield from _problems_of_tools(example)
+    yield from problems_of_tools("$", example)
     messages = example.get("messages")
     if not isinstance(messages, list) or not messages:
         yield "$.messages", "missing_messages_list", "`messages` must be a list with at least one message"
         return
-    called: set[str] = set()
-    for index, message in enumerate(messages):
-        yield from _problems_of_message(f"$.messages[{index}]", message, called)
+    yield from problems_of_messages("$.messages", messages)
     yield from _problems_of_training(messages)
 
 
 def estimate_tokens(example: dict[str, Any]) -> int:
     """Tokens of a valid example by rule of thumb: a token for 4 bytes of UTF-8, and 4 for the frame of each message."""
-    messages = example["messages"]
+    return estimate_conversation(example["messages"], example.get("tools"))
+
+
+def estimate_conversation(messages: Sequence[dict[str, Any]], tools: list[Any] | None) -> int:
+    """The same of messages, with the tools that they may call."""
     size = sum(len(message["content"].encode()) for message in messages if message.get("content"))
     size += sum(len(json.dumps(message["tool_calls"])) for message in messages if message.get("tool_calls"))
-    if "tools" in example:
-        size += len(json.dumps(example["tools"]))
+    if tools is not None:
+        size += len(json.dumps(tools))
     return -(-size // 4) + 4 * len(messages)
 
 
-def _problems_of_tools(example: dict[str, Any]) -> Iterator[Problem]:
+def problems_of_messages(path: str, messages: Sequence[Any]) -> Iterator[Problem]:
+    """Errors of the messages of a conversation, one by one, and of how they belong together."""
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        yield from _problems_of_message(f"{path}[{index}]", message, called)
+
+
+def problems_of_tools(path: str, example: dict[str, Any]) -> Iterator[Problem]:
+    """Errors of the tools that a conversation may call."""
     if "parallel_tool_calls" in example and not isinstance(example["parallel_tool_calls"], bool):
-        yield "$.parallel_tool_calls", "invalid_tools", "`parallel_tool_calls` must be true or false"
+        yield f"{path}.parallel_tool_calls", "invalid_tools", "`parallel_tool_calls` must be true or false"
     tools = example.get("tools", [])
     if not isinstance(tools, list):
-        yield "$.tools", "invalid_tools", f"`tools` must be a list, not {_kind(tools)}"
+        yield f"{path}.tools", "invalid_tools", f"`tools` must be a list, not {kind(tools)}"
         return
     for index, tool in enumerate(tools):
         if not _is_function(tool) or not isinstance(tool["function"].get("parameters", {}), dict):
             yield (
-                f"$.tools[{index}]",
+                f"{path}.tools[{index}]",
                 "invalid_tools",
                 'a tool must be {"type": "function", "function": {"name": …, "parameters": {…}}}',
             )
@@ -78,7 +89,7 @@ def _problems_of_tools(example: dict[str, Any]) -> Iterator[Problem]:
 def _problems_of_message(path: str, message: Any, called: set[str]) -> Iterator[Problem]:
     """Errors of one message; adds the ids of its tool calls to `called`."""
     if not isinstance(message, dict):
-        yield path, "data_type", f"a message must be a JSON object, not {_kind(message)}"
+        yield path, "data_type", f"a message must be a JSON object, not {kind(message)}"
         return
     for key in sorted(message.keys() - MESSAGE_KEYS):
         yield path, "message_unrecognized_key", f"unknown key {_quote(key)}"
@@ -101,7 +112,7 @@ def _problems_of_content(path: str, message: dict[str, Any]) -> Iterator[Problem
     if "content" not in message:
         yield path, "message_missing_key", "the message has no `content`"
     elif not isinstance(content, str):
-        yield f"{path}.content", "missing_content", f"`content` must be text, not {_kind(content)}"
+        yield f"{path}.content", "missing_content", f"`content` must be text, not {kind(content)}"
     elif not content.strip() and not message.get("tool_calls"):
         yield f"{path}.content", "empty_content", "`content` is empty"
 
@@ -173,7 +184,8 @@ def _is_json(text: Any) -> bool:
     return True
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What a value of JSON is, in a word."""
     names = {dict: "an object", list: "a list", str: "text", bool: "a truth value", type(None): "null"}
     return names.get(type(value), "a number")
 

@@ -1,6 +1,7 @@
 """Names: where objects lie in the store, and which file names a cluster may give."""
 
 import re
+from datetime import timedelta
 from uuid import UUID
 
 from brightrun.contracts.cluster_api import RunArtifacts
@@ -14,6 +15,8 @@ LARGEST_PART = 64 * 1024**2
 LARGEST_FILE = 40 * 1024**3
 MOST_FILES = 1000
 LONGEST_NAME = 200
+CLUSTER_URL_LIFETIME = timedelta(hours=24)
+"""How long what a cluster fetches can be fetched; as in the original."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 

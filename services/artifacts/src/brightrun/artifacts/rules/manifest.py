@@ -17,6 +17,7 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
 
     `training` is what the trainer says of itself: the base model's revision, the chat template's digest, versions of
     its libraries, the comparison on held-out examples. `stopped_by`: the limit that ended it early, if one did.
+    `start`: the artifact whose adapter it went on with, and the files that hold it.
     """
     content = {
         "manifest_version": MANIFEST_VERSION,
@@ -31,6 +32,8 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
         "spec": model.spec,
         "gpu": model.gpu,
         "dataset": model.dataset,
+        "validation": model.validation,
+        "start": model.start,
         "files": files,
         "stopped_by": model.stopped_by,
         "training": metadata,

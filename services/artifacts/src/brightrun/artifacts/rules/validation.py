@@ -7,9 +7,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from brightrun.artifacts.models import Issue, Report
-from brightrun.artifacts.rules import chat_format
-from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
+from brightrun.artifacts.rules import chat_format, preference_format
+from brightrun.artifacts.rules.chat_format import DPO, OPENAI_CHAT
 
+FORMATS = {OPENAI_CHAT: chat_format, DPO: preference_format}
+"""What can be checked and trained on; the first example of a data set tells its format."""
 FEWEST_EXAMPLES = 10
 """OpenAI's minimum, and ours: fewer examples teach nothing."""
 LONGEST_LINE = 8 * 1024 * 1024
@@ -36,7 +38,7 @@ class Validation:
     @property
     def hopeless(self) -> bool:
         """Whether the data set is in a format that cannot be checked, so that the rest need not be read."""
-        return self._format not in (None, OPENAI_CHAT)
+        return self._format is not None and self._format not in FORMATS
 
     def feed(self, piece: bytes) -> None:
         """Check the lines that end in `piece`."""
@@ -106,16 +108,16 @@ class Validation:
         if self._format is None:
             self._format = chat_format.detect_format(example)
         if self.hopeless:
-            message = f"this is {self._format}; supported is {OPENAI_CHAT}, with `messages` in each line"
+            message = f"this is {self._format}; supported are {', '.join(FORMATS)}"
             self._add(self._line, "$", "unsupported_format", message)
             return
-        sound = True
-        for path, code, message in chat_format.find_problems(example):
+        sound, known = True, FORMATS[self._format]
+        for path, code, message in known.find_problems(example):
             self._add(self._line, path, code, message)
             sound = False
         if sound:
             self._examples += 1
-            self._tokens += chat_format.estimate_tokens(example)
+            self._tokens += known.estimate_tokens(example)
             self._count_duplicate(hash(line))
 
     def _count_duplicate(self, digest: int) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from brightrun.artifacts.models import Model, QualityMetrics
+from brightrun.artifacts.reports import ModelReport
 from brightrun.artifacts.schemas.pages import Name
 from brightrun.contracts.events import ArtifactFile, DatasetRef
 from brightrun.contracts.training import GpuConfig, TrainingSpec
@@ -36,6 +37,15 @@ class Configuration(BaseModel):
     gpu_config: GpuConfig
 
 
+class Parent(BaseModel):
+    """The model whose adapter a training went on with, by the name that it had then."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: UUID
+    name: str
+
+
 class ModelView(BaseModel):
     """A model as its owner sees it. `problem`: why the last try to store it failed."""
 
@@ -45,6 +55,8 @@ class ModelView(BaseModel):
     job_id: UUID
     dataset_id: UUID
     dataset: DatasetRef
+    validation: DatasetRef | None
+    start: Parent | None
     name: str
     version: str
     status: str
@@ -63,6 +75,8 @@ class ModelView(BaseModel):
             job_id=model.job_id,
             dataset_id=model.dataset.dataset_id,
             dataset=model.dataset,
+            validation=model.validation,
+            start=Parent(model_id=model.start.artifact_id, name=model.start.name) if model.start else None,
             name=model.name,
             version=model.version,
             status=model.status,
@@ -73,6 +87,12 @@ class ModelView(BaseModel):
             files=list(files),
             created_at=model.created_at,
         )
+
+
+class ModelDetail(ModelView):
+    """A model with what its cluster told of it: provenance, what serves it, and sample answers."""
+
+    report: ModelReport
 
 
 def _summarize(model: Model) -> TrainingSummary:

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Depends
 
-from brightrun.cluster.routes import files, logs, machine, runs
+from brightrun.cluster.routes import files, generation, logs, machine, runs
 from brightrun.cluster.routes.parameters import check_key
 
 router = APIRouter(prefix="/training", dependencies=[Depends(check_key)])
-for part in (runs, files, logs, machine):
+for part in (runs, files, logs, machine, generation):
     router.include_router(part.router)
 
 open_router = APIRouter()

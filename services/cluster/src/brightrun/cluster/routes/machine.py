@@ -41,6 +41,8 @@ async def read_capabilities(cluster: ClusterOf) -> Capabilities:
         checkpoints=True,
         runs=True,
         capacity=True,
+        generation=cluster.facilities.generators.possible,
+        inputs=True,
     )
 
 

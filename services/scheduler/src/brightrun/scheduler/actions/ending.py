@@ -114,5 +114,7 @@ async def complete(
             error=error,
             segments=tuple(segments),
             stopped_by=stopped_by,
+            validation=job.validation,
+            start=job.start,
         ),
     )

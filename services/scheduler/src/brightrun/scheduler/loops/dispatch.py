@@ -12,12 +12,12 @@ from prometheus_client import Histogram
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
-from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.kafka import Subscription
 from brightrun.runtime.tokens import Refused
 from brightrun.scheduler.actions import dispatch as actions
-from brightrun.scheduler.artifacts import DatasetUrls
+from brightrun.scheduler.artifacts import InputGone, InputUrls
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.models import Lease, Rejected, Silent, Submission, Unsent
 from brightrun.scheduler.queries import shares
@@ -36,10 +36,10 @@ DATABASE_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 SUBMISSION = Histogram("brightrun_submission_seconds", "How long a cluster took to answer a submission.", ["cluster"])
 
-DATASET_GONE = JobError(
-    code="dataset_not_found",
-    message="The job's data set is gone.",
-    advice="Upload the data set again and start a new job.",
+NO_INPUTS = JobError(
+    code="inputs_unsupported",
+    message="The cluster with these GPUs takes neither a validation data set nor an adapter to start from.",
+    advice="Use a validation_split and leave init_from out, or choose GPUs of another cluster.",
 )
 
 
@@ -50,13 +50,13 @@ class Dispatcher:
         self,
         pool: Pool,
         clusters: Mapping[str, Cluster],
-        datasets: DatasetUrls,
+        inputs: InputUrls,
         quota_gpus: int | None,
         wake: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._clusters = clusters
-        self._datasets = datasets
+        self._inputs = inputs
         self._quota_gpus = quota_gpus
         self._wake = wake
         self._under_way: Counter[str] = Counter()
@@ -196,16 +196,18 @@ class Dispatcher:
             return Silent("no answer in time")
 
     async def _submit(self, lease: Lease) -> Submission:
+        if (lease.job.validation or lease.job.start) and not lease.inputs:
+            return Rejected(NO_INPUTS)
         try:
-            url = await self._datasets.of(lease.job)
+            inputs = await self._inputs.of(lease.job)
+        except InputGone as gone:
+            return Rejected(gone.error)
         except Unavailable as error:
-            return Unsent(f"no data set URL: {error.details}", of_cluster=False)
+            return Unsent(f"no URLs: {error.details}", of_cluster=False)
         except Refused as error:
-            if error.status != NotFound.status:
-                return Unsent(f"no data set URL: {error.message}", of_cluster=False)
-            return Rejected(DATASET_GONE)
+            return Unsent(f"no URLs: {error.message}", of_cluster=False)
         began = time.monotonic()
         try:
-            return await self._clusters[lease.attempt.cluster].submit(lease, url)
+            return await self._clusters[lease.attempt.cluster].submit(lease, inputs)
         finally:
             SUBMISSION.labels(lease.attempt.cluster).observe(time.monotonic() - began)

@@ -13,7 +13,8 @@ from brightrun.scheduler.models import Allowance, Attempt, Key, Lease, Placement
 ATTEMPT = "a.job_id, a.user_id, a.attempt, a.cluster, a.fence, a.state, a.external_job_id"
 LEASE = f"""
     {ATTEMPT}, q.job::text AS job, a.resume_from, a.unsure,
-    coalesce((c.capabilities ->> 'idempotent_submit')::bool, false) AS idempotent
+    coalesce((c.capabilities ->> 'idempotent_submit')::bool, false) AS idempotent,
+    coalesce((c.capabilities ->> 'inputs')::bool, false) AS inputs
 """
 
 
@@ -239,4 +240,4 @@ async def read_pace(pool: Pool, newest: int) -> float | None:
 
 def _lease(row: Any) -> Lease:
     job = JobQueued.model_validate_json(row["job"])
-    return Lease(Attempt(*row[:7]), job, row["resume_from"], row["unsure"], row["idempotent"])
+    return Lease(Attempt(*row[:7]), job, row["resume_from"], row["unsure"], row["idempotent"], row["inputs"])

@@ -22,11 +22,12 @@ from brightrun.api.errors import (
     KeyReused,
     ModelNotFound,
     Unsupported,
+    Untrainable,
 )
 from brightrun.api.models import Claim, Job
 from brightrun.api.queries import jobs, prices
 from brightrun.api.routes.bounded import BoundedRoute
-from brightrun.api.routes.openai.bases import resolve_base
+from brightrun.api.routes.openai.bases import resolve_model
 from brightrun.api.routes.ordering import IdempotencyKey, carry_out
 from brightrun.api.routes.parameters import Configured, Others, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
@@ -56,7 +57,7 @@ RetryCount = Annotated[
     "",
     summary="Create a fine-tuning job",
     responses=refuses(
-        Unsupported, DatasetNotReady, ModelNotFound, FileNotFound, KeyInFlight, KeyReused, JobDeletedSince
+        Unsupported, Untrainable, DatasetNotReady, ModelNotFound, FileNotFound, KeyInFlight, KeyReused, JobDeletedSince
     ),
 )
 async def create_job(
@@ -70,18 +71,18 @@ async def create_job(
     retry_count: RetryCount = "0",
 ) -> FineTuningJob:
     """The file need not be validated yet. Sent again by its client, a request gets the job that it made."""
-    base = await resolve_base(pool, body.model)
-    translation = translate(body, base, await _default_gpu(pool, settings))
-    asked = body.model_dump_json(exclude_unset=True, exclude={"method": {"dpo", "reinforcement"}})
+    translation = translate(body, await resolve_model(pool, body.model), await _default_gpu(pool, settings))
+    asked = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
     sha256 = repetition.digest("fine_tuning.jobs", asked)
     repeated = retry_count.strip("0").isdecimal()
     claim = Claim(sha256, began_at=utc_now(), key=key, guarded=key is None, repeated=repeated)
     try:
         job = await carry_out(pool, others, user.id, translation.order, claim)
-    except Invalid as error:
-        raise Invalid(translation.replace(error.details)) from None
-    except DatasetNotFound:
-        raise FileNotFound({"training_file": ["is no file of yours"]}) from None
+    except (Invalid, ModelNotFound, DatasetNotReady) as error:
+        raise type(error)(translation.replace(error.details)) from None
+    except DatasetNotFound as error:
+        missing = "validation_file" if error.details else "training_file"
+        raise FileNotFound({missing: ["is no file of yours"]}) from None
     return view(job, utc_now())
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api import artifacts
-from brightrun.api.errors import BaseModelKept, ModelNotFound
+from brightrun.api.actions.removals import check_unused
+from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound
 from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import jobs, prices
 from brightrun.api.routes.parameters import Others, Reader, Trainer
@@ -48,13 +49,18 @@ async def get_model(model: str, user: Reader, pool: Db, others: Others) -> Model
     return found
 
 
-@router.delete("/{model:path}", summary="Delete a fine-tuned model", responses=refuses(ModelNotFound, BaseModelKept))
+@router.delete(
+    "/{model:path}",
+    summary="Delete a fine-tuned model",
+    responses=refuses(ModelNotFound, BaseModelKept, ModelInUse),
+)
 async def delete_model(model: str, user: Trainer, pool: Db, others: Others) -> Deleted:
     """Its files go soon after."""
     found = await get_model(model, user, pool, others)
     artifact_id = ids.read_model(model)
     if artifact_id is None:
         raise BaseModelKept
+    await check_unused(pool, user.id, artifact_id)
     await others.artifacts.send("DELETE", f"/models/{artifact_id}", user.id)
     return Deleted(id=found.id, object="model")
 

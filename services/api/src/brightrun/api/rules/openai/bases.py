@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from brightrun.api.rules.openai.ids import FINE_TUNED
+
 
 class Named(Protocol):
     """A base model of the installation."""
@@ -17,11 +19,14 @@ class Named(Protocol):
 
 
 def choose(name: str, known: Sequence[Named]) -> str | None:
-    """The base model of that name or alias; any name with an owner (`owner/model`) may be on the hub."""
+    """The base model of that name or alias; any name with an owner (`owner/model`) may be on the hub.
+
+    A checkpoint's name (`ft:owner/model:…:ckpt-step-8`) is none.
+    """
     for base in known:
         if name == base.name or name in base.aliases:
             return base.name
-    return name if "/" in name else None
+    return name if "/" in name and not name.startswith(FINE_TUNED) else None
 
 
 def names(known: Sequence[Named]) -> list[str]:

@@ -13,18 +13,23 @@ from brightrun.api.schemas.openai.jobs import (
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
     JobErrorView,
+    ResolvedDpo,
+    ResolvedDpoHyperparameters,
     ResolvedHyperparameters,
     ResolvedMethod,
     ResolvedSupervised,
     StatusOfJob,
 )
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import DEFAULT_BETA
 
 STORING = timedelta(minutes=15)
 """How long after its end a job is still said to run while its model is being stored.
 
 A client that waits for `succeeded` then reads `fine_tuned_model`, which should be there.
 """
+FILES = {"invalid_training_file": "training_file", "invalid_validation_file": "validation_file"}
+"""Which field names the file that an error is about."""
 STATUSES: dict[JobStatus, StatusOfJob] = {
     JobStatus.QUEUED: "queued",
     JobStatus.INITIALIZING: "queued",
@@ -55,12 +60,12 @@ def view(job: Job, now: datetime) -> FineTuningJob:
         id=ids.write(ids.JOB, job.id),
         created_at=_seconds(job.queued_at),
         finished_at=_seconds(job.ending.finished_at) if over and job.ending else None,
-        model=job.spec.base_model,
+        model=_name_of_start(job) or job.spec.base_model,
         fine_tuned_model=name_of_model(job) if job.artifact else None,
         organization_id=ids.write(ids.ORGANIZATION, job.user_id),
         status=status,
         hyperparameters=hyperparameters,
-        method=ResolvedMethod(supervised=ResolvedSupervised(hyperparameters=hyperparameters)),
+        method=_method(job, hyperparameters),
         training_file=ids.write(ids.FILE, job.dataset.dataset_id),
         validation_file=ids.write(ids.FILE, validation) if validation else None,
         result_files=[ids.write(ids.RESULTS, job.id)] if status == "succeeded" else [],
@@ -76,6 +81,11 @@ def view(job: Job, now: datetime) -> FineTuningJob:
 def name_of_model(job: Job) -> str | None:
     """What the job's model is called, once it is stored."""
     return ids.name_model(job.spec.base_model, job.suffix, job.artifact.artifact_id) if job.artifact else None
+
+
+def _name_of_start(job: Job) -> str | None:
+    """What the model is called that the job starts from; None if that is a base model."""
+    return ids.name_model(job.spec.base_model, job.start.suffix, job.start.artifact_id) if job.start else None
 
 
 def view_event(entry: dict[str, Any]) -> FineTuningJobEvent:
@@ -120,12 +130,19 @@ def _hyperparameters(job: Job) -> ResolvedHyperparameters:
     )
 
 
+def _method(job: Job, hyperparameters: ResolvedHyperparameters) -> ResolvedMethod:
+    if job.spec.method == "dpo":
+        with_beta = ResolvedDpoHyperparameters(**hyperparameters.model_dump(), beta=job.spec.beta or DEFAULT_BETA)
+        return ResolvedMethod(type="dpo", dpo=ResolvedDpo(hyperparameters=with_beta))
+    return ResolvedMethod(supervised=ResolvedSupervised(hyperparameters=hyperparameters))
+
+
 def _error(job: Job) -> JobErrorView | None:
     error = job.ending.error if job.ending else None
     if error is None:
         return None
     message = f"{error.message} {error.advice}" if error.advice else error.message
-    param = "training_file" if error.code == "invalid_training_file" else None
+    param = FILES.get(error.code)
     return JobErrorView(code=error.code, message=message, param=param)
 
 

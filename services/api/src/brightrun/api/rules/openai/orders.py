@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from brightrun.api.errors import FileNotFound, Invalid, Unsupported
 from brightrun.api.models import Order
 from brightrun.api.rules.openai import ids
-from brightrun.api.schemas.openai.jobs import CreateJob, Hyperparameters
+from brightrun.api.schemas.openai.jobs import CreateJob, DpoHyperparameters, Hyperparameters
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 
 LEARNING_RATE = 1e-4
@@ -25,12 +25,12 @@ THEIR_WORDS = {
     "epochs": "n_epochs",
     "gradient_accumulation": "batch_size",
     "validation_dataset_id": "validation_file",
+    "beta": "method.dpo.hyperparameters.beta",
 }
 """Hyperparameters of ours that have another name in OpenAI's words."""
 EXTRAS = TrainingSpec.model_fields.keys() - THEIR_WORDS.keys() - CreateJob.model_fields.keys() - {"batch_size"}
 """Hyperparameters of ours that OpenAI has no word for."""
 UNSUPPORTED_METHODS = {
-    "dpo": "preference tuning is not there yet: use supervised, or leave method out",
     "reinforcement": "reinforcement fine-tuning needs graders, which this platform does not have: use supervised",
 }
 
@@ -51,23 +51,36 @@ class Translation:
         return {self.places.get(path.removeprefix("hyperparameters."), path): told for path, told in problems.items()}
 
 
-def translate(body: CreateJob, base: str, default_gpu: str) -> Translation:
-    """The order; raises Invalid with every wrong field, Unsupported for what this platform does not do."""
+def translate(body: CreateJob, model: str | UUID, default_gpu: str) -> Translation:
+    """The order; raises Invalid with every wrong field, Unsupported for what this platform does not do.
+
+    `model`: a base model, or the artifact of a fine-tuned one, whose adapter the training goes on with.
+    """
     _refuse_unsupported(body)
     prefix, asked, problems = _hyperparameters(body)
     extras, places, wrong = _extras(body, asked, prefix)
     problems |= wrong
     values, wrong = _values(asked, extras, prefix)
     problems |= wrong
+    if isinstance(model, str):
+        values = {"base_model": model, "rank": AUTO_RANK} | values
+    elif "init_from" in extras:
+        problems[places["init_from"]] = ["model names the model to start from already"]
+    else:
+        values["init_from"], places["init_from"] = model, "model"
     places |= {
         "base_model": "model",
+        "method": "method.type",
+        "dataset_id": "training_file",
         "validation_dataset_id": "validation_file",
         "epochs": f"{prefix}n_epochs",
         "batch_size": f"{prefix}batch_size",
         "gradient_accumulation": f"{prefix}batch_size",
     }
     places.setdefault("learning_rate", f"{prefix}learning_rate_multiplier")
-    values |= {"base_model": base, **body.model_dump(include={"seed", "max_cost", "max_duration"}, exclude_none=True)}
+    values |= body.model_dump(include={"seed", "max_cost", "max_duration"}, exclude_none=True)
+    if body.method and body.method.type == "dpo":
+        values["method"] = "dpo"
     if body.validation_file is not None:
         values["validation_dataset_id"] = read_file("validation_file", body.validation_file)
     spec, wrong = _spec(values, places, prefix)
@@ -112,11 +125,13 @@ def _refuse_unsupported(body: CreateJob) -> None:
 
 def _hyperparameters(body: CreateJob) -> tuple[str, Hyperparameters, Problems]:
     """Where the hyperparameters stand, what they are, and what is wrong with that."""
-    in_method = body.method.supervised.hyperparameters if body.method and body.method.supervised else None
+    kind = body.method.type if body.method else "supervised"
+    configured = getattr(body.method, kind, None)
+    in_method: Hyperparameters | None = configured.hyperparameters if configured else None
     if in_method is None:
         return "hyperparameters.", body.hyperparameters or Hyperparameters(), {}
-    twice = {"hyperparameters": ["give hyperparameters or method.supervised.hyperparameters, not both"]}
-    return "method.supervised.hyperparameters.", in_method, twice if body.hyperparameters else {}
+    twice = {"hyperparameters": [f"give hyperparameters or method.{kind}.hyperparameters, not both"]}
+    return f"method.{kind}.hyperparameters.", in_method, twice if body.hyperparameters else {}
 
 
 def _extras(body: CreateJob, asked: Hyperparameters, prefix: str) -> tuple[dict[str, Any], dict[str, str], Problems]:
@@ -141,7 +156,9 @@ def _values(asked: Hyperparameters, extras: dict[str, Any], prefix: str) -> tupl
     """The hyperparameters in our words, `auto` resolved, and what is contradictory."""
     problems: Problems = {}
     device, accumulation = split_batch(asked.batch_size or AUTO_BATCH)
-    values = {"rank": AUTO_RANK, "batch_size": device, "gradient_accumulation": accumulation} | extras
+    values = {"batch_size": device, "gradient_accumulation": accumulation} | extras
+    if isinstance(asked, DpoHyperparameters) and asked.beta is not None:
+        values["beta"] = asked.beta
     if "max_steps" not in extras:
         values["epochs"] = asked.n_epochs or AUTO_EPOCHS
     elif asked.n_epochs is not None:

@@ -32,6 +32,12 @@ Multiplier = Annotated[
 ]
 
 
+Beta = Annotated[
+    Annotated[float, Field(gt=0, le=2, allow_inf_nan=False, strict=True)] | None,
+    *_or_auto({"type": "number", "exclusiveMinimum": 0, "maximum": 2}),
+]
+
+
 class Hyperparameters(Body):
     """OpenAI's three, and beside them any of ours: `rank`, `alpha`, `learning_rate`, `max_length`, …"""
 
@@ -48,12 +54,24 @@ class Supervised(Body):
     hyperparameters: Hyperparameters | None = None
 
 
+class DpoHyperparameters(Hyperparameters):
+    """The same, and `beta`: how closely the model is held to what it was."""
+
+    beta: Beta = None
+
+
+class Dpo(Body):
+    """Direct preference optimisation."""
+
+    hyperparameters: DpoHyperparameters | None = None
+
+
 class Method(Body):
-    """How to train; the configurations of methods that this platform does not have are not looked at."""
+    """How to train; the configuration of a method that this platform does not have is not looked at."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
-    dpo: Any = None
+    dpo: Dpo | None = None
     reinforcement: Any = None
 
 
@@ -112,11 +130,24 @@ class ResolvedSupervised(BaseModel):
     hyperparameters: ResolvedHyperparameters
 
 
+class ResolvedDpoHyperparameters(ResolvedHyperparameters):
+    """What is trained with, and how closely the model is held to what it was."""
+
+    beta: float
+
+
+class ResolvedDpo(BaseModel):
+    """Direct preference optimisation, with what is trained with."""
+
+    hyperparameters: ResolvedDpoHyperparameters
+
+
 class ResolvedMethod(BaseModel):
     """How the job trains."""
 
-    type: Literal["supervised"] = "supervised"
-    supervised: ResolvedSupervised
+    type: Literal["supervised", "dpo"] = "supervised"
+    supervised: ResolvedSupervised | None = None
+    dpo: ResolvedDpo | None = None
 
 
 class JobErrorView(BaseModel):

@@ -1,0 +1,78 @@
+"""Trying a model: what is asked of base model and adapter, and what they say, token by token."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from brightrun.contracts.training import JobError
+from brightrun.contracts.values import Value
+
+Side = Literal["base", "adapter"]
+
+MOST_MESSAGES = 64
+LONGEST_MESSAGE = 32_768
+MOST_TOKENS = 512
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE)]
+
+
+class Generate(BaseModel):
+    """A conversation to be answered by the `sides`, in at most `max_tokens` tokens each; temperature 0 is greedy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MOST_MESSAGES)]
+    sides: Annotated[tuple[Side, ...], Field(min_length=1, max_length=2)] = ("base", "adapter")
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 200
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+
+
+class Loading(Value):
+    """Base model and adapter are being loaded; the first tokens take longer than the next will."""
+
+    kind: Literal["loading"] = "loading"
+
+
+class Token(Value):
+    """The next piece of text of one side: whole characters of one token or more."""
+
+    kind: Literal["token"] = "token"
+    side: Side
+    text: str
+
+
+class Finished(Value):
+    """One side is through: it came to its end (`stop`), to `max_tokens` (`length`), or took too long (`time`)."""
+
+    kind: Literal["finished"] = "finished"
+    side: Side
+    tokens: int
+    reason: Literal["stop", "length", "time"]
+
+
+class Done(Value):
+    """All sides are through; the last line of an answer. `prompt_tokens` is how long the conversation was."""
+
+    kind: Literal["done"] = "done"
+    prompt_tokens: int
+    seconds: float
+
+
+class Failed(Value):
+    """There is no answer, or no more of it; the last line."""
+
+    kind: Literal["failed"] = "failed"
+    error: JobError
+
+
+Spoken = Annotated[Loading | Token | Finished | Done | Failed, Field(discriminator="kind")]
+SPOKEN: TypeAdapter[Spoken] = TypeAdapter(Spoken)

@@ -1,0 +1,67 @@
+"""Models, tried: what base model and adapter answer, as their cluster says it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from brightrun.artifacts.cluster import ClusterError
+from brightrun.artifacts.errors import GenerationUnsupported, ModelNotStored
+from brightrun.artifacts.models import Model
+from brightrun.artifacts.queries import models
+from brightrun.artifacts.routes.dependencies import Clusters
+from brightrun.contracts.generation import Failed, Generate
+from brightrun.contracts.training import JobError
+from brightrun.runtime.database import Pool
+from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.http import Db
+from brightrun.runtime.tokens import CallerOf
+
+log = structlog.get_logger()
+
+router = APIRouter(prefix="/models")
+
+BROKEN = Failed(
+    error=JobError(
+        code="generation_broken", message="The cluster broke off.", advice="Ask again in a moment.", retryable=True
+    )
+)
+
+
+@router.post("/{model_id}/generate")
+async def generate(model_id: UUID, body: Generate, caller: CallerOf, pool: Db, clusters: Clusters) -> StreamingResponse:
+    """The answers to a conversation while they come, one JSON object a line."""
+    model = await _find_stored(pool, caller.user, model_id)
+    cluster = clusters.get(model.cluster)
+    if cluster is None:
+        raise GenerationUnsupported
+    async with AsyncExitStack() as opening:
+        try:
+            lines = await opening.enter_async_context(cluster.generate(model.external_job_id, body))
+        except ClusterError as error:
+            log.warning("generation.failed", artifact_id=str(model_id), error=str(error))
+            raise Unavailable(str(error)) from error
+        opened = opening.pop_all()
+    return StreamingResponse(_pass_on(lines, opened), media_type="application/x-ndjson")
+
+
+async def _pass_on(lines: AsyncIterator[bytes], opened: AsyncExitStack) -> AsyncIterator[bytes]:
+    try:
+        async with opened:
+            async for piece in lines:
+                yield piece
+    except ClusterError as error:
+        log.warning("generation.broken", error=str(error))
+        yield b"\n" + BROKEN.model_dump_json().encode() + b"\n"
+
+
+async def _find_stored(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
+    model = await models.find_model(pool, user_id, model_id)
+    if model is None:
+        raise NotFound
+    if model.status != "stored":
+        raise ModelNotStored({"status": model.status, "problem": model.problem})
+    return model

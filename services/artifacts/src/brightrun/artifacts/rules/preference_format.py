@@ -1,0 +1,73 @@
+"""The OpenAI preference format, for DPO: which errors one example has.
+
+An example is `{"input": {"messages": […], "tools"?: […], "parallel_tool_calls"?: bool}, "preferred_output": [<assistant
+message>], "non_preferred_output": [<assistant message>]}`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from brightrun.artifacts.rules.chat_format import (
+    Problem,
+    estimate_conversation,
+    kind,
+    problems_of_messages,
+    problems_of_tools,
+)
+
+PREFERRED, OTHER = "preferred_output", "non_preferred_output"
+ANSWERED_ROLES = ("user", "tool")
+
+
+def find_problems(example: Any) -> Iterator[Problem]:
+    """Every error of one example, in the order of its text."""
+    if not isinstance(example, dict):
+        yield "$", "data_type", f"an example must be a JSON object, not {kind(example)}"
+        return
+    yield from _problems_of_input(example.get("input"))
+    for name in (PREFERRED, OTHER):
+        yield from _problems_of_output(f"$.{name}", example.get(name))
+    if _said(example.get(PREFERRED)) == _said(example.get(OTHER)):
+        yield f"$.{OTHER}", "same_outputs", "both outputs are the same, so there is nothing to prefer"
+
+
+def estimate_tokens(example: dict[str, Any]) -> int:
+    """Tokens of a valid example by rule of thumb; the input counts with each of its outputs, as it is trained."""
+    messages, tools = example["input"]["messages"], example["input"].get("tools")
+    return sum(estimate_conversation([*messages, *example[name]], tools) for name in (PREFERRED, OTHER))
+
+
+def _problems_of_input(asked: Any) -> Iterator[Problem]:
+    if not isinstance(asked, dict):
+        yield "$.input", "data_type", f"`input` must be a JSON object with `messages`, not {kind(asked)}"
+        return
+    yield from problems_of_tools("$.input", asked)
+    messages = asked.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "$.input.messages", "missing_messages_list", "`messages` must be a list with at least one message"
+        return
+    yield from problems_of_messages("$.input.messages", messages)
+    last = messages[-1]
+    if isinstance(last, dict) and "role" in last and last["role"] not in ANSWERED_ROLES:
+        yield (
+            f"$.input.messages[{len(messages) - 1}].role",
+            "nothing_to_answer",
+            f"the last message of the input must be one to be answered, of {' or '.join(ANSWERED_ROLES)}",
+        )
+
+
+def _problems_of_output(path: str, output: Any) -> Iterator[Problem]:
+    if not isinstance(output, list) or len(output) != 1:
+        yield path, "missing_output", "must be a list with one assistant message"
+        return
+    (message,) = output
+    if isinstance(message, dict) and message.get("role") not in (None, "assistant"):
+        yield f"{path}[0].role", "unrecognized_role", "must be an assistant message"
+    yield from problems_of_messages(path, output)
+
+
+def _said(output: Any) -> Any:
+    """What an output says; of one that is not sound, nothing that equals another."""
+    if not isinstance(output, list) or len(output) != 1 or not isinstance(output[0], dict):
+        return object()
+    return output[0].get("content"), output[0].get("tool_calls")

@@ -1,0 +1,108 @@
+"""Preferences, a validation set of its own, and an earlier adapter reach the trainer and are of use there."""
+
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+
+from brightrun.local.first_user import FirstUser
+from tests.flows.house import SAMPLE, House, Json, follow, stored, submit
+
+
+def test_a_job_learns_preferences_and_is_evaluated_on_a_set_of_its_own(house: House) -> None:
+    user = house.new_user()
+    examples = _preferences(72)
+    training = user.upload_dataset(_write(house.home / "pairs.jsonl", examples[:48]))
+    held_out = user.upload_dataset(_write(house.home / "held-out-pairs.jsonl", examples[48:]))
+    assert (training["status"], training["format"], training["total_training_pairs"]) == ("ready", "dpo", 48)
+
+    validation = {"validation_dataset_id": held_out["id"], "eval_steps": 6}
+    job = submit(user, training, method="dpo", beta=0.2, max_steps=12, **validation)
+    done = follow(user, job["id"], stored)
+    assert done["validation_dataset"]["total_training_pairs"] == 24
+    folder = _folder(house, job["id"])
+    assert (folder / "validation.jsonl").read_bytes() == (house.home / "held-out-pairs.jsonl").read_bytes()
+    points = user.get(f"/api/jobs/{job['id']}/metrics")["points"]
+    losses = {point["step"]: point["validation_loss"] for point in points if point["validation_loss"] is not None}
+    assert losses.keys() >= {6, 12}
+    assert losses[12] < 0.7, "a model that prefers neither answer has a loss of ln 2"
+
+    manifest = _manifest(user, done)
+    assert manifest["spec"]["method"] == "dpo"
+    assert (manifest["validation"]["dataset_id"], manifest["start"]) == (held_out["id"], None)
+
+
+def test_a_fine_tuned_model_is_gone_on_with_through_openais_package(house: House) -> None:
+    user = house.new_user()
+    key = user.post("/api/keys", {"name": "going on", "scopes": ["read", "train"]})["key"]
+    client = openai.OpenAI(base_url=f"{house.platform.api_url}/v1", api_key=key)
+    lines = SAMPLE.read_text().splitlines(keepends=True)
+    files = {}
+    for name, chosen in (("training", lines[:48]), ("validation", lines[48:60])):
+        path = house.home / f"{name}.jsonl"
+        path.write_text("".join(chosen))
+        files[f"{name}_file"] = client.files.create(file=path, purpose="fine-tune").id
+    trained: dict[str, Any] = {"max_steps": 12, "learning_rate": 1e-3, "eval_steps": 6}
+
+    first = _wait(client, client.fine_tuning.jobs.create(model="tiny", **files, extra_body=trained | {"rank": 4}).id)
+    assert first.fine_tuned_model
+    second = client.fine_tuning.jobs.create(model=first.fine_tuned_model, **files, extra_body=trained)
+    assert (second.model, second.validation_file) == (first.fine_tuned_model, files["validation_file"])
+    second = _wait(client, second.id)
+
+    jobs = {job["id"].replace("-", ""): job for job in user.get("/api/jobs")["jobs"]}
+    one, other = jobs[first.id.removeprefix("ftjob-")], jobs[second.id.removeprefix("ftjob-")]
+    assert other["hyperparameters"]["rank"] == 4, "as the adapter that it goes on with"
+    assert other["start"]["model_id"] == one["artifact_id"]
+    for job in (one, other):
+        given = (_folder(house, job["id"]) / "validation.jsonl").read_bytes()
+        assert given == (house.home / "validation.jsonl").read_bytes()
+    earlier = {file["name"]: file["sha256"] for file in user.get(f"/api/models/{one['artifact_id']}")["files"]}
+    manifest = _manifest(user, other)
+    assert manifest["start"]["artifact_id"] == one["artifact_id"]
+    assert {file["name"]: file["sha256"] for file in manifest["start"]["files"]}.items() <= earlier.items()
+    begun, gone_on = (_losses(user, job["id"]) for job in (one, other))
+    assert gone_on[0] < begun[0], "it begins where the first ended"
+
+
+def _preferences(count: int) -> list[Json]:
+    """The sample's answers, each preferred to that of another conversation."""
+    sample = [json.loads(line)["messages"] for line in SAMPLE.read_text().splitlines()[: count + 1]]
+    return [
+        {"input": {"messages": one[:-1]}, "preferred_output": one[-1:], "non_preferred_output": other[-1:]}
+        for one, other in pairwise(sample)
+    ]
+
+
+def _write(path: Path, examples: list[Json]) -> Path:
+    path.write_text("".join(json.dumps(example) + "\n" for example in examples))
+    return path
+
+
+def _folder(house: House, job_id: str) -> Path:
+    (run,) = house.cluster_runs(job_id)
+    return house.home / "cluster" / "runs" / str(run["status"]["external_job_id"])
+
+
+def _manifest(user: FirstUser, job: Json) -> Json:
+    url = user.post(f"/api/models/{job['artifact_id']}/download", {"files": ["manifest.json"]})["download_urls"]
+    manifest: Json = httpx.get(url["manifest.json"]).json()
+    return manifest
+
+
+def _losses(user: FirstUser, job_id: str) -> list[float]:
+    points = user.get(f"/api/jobs/{job_id}/metrics")["points"]
+    return [point["training_loss"] for point in points if point["training_loss"] is not None]
+
+
+def _wait(client: openai.OpenAI, job_id: str) -> Any:
+    deadline = time.monotonic() + 180
+    while (job := client.fine_tuning.jobs.retrieve(job_id)).status not in ("succeeded", "failed"):
+        assert time.monotonic() < deadline, job
+        time.sleep(0.3)
+    assert job.status == "succeeded", job
+    return job
