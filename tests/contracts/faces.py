@@ -38,6 +38,7 @@ async def _compose() -> FastAPI:
         artifacts_url="http://unused",
         tracker_url="http://unused",
         notifier_url="http://unused",
+        scheduler_url="http://unused",
     )
     app = create_app("api", SECRET, **routes.ABOUT)
     async with open_neighbours(settings) as neighbours:

@@ -21,7 +21,7 @@ from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.http import create_app
 from tests.builders import dataset_validated
 from tests.conftest import SECRET, SlicePool
-from tests.services.api.fakes import FakeArtifacts, FakeNotifier, Fakes, FakeTracker
+from tests.services.api.fakes import FakeArtifacts, FakeNotifier, Fakes, FakeScheduler, FakeTracker
 from tests.services.api.operations import Word
 from tests.services.slices import serve
 from tests.waiting import eventually
@@ -68,9 +68,16 @@ async def notifier() -> AsyncIterator[FakeNotifier]:
         yield fake
 
 
+@pytest_asyncio.fixture(scope="session")
+async def scheduler() -> AsyncIterator[FakeScheduler]:
+    fake = FakeScheduler()
+    async with serve(fake.app) as fake.url:
+        yield fake
+
+
 @pytest.fixture(scope="session")
-def fakes(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> Fakes:
-    return Fakes(artifacts, tracker, notifier)
+def fakes(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier, scheduler: FakeScheduler) -> Fakes:
+    return Fakes(artifacts, tracker, notifier, scheduler)
 
 
 @pytest.fixture(autouse=True)
@@ -80,21 +87,22 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _forget(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> None:
-    for fake in (artifacts, tracker, notifier):
+def _forget(fakes: Fakes) -> None:
+    for fake in fakes:
         fake.reset()
 
 
 @pytest.fixture
-def settings(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier) -> Settings:
+def settings(fakes: Fakes) -> Settings:
     return Settings(
         port=0,
         database_url="postgresql://unused",
         kafka_bootstrap="unused:9092",
         service_secret=SECRET,
-        artifacts_url=artifacts.url,
-        tracker_url=tracker.url,
-        notifier_url=notifier.url,
+        artifacts_url=fakes.artifacts.url,
+        tracker_url=fakes.tracker.url,
+        notifier_url=fakes.notifier.url,
+        scheduler_url=fakes.scheduler.url,
     )
 
 

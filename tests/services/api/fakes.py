@@ -462,9 +462,92 @@ class FakeNotifier(Fake):
         }
 
 
+class FakeScheduler(Fake):
+    """Has one cluster, knows the places of the jobs that it was told of, and what admins have decided; or is silent."""
+
+    def __init__(self) -> None:
+        super().__init__("scheduler")
+        self.app.get("/jobs/{job_id}/queue")(self.queue_place)
+        self.app.get("/admin/clusters")(self.list_clusters)
+        self.app.post("/admin/clusters/{name}/drain")(self.drain)
+        self.app.post("/admin/clusters/{name}/undrain")(self.undrain)
+        self.app.get("/admin/users/{user_id}/share")(self.get_share)
+        self.app.put("/admin/users/{user_id}/share")(self.set_share)
+        self.app.put("/admin/jobs/{job_id}/priority")(self.set_priority)
+
+    def reset(self) -> None:
+        super().reset()
+        self.silent = False
+        self.places: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
+        self.clusters = {"tiny": self.cluster("tiny")}
+        self.shares: dict[UUID, dict[str, Any]] = {}
+        self.priorities: dict[UUID, str] = {}
+
+    def remember(self, request: Request) -> None:
+        super().remember(request)
+        if self.silent:
+            raise Unavailable
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "url": "http://cluster",
+            "executor": "local",
+            "simulated": False,
+            "gpus": [{"types": ["CPU"], "total": 2, "free": 1}],
+            "answered_at": "2026-11-24T12:00:00Z",
+            "problem": None,
+            "drained_at": None,
+            "submitting": 0,
+            "running": 1,
+        }
+
+    def hold_job(self, owner: UUID, job_id: UUID, **place: Any) -> None:
+        """A job of `owner`'s that waits at a place."""
+        self.places[job_id] = owner, place
+
+    async def queue_place(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.remember(request)
+        owner, place = self.places.get(job_id, (None, {}))
+        if owner != caller.user:
+            raise NotFound
+        return Answer(data=place)
+
+    async def list_clusters(self, request: Request, _: CallerOf) -> Answer[Any]:
+        self.remember(request)
+        return Answer(data=list(self.clusters.values()))
+
+    async def drain(self, name: str, caller: CallerOf) -> Answer[Any]:
+        return self.change_cluster(name, "2026-11-24T12:00:00Z")
+
+    async def undrain(self, name: str, caller: CallerOf) -> Answer[Any]:
+        return self.change_cluster(name, None)
+
+    def change_cluster(self, name: str, drained_at: str | None) -> Answer[Any]:
+        if name not in self.clusters:
+            raise NotFound
+        self.clusters[name]["drained_at"] = drained_at
+        return Answer(data="drained" if drained_at else "undrained")
+
+    async def get_share(self, user_id: UUID, caller: CallerOf) -> Answer[Any]:
+        new = {"user_id": str(user_id), "weight": 1.0, "quota_gpus": None, "gpus": 0}
+        return Answer(data=new | self.shares.get(user_id, {}))
+
+    async def set_share(self, user_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        self.shares[user_id] = await request.json()
+        return await self.get_share(user_id, caller)
+
+    async def set_priority(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+        if job_id not in self.places:
+            raise NotFound
+        self.priorities[job_id] = (await request.json())["priority"]
+        return Answer(data="set")
+
+
 class Fakes(NamedTuple):
     """All neighbours."""
 
     artifacts: FakeArtifacts
     tracker: FakeTracker
     notifier: FakeNotifier
+    scheduler: FakeScheduler

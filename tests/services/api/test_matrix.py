@@ -60,6 +60,12 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "PUT /api/admin/prices/gpus/{gpu_type}": (ADMIN, "admin"),
     "PUT /api/admin/prices/base-models/{name}": (ADMIN, "admin"),
     "PUT /api/admin/prices/storage": (ADMIN, "admin"),
+    "GET /api/admin/clusters": (ADMIN, "admin"),
+    "POST /api/admin/clusters/{name}/drain": (ADMIN, "admin"),
+    "POST /api/admin/clusters/{name}/undrain": (ADMIN, "admin"),
+    "GET /api/admin/users/{user_id}/share": (ADMIN, "admin"),
+    "PUT /api/admin/users/{user_id}/share": (ADMIN, "admin"),
+    "PUT /api/admin/jobs/{job_id}/priority": (ADMIN, "admin"),
     "POST /api/datasets": (OWN, "train"),
     "GET /api/datasets": (OWN, "read"),
     "GET /api/datasets/{dataset_id}": (OBJECT, "read"),
@@ -78,6 +84,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "GET /api/jobs/{job_id}/events": (OBJECT, "read"),
     "GET /api/jobs/{job_id}/events/stream": (OBJECT, "read"),
     "GET /api/jobs/{job_id}/checkpoints": (OBJECT, "read"),
+    "GET /api/jobs/{job_id}/queue": (OBJECT, "read"),
     "POST /api/jobs/{job_id}/cancel": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/pause": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/resume": (OBJECT, "train"),
@@ -88,6 +95,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "PATCH /api/models/{model_id}": (OBJECT, "train"),
     "DELETE /api/models/{model_id}": (OBJECT, "train"),
     "POST /api/models/{model_id}/download": (OBJECT, "read"),
+    "POST /api/models/{model_id}/generate": (OBJECT, "train"),
     "GET /api/costs": (OWN, "read"),
     "GET /api/notifications": (OWN, "read"),
     "PATCH /api/notifications/{notification_id}/read": (OBJECT, "train"),
@@ -278,17 +286,19 @@ async def test_a_key_does_what_its_scopes_say_and_no_more(
 
 
 async def test_only_admins_run_the_installation(
-    app: FastAPI, ada: User, eve: User, operations: list[Operation], pool: Pool
+    app: FastAPI, ada: User, eve: User, operations: list[Operation], fakes: Fakes
 ) -> None:
+    job_id = new_id()
+    fakes.scheduler.hold_job(eve.id, job_id)
+    names = {"gpu_type": "CPU", "name": "tiny", "job_id": job_id}
     for token in (eve.account["token"], await key_of(eve)):
         async with client_of(app, token) as client:
             for operation in kinds(operations, ADMIN):
-                variables = {"user_id": ada.id, "gpu_type": "CPU", "name": "tiny"}
-                answer = await ask(client, operation, variables)
+                answer = await ask(client, operation, names | {"user_id": ada.id})
                 assert (answer.status_code, code_of(operation, answer)) == (403, "admin_only"), operation.name
 
     for operation in kinds(operations, ADMIN):
-        answer = await ask(ada, operation, {"user_id": eve.id, "gpu_type": "CPU", "name": "tiny"})
+        answer = await ask(ada, operation, names | {"user_id": eve.id})
         assert answer.status_code in (200, 201), (operation.name, answer.text)
 
 

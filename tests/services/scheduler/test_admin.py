@@ -76,8 +76,10 @@ async def test_a_cluster_is_drained_and_undrained(scheduler: Scheduler, operator
 async def test_a_users_share_is_set_and_read(scheduler: Scheduler, operator: httpx.AsyncClient) -> None:
     user = new_id()
     share = f"/admin/users/{user}/share"
-    assert (await operator.get(share)).status_code == 404
-    assert (await operator.put(share, json={"weight": 2.5, "quota_gpus": 4})).status_code == 200
+    new = {"user_id": str(user), "weight": 1.0, "quota_gpus": 2, "gpus": 0}
+    assert _data(await operator.get(share)) == new, "what users have who were never heard of"
+    changed = _data(await operator.put(share, json={"weight": 2.5, "quota_gpus": 4}))
+    assert changed == new | {"weight": 2.5, "quota_gpus": 4}
     await scheduler.queue_live(user_id=user, gpu=GpuConfig(type="CPU", count=3))
     read = _data(await operator.get(share))
     assert read == {"user_id": str(user), "weight": 2.5, "quota_gpus": 4, "gpus": 3}
@@ -90,6 +92,7 @@ async def test_a_users_share_is_set_and_read(scheduler: Scheduler, operator: htt
     [
         ({"weight": 0}, "weight"),
         ({"weight": -1}, "weight"),
+        ({"weight": 1e-300}, "weight"),
         ({"weight": "NaN"}, "weight"),
         ({"quota_gpus": -1}, "quota_gpus"),
         ({"quota_gpus": 10**9}, "quota_gpus"),

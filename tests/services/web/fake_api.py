@@ -69,6 +69,7 @@ class FakeApi:
 
     def __init__(self) -> None:
         self.job = job()
+        self.place: Json = {"position": None, "ahead_gpus": None, "expected_start": None, "waits_for": None}
         self.datasets = [dataset()]
         self.silent: set[str] = set()
         self.refusal: Json | None = None
@@ -107,6 +108,7 @@ class FakeApi:
             ("POST", "/api/jobs", lambda: self.job),
             ("POST", "/api/jobs/estimate", self._estimate),
             ("GET", "/api/jobs/{_}", self._job),
+            ("GET", "/api/jobs/{_}/queue", lambda: self.place),
             ("POST", "/api/jobs/{_}/cancel", lambda: self.job),
             ("POST", "/api/jobs/{_}/pause", lambda: self.job),
             ("POST", "/api/jobs/{_}/resume", lambda: self.job),

@@ -1,6 +1,7 @@
 """What pages say and do."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -142,6 +143,41 @@ async def test_a_live_job_can_be_followed(ada: httpx.AsyncClient, api: FakeApi) 
     news = (await ada.get(f"/training/jobs/{ID}/live")).json()
     assert news["over"]
     assert f'href="/models/{ID}"' in news["html"]
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ({"position": 3, "waits_for": "gpus"}, "Place 3 in the queue<"),
+        (
+            {"position": 3, "waits_for": "gpus", "starts_in": 8},
+            "Place 3 in the queue, expected to start in about 8 min<",
+        ),
+        ({"position": 1, "waits_for": "gpus", "starts_in": -5}, "expected to start in about 1 min<"),
+        ({"position": 1, "waits_for": "gpus", "starts_in": 125}, "about 2 h 5 min<"),
+        ({"position": 1, "waits_for": "quota"}, "they use all the GPUs that you may have"),
+        ({"position": 1, "waits_for": "cluster"}, "Waits for a cluster"),
+    ],
+)
+async def test_a_job_that_waits_says_for_what(ada: httpx.AsyncClient, api: FakeApi, place: Any, text: str) -> None:
+    api.job = job(status="queued", current_stage="queued")
+    if minutes := place.pop("starts_in", None):
+        place["expected_start"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+    api.place |= place
+    assert text in (await ada.get(f"/training/jobs/{ID}")).text
+    assert text in (await ada.get(f"/training/jobs/{ID}/live")).json()["html"]
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+async def test_a_job_without_a_place_in_the_queue_shows_none(ada: httpx.AsyncClient, api: FakeApi, status: str) -> None:
+    api.job = job(status=status)
+    if status == "queued":
+        api.silent = {f"/api/jobs/{ID}/queue"}
+    else:
+        api.place |= {"position": 1, "waits_for": "gpus"}
+    answer = await ada.get(f"/training/jobs/{ID}")
+    assert answer.status_code == 200
+    assert "in the queue" not in answer.text
 
 
 async def test_a_failed_job_says_why_and_what_to_do(ada: httpx.AsyncClient, api: FakeApi) -> None:

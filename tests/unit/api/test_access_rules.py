@@ -113,6 +113,7 @@ NEEDED = {
     "artifacts_url": "http://artifacts",
     "tracker_url": "http://tracker",
     "notifier_url": "http://notifier",
+    "scheduler_url": "http://scheduler",
 }
 PROVIDER = {"oidc_issuer": "https://id.example.com", "oidc_client_id": "x", "oidc_return_url": "http://localhost:8080/"}
 

@@ -20,6 +20,7 @@ class Neighbours:
     artifacts: Artifacts
     tracker: Neighbour
     notifier: Neighbour
+    scheduler: Neighbour
     identity_provider: IdentityProvider | None = None
 
 
@@ -41,5 +42,6 @@ async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
             artifacts=client("artifacts", settings.artifacts_url, Artifacts),
             tracker=client("tracker", settings.tracker_url, Neighbour),
             notifier=client("notifier", settings.notifier_url, Neighbour),
+            scheduler=client("scheduler", settings.scheduler_url, Neighbour),
             identity_provider=provider,
         )

@@ -32,6 +32,7 @@ class Settings(SliceSettings):
     artifacts_url: str
     tracker_url: str
     notifier_url: str
+    scheduler_url: str
     default_gpu: str = ""
     signup_open: bool = True
     session_days: int = Field(30, ge=1, le=365)

@@ -83,7 +83,7 @@ class SetShare(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
     quota_gpus: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def until(iso: str) -> str:
+    """How long it is until a time, in whole minutes."""
+    minutes = max(1, ceil((datetime.fromisoformat(iso) - datetime.now(UTC)).total_seconds() / 60))
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def moment(iso: str) -> str:
     """A time in UTC."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%-d %b %Y, %H:%M} UTC"
@@ -81,4 +89,4 @@ _templates = Jinja2Templates(
         lstrip_blocks=True,
     )
 )
-_templates.env.filters |= {"figure": figure, "money": money, "duration": duration, "moment": moment}
+_templates.env.filters |= {"figure": figure, "money": money, "duration": duration, "moment": moment, "until": until}

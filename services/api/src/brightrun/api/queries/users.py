@@ -27,6 +27,11 @@ async def count_users(pool: Pool, text: str) -> int:
     return counted
 
 
+async def has_user(pool: Pool, user_id: UUID) -> bool:
+    """Whether there is such an account."""
+    return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM users WHERE id = $1)", user_id))
+
+
 async def lock_active_admins(conn: Connection) -> set[UUID]:
     """All admins that are not disabled; they stay so until this transaction ends."""
     rows = await conn.fetch(

@@ -26,6 +26,7 @@ from brightrun.api.routes import (
     options,
     prices,
     refusals,
+    scheduling,
     streams,
     users,
     webhooks,
@@ -68,6 +69,7 @@ def mount(app: FastAPI, settings: Settings, neighbours: Neighbours) -> None:
         notifications,
         webhooks,
         prices,
+        scheduling,
     ):
         app.include_router(module.router, prefix="/api")
     openai.mount(app)

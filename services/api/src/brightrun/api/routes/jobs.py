@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from brightrun.api import tracker
+from brightrun.api import scheduler, tracker
 from brightrun.api.actions import jobs as actions
 from brightrun.api.errors import (
     DatasetNotFound,
@@ -36,6 +36,7 @@ from brightrun.api.schemas.body import Pagination
 from brightrun.api.schemas.job_lists import EventsWanted, JobsWanted, MetricsWanted
 from brightrun.api.schemas.jobs import CloneJob, JobDetail, JobEvents, JobPage, JobView, Metrics, SubmitJob
 from brightrun.api.schemas.neighbours import CostRecord
+from brightrun.api.schemas.scheduling import QueuePlace
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
@@ -118,6 +119,13 @@ async def list_events(
     await _find_job(pool, user.id, job_id)
     events = await tracker.fetch_events(others.tracker, user.id, job_id, **wanted.model_dump())
     return Answer(data=JobEvents(events=events))
+
+
+@router.get("/{job_id}/queue", summary="A job's place in the queue")
+async def get_queue_place(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answer[QueuePlace]:
+    """And when it is expected to start; null in all fields when the job does not wait."""
+    await _find_job(pool, user.id, job_id)
+    return Answer(data=await scheduler.fetch_queue_place(others.scheduler, user.id, job_id))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=refuses(JobFinished))

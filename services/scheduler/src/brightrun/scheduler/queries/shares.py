@@ -55,15 +55,16 @@ async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int |
     )  # fmt: skip
 
 
-async def find_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Share | None:
-    """A user's share; None if the user was never heard of. GPUs are counted."""
-    row = await pool.fetchrow(
+async def read_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Share:
+    """A user's share; that of a new user, if this one was never heard of. GPUs are counted."""
+    (row,) = await pool.fetch(
         """
-        SELECT u.user_id, u.weight, coalesce(u.quota_gpus, $1), (
+        SELECT asked.user_id, coalesce(u.weight, 1), coalesce(u.quota_gpus, $1), (
             SELECT coalesce(sum(a.gpus), 0) FROM attempts a
-            WHERE a.user_id = u.user_id AND a.state IN ('submitting', 'live'))::int, u.virtual_time
-        FROM users u WHERE u.user_id = $2
+            WHERE a.user_id = asked.user_id AND a.state IN ('submitting', 'live'))::int,
+            coalesce(u.virtual_time, clock.moment)
+        FROM (SELECT $2::uuid AS user_id) asked CROSS JOIN virtual_clock clock LEFT JOIN users u USING (user_id)
         """,
         default_quota, user_id,
     )  # fmt: skip
-    return Share(*row) if row else None
+    return Share(*row)

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from brightrun.runtime.database import transaction
-from brightrun.runtime.errors import NotFound
+from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.http import Answer, Db
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.actions import sharing
@@ -44,19 +43,16 @@ async def undrain_cluster(name: str, _: CallerOf, pool: Db) -> Answer[str]:
 
 @router.get("/users/{user_id}/share")
 async def read_share(user_id: UUID, _: CallerOf, pool: Db, request: Request) -> Answer[ShareView]:
-    """What the user may have, and has now."""
-    share = await shares.find_share(pool, user_id, cast("Settings", request.app.state.settings).quota_gpus)
-    if share is None:
-        raise NotFound
-    return Answer(data=ShareView.of(share))
+    """What the user may have, and has now; one who was never heard of may have what new users may."""
+    return Answer(data=await _read_share(pool, user_id, request))
 
 
 @router.put("/users/{user_id}/share")
-async def set_share(user_id: UUID, body: SetShare, _: CallerOf, pool: Db) -> Answer[str]:
+async def set_share(user_id: UUID, body: SetShare, _: CallerOf, pool: Db, request: Request) -> Answer[ShareView]:
     """Give the user another weight or quota; running jobs go on."""
     async with transaction(pool) as conn:
         await sharing.set_share(conn, user_id, body.weight, body.quota_gpus)
-    return Answer(data="set")
+    return Answer(data=await _read_share(pool, user_id, request))
 
 
 @router.put("/jobs/{job_id}/priority")
@@ -65,3 +61,8 @@ async def set_priority(job_id: UUID, body: ChangePriority, _: CallerOf, pool: Db
     async with transaction(pool) as conn:
         await sharing.set_priority(conn, job_id, body.priority)
     return Answer(data="set")
+
+
+async def _read_share(pool: Pool, user_id: UUID, request: Request) -> ShareView:
+    quota = cast("Settings", request.app.state.settings).quota_gpus
+    return ShareView.of(await shares.read_share(pool, user_id, quota))

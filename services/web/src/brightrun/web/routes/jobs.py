@@ -63,7 +63,7 @@ async def submit_job(request: Request, api: SignedIn, choice: Annotated[Choice, 
 async def show_job(request: Request, api: SignedIn, job_id: UUID) -> Response:
     """One job."""
     job = (await api.get(f"/api/jobs/{job_id}"))["job"]
-    return await pages.show(request, api, "job.html", job=job, over=is_over(job))
+    return await pages.show(request, api, "job.html", job=job, over=is_over(job), place=await _find_place(api, job))
 
 
 @router.get("/training/jobs/{job_id}/live")
@@ -72,7 +72,8 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
     found = await api.get(f"/api/jobs/{job_id}")
     job = found["job"]
     points = [[point[name] for name in ("step", "training_loss", "validation_loss")] for point in found["metrics"]]
-    return pages.part("_job.html", over=is_over(job), more={"status": job["status"], "points": points}, job=job)
+    more = {"status": job["status"], "points": points}
+    return pages.part("_job.html", over=is_over(job), more=more, job=job, place=await _find_place(api, job))
 
 
 @router.post("/training/jobs/{job_id}/cancel")
@@ -99,6 +100,11 @@ async def resume_job(api: SignedIn, job_id: UUID) -> Response:
 def is_over(job: dict[str, Any]) -> bool:
     """Whether nothing more will happen to the job; a completed one still has its model stored."""
     return job["status"] in ("failed", "cancelled") or job["artifact_id"] is not None
+
+
+async def _find_place(api: Api, job: dict[str, Any]) -> Any | None:
+    """Where the job stands in the queue; None when it does not wait, or while nobody can tell."""
+    return await api.find(f"/api/jobs/{job['id']}/queue") if job["status"] == "queued" else None
 
 
 async def _estimate(api: Api, choice: Choice) -> Any:
