@@ -88,6 +88,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "PATCH /api/models/{model_id}": (OBJECT, "train"),
     "DELETE /api/models/{model_id}": (OBJECT, "train"),
     "POST /api/models/{model_id}/download": (OBJECT, "read"),
+    "POST /api/models/{model_id}/generate": (OBJECT, "train"),
     "GET /api/costs": (OWN, "read"),
     "GET /api/notifications": (OWN, "read"),
     "PATCH /api/notifications/{notification_id}/read": (OBJECT, "train"),
