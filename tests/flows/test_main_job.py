@@ -71,11 +71,11 @@ def test_a_running_job_is_cancelled_within_five_seconds(house: House) -> None:
 
 def test_a_failing_job_says_why_and_what_to_do(house: House) -> None:
     user = house.new_user()
-    job = submit(user, user.upload_dataset(house.sample(40)), target_modules=["no_such_layer"])
+    job = submit(user, user.upload_dataset(house.sample(40)), chat_template="llama3")
     done = follow(user, job["id"], lambda one: one["status"] == "failed")
-    assert done["error"]["code"]
+    assert done["error"]["code"] == "chat_template_unfit"
     assert done["error"]["advice"]
-    assert "no_such_layer" in done["error_message"]
+    assert "llama3" in done["error_message"]
 
 
 def test_a_data_set_with_errors_is_invalid_and_trains_nothing(house: House) -> None:

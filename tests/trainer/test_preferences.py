@@ -35,6 +35,7 @@ def test_dpo_reports_and_delivers_as_any_training_does(preferred: Outcome, prefe
     assert preferred.plan.examples + preferred.plan.validation_examples == 40
     metadata = preferred.finished.metadata
     assert metadata["spec"]["beta"] == 0.1
+    assert metadata["comparison"]["reward_accuracy"] > 0.9
     held_out = (preferred_folder / "adapter" / "held_out.jsonl").read_text().splitlines()
     assert set(held_out) < set((preferred_folder / "data.jsonl").read_text().splitlines())
 

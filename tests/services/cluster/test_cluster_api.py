@@ -18,7 +18,7 @@ async def test_every_route_but_signed_files_needs_the_key(world: World) -> None:
     paths = (await world.http.get("/openapi.json")).json()["paths"]
     opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}.tar"}
     guarded = [(method, path) for path, methods in paths.items() for method in methods if path not in opened]
-    assert len(guarded) == 11
+    assert len(guarded) == 12
     async with httpx.AsyncClient(base_url=world.http.base_url) as stranger:
         for method, path in guarded:
             for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
