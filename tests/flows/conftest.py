@@ -14,7 +14,7 @@ from tests.flows.house import ROOT, House, open_house
 BROKERS = ["embedded", "apache"] if kafka.IS_GIVEN else ["embedded"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def settings() -> LocalSettings:
     """Where the trainer's environment and the tiny base model are; `make test` has built both."""
     found = LocalSettings(trainer_python=ROOT / ".trainer-venv/bin/python", models=ROOT / ".cache/models")
@@ -23,7 +23,7 @@ def settings() -> LocalSettings:
     return found
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _webhooks_within_this_machine() -> Iterator[None]:
     """The platform's services inherit it: tests send nothing to anywhere else."""
     with pytest.MonkeyPatch.context() as environment:
@@ -31,7 +31,7 @@ def _webhooks_within_this_machine() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(settings: LocalSettings) -> Iterator[House]:
     """One platform for all flows."""
     with TemporaryDirectory(prefix="brightrun-flows-") as home, open_house(Path(home), settings) as house:

@@ -21,7 +21,7 @@ H100 = GpuConfig(type="H100")
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray() -> Iterator[RayCluster]:
     cluster = RayCluster()
     cluster.start()
