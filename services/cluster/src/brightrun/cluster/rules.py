@@ -115,6 +115,16 @@ def fail(run: Run, error: JobError, now: datetime) -> Run:
     return _finish(run, "failed", now, error=error, error_message=error.message)
 
 
+def outgrow(run: Run, taken: int, most: int, now: datetime) -> Run:
+    """The trainer took so many bytes of memory, and may take `most`."""
+    error = JobError(
+        code="out_of_memory",
+        message=f"The training took {taken >> 20:,} MiB of memory; a run may take {most >> 20:,} MiB here.",
+        advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
+    )
+    return fail(run, error, now)
+
+
 def lose_touch(run: Run, reason: str, now: datetime) -> Run:
     """Where the run's trainer works has not answered for too long; one that was being cancelled counts as cancelled."""
     if run.cancelling:

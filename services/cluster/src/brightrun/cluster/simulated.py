@@ -1,161 +1,19 @@
-"""The executor that trains nothing: believable reports at a chosen speed, for load tests. It says so itself."""
+"""The executor that trains nothing: simulations for load tests. It says so itself."""
 
 import asyncio
 import itertools
-import json
-import math
-import os
-import shutil
 import time
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Literal, Self
 
-from brightrun.cluster import checkpoints
 from brightrun.cluster.executor import Execution
 from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.run_folder import RunFolder
-from brightrun.contracts.reports import CheckpointReport, FinishedReport, PlanReport, PointsReport, Report, StageReport
-from brightrun.contracts.training import MetricPoint, TrainingSpec
+from brightrun.cluster.simulation import Pace, SimulatedExecution
+from brightrun.contracts.reports import Report
 
-TOKENS_A_STEP = 2048
-MOST_REPORTS_PER_SECOND = 10
-MOST_REPORTS_PER_SECOND_AND_CORE = 250
-"""Of all simulations: about what the services can bring to their ends, where they share the machine."""
-
-STEPS_A_CHECKPOINT = 50
 TICK_SECONDS = 0.05
 FORGOTTEN_AFTER_SECONDS = 60.0
-EMPTY_SAFETENSORS = b'\x30\0\0\0\0\0\0\0{"__metadata__":{"simulated":"true"}}           '
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """A report each so many `seconds`, on so many `steps`: more of them when thousands share the clock."""
-
-    seconds: float
-    steps: int
-
-    @classmethod
-    def of(cls, steps_per_second: float, simulations: int) -> Self:
-        """At most ten reports a second of one simulation, and as many of all as the machine's cores allow."""
-        most = MOST_REPORTS_PER_SECOND_AND_CORE * (os.cpu_count() or 1)
-        seconds = max(1 / MOST_REPORTS_PER_SECOND, simulations / most)
-        steps = max(1, round(steps_per_second * seconds))
-        return cls(steps / steps_per_second, steps)
-
-
-class SimulatedExecution:
-    """What a trainer would report, step by step, whenever the executor's clock lets it go on."""
-
-    def __init__(self, folder: RunFolder, pace: Pace, offset: int, resume: bool) -> None:
-        self._folder = folder
-        self._pace = pace
-        self._offset = offset
-        self._said: list[Report] = []  # after the first `_offset` reports
-        self._may_have_said = asyncio.Event()
-        self._order: Literal["finish", "stop"] | None = None
-        self._training = self._train(resume)
-        self.working = True
-        self.due = time.monotonic()
-
-    async def alive(self) -> bool:
-        """Whether it still reports."""
-        return self.working
-
-    async def rest(self) -> None:
-        """Until it has said something, or is told to."""
-        await self._may_have_said.wait()
-        self._may_have_said.clear()
-
-    async def finish(self) -> None:
-        """Take no further step and deliver."""
-        self._order = "finish"
-        self.go_on()
-
-    async def stop(self) -> None:
-        """Save the step and stop."""
-        self._order = "stop"
-        self.go_on()
-
-    async def kill(self) -> None:
-        """Stop without a word."""
-        self.working = False
-        self.wake()
-
-    async def memory_bytes(self) -> int:
-        """None of its own."""
-        return 0
-
-    async def last_words(self) -> str:
-        """None."""
-        return ""
-
-    def wake(self) -> None:
-        """End the rest of whoever listens."""
-        self._may_have_said.set()
-
-    def go_on(self, pace: Pace | None = None) -> None:
-        """Do what is due, and be due again a report later."""
-        if self.working:
-            self._pace = pace or self._pace
-            self.working = next(self._training, None) is not None
-            self.due += self._pace.seconds
-            self.wake()
-
-    def heard(self, offset: int) -> tuple[list[Report], int]:
-        """What it said after the first `offset` reports of the run; those before are let go."""
-        del self._said[: offset - self._offset]
-        self._offset = offset
-        return list(self._said), offset + len(self._said)
-
-    def _train(self, resume: bool) -> Iterator[bool]:
-        spec = TrainingSpec.model_validate_json((self._folder.path / "spec.json").read_bytes())
-        plan = plan_of(spec, self._folder.data.read_bytes().count(b"\n"))
-        self._say(StageReport(stage="loading"), StageReport(stage="tokenizing"), plan, StageReport(stage="training"))
-        saved = checkpoints.complete(self._folder.checkpoints) if resume else []
-        step, every = saved[-1].step if saved else 0, spec.save_steps or STEPS_A_CHECKPOINT
-        while step < plan.total_steps:
-            yield True
-            if self._order:
-                break
-            last = min(plan.total_steps, step + self._pace.steps)
-            points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
-            eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
-            self._say(PointsReport(points=points, trained_tokens=last * TOKENS_A_STEP, eta_seconds=eta))
-            if last // every > step // every and last < plan.total_steps:
-                self._save(last)
-            step = last
-        self._end(spec, step, early=step < plan.total_steps)
-
-    def _end(self, spec: TrainingSpec, step: int, early: bool) -> None:
-        self._save(step)
-        tokens = step * TOKENS_A_STEP
-        if early and self._order == "stop":
-            self._say(FinishedReport(outcome="stopped", trained_tokens=tokens))
-            return
-        self._say(StageReport(stage="saving"))
-        files = tuple(write_adapter(self._folder.adapter, spec))
-        metadata = {"simulated": True, "base_model": spec.base_model, "steps": step}
-        if early:
-            metadata["stopped_early"] = True
-        self._say(FinishedReport(outcome="completed", trained_tokens=tokens, files=files, metadata=metadata))
-
-    def _save(self, step: int) -> None:
-        before = checkpoints.complete(self._folder.checkpoints)
-        folder = self._folder.checkpoints / f"{checkpoints.PREFIX}{step}"
-        folder.mkdir(exist_ok=True)
-        (folder / checkpoints.STATE).write_text(json.dumps({"global_step": step, "simulated": True}))
-        self._say(CheckpointReport(step=step, path=f"checkpoints/{folder.name}", seconds=0.0))
-        for checkpoint in before:
-            if checkpoint.step != step:
-                shutil.rmtree(checkpoint.path, ignore_errors=True)
-
-    def _say(self, *reports: Report) -> None:
-        self._said += reports
 
 
 class SimulatedExecutor:
@@ -235,34 +93,3 @@ class SimulatedExecutor:
 
     def _look_at(self, path: Path, when: float) -> None:
         heappush(self._agenda, (when, next(self._entries), path))
-
-
-def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:
-    """As many steps as the trainer would take."""
-    steps_an_epoch = max(1, math.ceil(examples / (spec.batch_size * spec.gradient_accumulation)))
-    total = spec.max_steps or steps_an_epoch * (spec.epochs or 1)
-    return PlanReport(total_steps=total, total_epochs=total / steps_an_epoch, examples=examples)
-
-
-def point_of(spec: TrainingSpec, plan: PlanReport, step: int) -> MetricPoint:
-    """A loss that falls exponentially to a floor, with noise; the same for the same seed and step."""
-    done = step / plan.total_steps
-    noise = (zlib.crc32(f"{spec.seed}/{step}".encode()) / 2**32 - 0.5) / 5
-    return MetricPoint(
-        step=step,
-        epoch=plan.total_epochs * done,
-        training_loss=round(0.9 + 2.4 * math.exp(-4 * done) + noise, 4),
-        learning_rate=spec.learning_rate * (1 - done),
-        gradient_norm=round(0.5 + math.exp(-2 * done) + abs(noise), 4),
-    )
-
-
-def write_adapter(folder: Path, spec: TrainingSpec) -> Iterator[str]:
-    """The names of an adapter's two files, which are written as empty as they can be."""
-    config = {"peft_type": "LORA", "r": spec.rank, "base_model_name_or_path": spec.base_model, "simulated": True}
-    for name, content in (
-        ("adapter_config.json", json.dumps(config).encode()),
-        ("adapter_model.safetensors", EMPTY_SAFETENSORS),
-    ):
-        (folder / name).write_bytes(content)
-        yield name

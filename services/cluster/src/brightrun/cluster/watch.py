@@ -213,13 +213,8 @@ class Watch:
         if taken <= most:
             return
         TOO_LARGE.inc()
-        error = JobError(
-            code="out_of_memory",
-            message=f"The training took {taken >> 20:,} MiB of memory; a run may take {most >> 20:,} MiB here.",
-            advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
-        )
         await execution.kill()
-        await self._change(partial(rules.fail, error=error, now=utc_now()))
+        await self._change(partial(rules.outgrow, taken=taken, most=most, now=utc_now()))
 
     async def _listen(self) -> None:
         """Record all that the trainer has said so far."""
