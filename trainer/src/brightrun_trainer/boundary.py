@@ -1,7 +1,7 @@
 """The last whole step of a training: the state that can be saved at any moment, also in the middle of the next step."""
 
 import random
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy
@@ -17,7 +17,7 @@ class Boundary(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.lock = RLock()  # whoever cleans up after a step that failed may hold it still
         self.tokens = 0
         self.random_states: dict[str, Any] = {}
         self._ends_step = False

@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from threading import Lock
+from contextlib import AbstractContextManager
 
 from brightrun_trainer.stop import StopSignal
 
@@ -18,7 +18,9 @@ class Rescue:
     `end` is called from another thread, with `lock` held, and does not come back if it could save.
     """
 
-    def __init__(self, stop: StopSignal, patience: float, lock: Lock, end: Callable[[], None]) -> None:
+    def __init__(
+        self, stop: StopSignal, patience: float, lock: AbstractContextManager[object], end: Callable[[], None]
+    ) -> None:
         self._stop = stop
         self._patience = patience
         self._lock = lock
