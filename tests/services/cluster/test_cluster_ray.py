@@ -43,6 +43,16 @@ async def on_ray(world: World, ray: RayCluster) -> AsyncIterator[World]:
     ray.stop_jobs()
 
 
+async def submit(world: World, orders: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A run's id; Ray takes its time to give back what the run before it had."""
+
+    async def taken() -> str | None:
+        answer = await world.post(world.request(orders, **changes))
+        return str(answer.json()["external_job_id"]) if answer.status_code == 201 else None
+
+    return str(await eventually(taken, within=20))
+
+
 async def free(world: World, kind: str) -> int:
     return next(gpu.free for gpu in (await world.capacity()).gpus if gpu.type == kind)
 
@@ -60,7 +70,7 @@ async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> 
     await on_ray.start()
     capacity = await on_ray.capacity()
     assert [(gpu.type, gpu.total, gpu.free) for gpu in capacity.gpus] == [("H100", 2, 2), ("CPU", 4, 4)]
-    run_id = await on_ray.submit({"hold_at": 1}, gpu_config=H100)
+    run_id = await submit(on_ray, {"hold_at": 1}, gpu_config=H100)
     await on_ray.reaches_step(run_id, 1)
     assert await free(on_ray, "H100") == 1
     on_ray.let_go(run_id)
@@ -73,7 +83,7 @@ async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> 
     assert (metadata["niceness"], metadata["limits"]["CORE"]) == (os.nice(0) + 5, 0)
     assert await free(on_ray, "H100") == 2
 
-    on_cpu = await on_ray.submit(gpu_config=GpuConfig(type="CPU"))
+    on_cpu = await submit(on_ray, gpu_config=GpuConfig(type="CPU"))
     await on_ray.reaches(on_cpu, "completed")
     assert (await on_ray.artifacts(on_cpu)).model_metadata["environment"]["CUDA_VISIBLE_DEVICES"] == ""
 
@@ -81,15 +91,15 @@ async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> 
 async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: World) -> None:
     await on_ray.start()
     job_id = new_id()
-    first = await on_ray.submit({"steps": 9, "hold_at": 3}, job_id=job_id)
-    early = await on_ray.submit({"steps": 50, "hold_at": 2})
+    first = await submit(on_ray, {"steps": 9, "hold_at": 3}, job_id=job_id)
+    early = await submit(on_ray, {"steps": 50, "hold_at": 2})
     await on_ray.reaches_step(first, 3)
     await on_ray.reaches_step(early, 2)
     await on_ray.end(first, "checkpoint")
     await on_ray.end(early, "finish")
     assert (await on_ray.reaches(first, "cancelled", within=5)).last_checkpoint_step == 3
     assert (await on_ray.reaches(early, "completed", within=5)).stopped_early
-    second = await on_ray.submit({"steps": 9}, job_id=job_id, attempt=2, resume_from=first)
+    second = await submit(on_ray, {"steps": 9}, job_id=job_id, attempt=2, resume_from=first)
     await on_ray.reaches(second, "completed")
     steps = [p.step for e in (await on_ray.events()).events if e.run.external_job_id == second for p in e.points]
     assert steps == [4, 5, 6, 7, 8, 9]
@@ -97,7 +107,7 @@ async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: World) -
 
 async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: World, ray: RayCluster) -> None:
     await on_ray.start()
-    run_id = await on_ray.submit({"steps": 6, "hold_at": 4})
+    run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
     on_ray.stop()
     assert on_ray.trainers(run_id)
@@ -119,9 +129,9 @@ async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: Worl
 
 async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(on_ray: World, ray: RayCluster) -> None:
     await on_ray.start()
-    all_cpus = await on_ray.submit({"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=4))
+    all_cpus = await submit(on_ray, {"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=4))
     await on_ray.reaches_step(all_cpus, 1)
-    run_id = await on_ray.submit(gpu_config=H100)
+    run_id = await submit(on_ray, gpu_config=H100)
 
     async def waits() -> bool:
         return ray.jobs().get(f"{run_id}-1") == "PENDING"
@@ -141,7 +151,7 @@ async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(o
 
 async def test_a_new_head_that_knows_no_jobs_gets_them_again(on_ray: World, ray: RayCluster) -> None:
     await on_ray.start()
-    run_id = await on_ray.submit({"steps": 6, "hold_at": 4})
+    run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
     await asyncio.to_thread(ray.kill)
     assert (await on_ray.post(on_ray.request())).json()["code"] == "executor_unreachable"
@@ -172,14 +182,14 @@ async def test_the_tiny_model_is_really_trained_on_ray(on_ray: World, ray: RayCl
         "hyperparameters": TrainingSpec(learning_rate=1e-3, max_steps=400),
         "gpu_config": H100,
     }
-    first = await on_ray.submit(**wanted)
+    first = await submit(on_ray, **wanted)
     await on_ray.reaches_step(first, 10, within=90)
     await on_ray.end(first, "checkpoint")
     stopped = await on_ray.reaches(first, "cancelled", within=10)
     assert stopped.last_checkpoint_step == stopped.current_step
     assert stopped.checkpoint_seconds
 
-    second = await on_ray.submit(**wanted, attempt=2, resume_from=first)
+    second = await submit(on_ray, **wanted, attempt=2, resume_from=first)
     await on_ray.reaches_step(second, stopped.current_step + 10, within=90)
     await on_ray.end(second, "finish")
     status = await on_ray.reaches(second, "completed", within=60)
@@ -195,7 +205,7 @@ async def test_the_tiny_model_is_really_trained_on_ray(on_ray: World, ray: RayCl
 
 async def test_a_head_that_stays_away_fails_its_runs_for_others_to_retry(on_ray: World, ray: RayCluster) -> None:
     await on_ray.start(BRIGHTRUN_PATIENCE_SECONDS=1)
-    run_id = await on_ray.submit({"steps": 6, "hold_at": 4})
+    run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
     await asyncio.to_thread(ray.kill)
     status = await on_ray.reaches(run_id, "failed", within=15)

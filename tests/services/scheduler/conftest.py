@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brightrun.contracts.event import Event
 from brightrun.contracts.events import CATALOGUE, JobEvent, JobQueued
@@ -38,6 +39,7 @@ from tests.builders import job_cancel_requested, job_pause_requested, job_queued
 from tests.conftest import SECRET, SlicePool
 from tests.services import slices
 from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster
+from tests.waiting import eventually
 
 CALLBACK_SECRET = "the-callback-secret-of-the-tests"
 CALLBACKS = "http://scheduler/callbacks"
@@ -46,6 +48,11 @@ SILENCE = timedelta(seconds=60)
 ME = new_id()
 
 E = TypeVar("E", bound=JobEvent)
+
+
+async def _assigned(consumer: AIOKafkaConsumer) -> frozenset[TopicPartition]:
+    """A consumer without a group has its partitions once it has heard of the topic."""
+    return consumer.assignment()
 
 
 @dataclass
@@ -207,7 +214,7 @@ class Scheduler:
         found: list[E] = []
         address = {"bootstrap_servers": self.kafka.kafka_bootstrap, "fetch_max_wait_ms": 20}
         async with AIOKafkaConsumer(event.topic, auto_offset_reset="earliest", **address) as consumer:
-            ends = await consumer.end_offsets(consumer.assignment())
+            ends = await consumer.end_offsets(await eventually(partial(_assigned, consumer)))
             while sum(ends.values()) > len(found):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found.extend(event.model_validate_json(record.value) for record in records)
