@@ -124,7 +124,7 @@ def _ours(setup: Setup, model: str) -> Mapping[str, float]:
 
 def _peer(name: str, setup: Setup) -> Mapping[str, float]:
     said: list[str] = []
-    memory = _watch([str(PEER), name, json.dumps(asdict(setup))], Path(setup.folder), said.append)
+    memory = _watch(["-P", str(PEER), name, json.dumps(asdict(setup))], Path(setup.folder), said.append)
     return {RATE: json.loads(said[-1])["tokens_per_second"], MEMORY: memory}
 
 
