@@ -6,27 +6,21 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import asyncpg
-import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from benchmarks.brightrun_dispatch import SignedIn, signed_in
 from benchmarks.dispatch import durability
+from benchmarks.platform import measure_on
 from benchmarks.stats import quantile
 from benchmarks.usage import usage_of
 from brightrun.contracts.events import JobProgress
 from brightrun.contracts.values import utc_now
-from brightrun.local.installation import Installation
 from brightrun.local.platform import Platform
-from brightrun.local.process_ledger import claim
-from brightrun.local.settings import LocalSettings
-from brightrun.local.supervisor import Supervisor
 
 SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster")
 CLIENTS = 8
@@ -81,16 +75,7 @@ def run(broker: str, plan: Plan) -> dict[str, Any]:
         "BRIGHTRUN_MAX_LIVE_RUNS": str(plan.jobs),
         "BRIGHTRUN_SIMULATED_STEPS_PER_SECOND": str(plan.speed),
     }
-    with TemporaryDirectory(prefix="brightrun-bench-") as folder:
-        installation = Installation(Path(folder))
-        settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
-        platform = Platform(installation, settings, SERVICES)
-        with (
-            claim(installation, print) as ledger,
-            Supervisor(platform.waves, ledger, print),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(_measure(platform, plan))
+    return measure_on(broker, SERVICES, lambda platform: _measure(platform, plan))
 
 
 async def _measure(platform: Platform, plan: Plan) -> dict[str, Any]:

@@ -92,9 +92,7 @@ async def submit_job(conn: Connection, user_id: UUID, order: Order, given: Input
 
 async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     """Ask for the job to be stopped, once; one that was not queued yet ends at once."""
-    job = await jobs.lock_job(conn, user_id, job_id)
-    if job is None:
-        raise NotFound
+    job = await _own(conn, user_id, job_id)
     if job.state.status.terminal:
         raise JobFinished
     now = utc_now()
@@ -107,9 +105,7 @@ async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     """Ask for the job to be saved and to give its GPUs back, once."""
-    job = await jobs.lock_job(conn, user_id, job_id)
-    if job is None:
-        raise NotFound
+    job = await _own(conn, user_id, job_id)
     if not pauses.can_pause(job):
         raise JobNotPausable({"status": job.state.status})
     if not job.pausing:
@@ -120,9 +116,7 @@ async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     """Let the paused job wait for GPUs again, to go on from its last checkpoint."""
-    job = await jobs.lock_job(conn, user_id, job_id)
-    if job is None:
-        raise NotFound
+    job = await _own(conn, user_id, job_id)
     if not pauses.can_resume(job):
         raise JobNotPaused({"status": job.state.status, "pausing": job.pausing})
     job = pauses.resume(job)
@@ -132,9 +126,7 @@ async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     """Forget a job that is over, and tell those who keep something of it."""
-    job = await jobs.lock_job(conn, user_id, job_id)
-    if job is None:
-        raise NotFound
+    job = await _own(conn, user_id, job_id)
     if not job.state.status.terminal:
         raise JobNotOver
     await jobs.delete_job(conn, job.id)
@@ -155,6 +147,14 @@ def queued(job: Job) -> JobQueued:
         validation=DatasetRef.model_validate(job.validation, from_attributes=True) if job.validation else None,
         start=AdapterRef.model_validate(job.start, from_attributes=True) if job.start else None,
     )
+
+
+async def _own(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
+    """The user's job, locked. Raises NotFound."""
+    job = await jobs.lock_job(conn, user_id, job_id)
+    if job is None:
+        raise NotFound
+    return job
 
 
 def _compare(order: Order, quote: Quote) -> None:

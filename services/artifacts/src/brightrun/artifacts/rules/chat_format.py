@@ -39,13 +39,9 @@ def find_problems(example: Any) -> Iterator[Problem]:
     if not isinstance(example, dict):
         yield "$", "data_type", f"an example must be a JSON object, not {kind(example)}"
         return
-    yield from problems_of_tools("$", example)
-    messages = example.get("messages")
-    if not isinstance(messages, list) or not messages:
-        yield "$.messages", "missing_messages_list", "`messages` must be a list with at least one message"
-        return
-    yield from problems_of_messages("$.messages", messages)
-    yield from _problems_of_training(messages)
+    yield from problems_of_conversation("$", example)
+    if messages := messages_of(example):
+        yield from _problems_of_training(messages)
 
 
 def estimate_tokens(example: dict[str, Any]) -> int:
@@ -62,6 +58,21 @@ def estimate_conversation(messages: Sequence[dict[str, Any]], tools: list[Any] |
     return -(-size // 4) + 4 * len(messages)
 
 
+def messages_of(conversation: dict[str, Any]) -> list[Any]:
+    """The messages, sound or not; none where there is no list of them."""
+    messages = conversation.get("messages")
+    return messages if isinstance(messages, list) else []
+
+
+def problems_of_conversation(path: str, conversation: dict[str, Any]) -> Iterator[Problem]:
+    """Errors of the messages and of the tools that they may call."""
+    yield from _problems_of_tools(path, conversation)
+    if messages := messages_of(conversation):
+        yield from problems_of_messages(f"{path}.messages", messages)
+    else:
+        yield f"{path}.messages", "missing_messages_list", "`messages` must be a list with at least one message"
+
+
 def problems_of_messages(path: str, messages: Sequence[Any]) -> Iterator[Problem]:
     """Errors of the messages of a conversation, one by one, and of how they belong together."""
     called: set[str] = set()
@@ -69,7 +80,7 @@ def problems_of_messages(path: str, messages: Sequence[Any]) -> Iterator[Problem
         yield from _problems_of_message(f"{path}[{index}]", message, called)
 
 
-def problems_of_tools(path: str, example: dict[str, Any]) -> Iterator[Problem]:
+def _problems_of_tools(path: str, example: dict[str, Any]) -> Iterator[Problem]:
     """Errors of the tools that a conversation may call."""
     if "parallel_tool_calls" in example and not isinstance(example["parallel_tool_calls"], bool):
         yield f"{path}.parallel_tool_calls", "invalid_tools", "`parallel_tool_calls` must be true or false"

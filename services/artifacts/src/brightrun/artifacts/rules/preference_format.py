@@ -11,8 +11,9 @@ from brightrun.artifacts.rules.chat_format import (
     Problem,
     estimate_conversation,
     kind,
+    messages_of,
+    problems_of_conversation,
     problems_of_messages,
-    problems_of_tools,
 )
 
 PREFERRED, OTHER = "preferred_output", "non_preferred_output"
@@ -41,13 +42,9 @@ def _problems_of_input(asked: Any) -> Iterator[Problem]:
     if not isinstance(asked, dict):
         yield "$.input", "data_type", f"`input` must be a JSON object with `messages`, not {kind(asked)}"
         return
-    yield from problems_of_tools("$.input", asked)
-    messages = asked.get("messages")
-    if not isinstance(messages, list) or not messages:
-        yield "$.input.messages", "missing_messages_list", "`messages` must be a list with at least one message"
-        return
-    yield from problems_of_messages("$.input.messages", messages)
-    last = messages[-1]
+    yield from problems_of_conversation("$.input", asked)
+    messages = messages_of(asked)
+    last = messages[-1] if messages else None
     if isinstance(last, dict) and "role" in last and last["role"] not in ANSWERED_ROLES:
         yield (
             f"$.input.messages[{len(messages) - 1}].role",

@@ -180,31 +180,18 @@ def _artifact_ready(fact: ArtifactReady) -> Notice:
 
 
 def _budget_reached(fact: BudgetReached) -> Notice:
-    return Notice(
-        type="budget_reached",
-        title="Budget Reached",
-        message=(
-            f"Your training job has cost ${to_cents(fact.spent)} of at most ${to_cents(fact.cap)}; "
-            "it saves a checkpoint and stops"
-        ),
-        priority="high",
-        action_url=_job_page(fact.job_id),
-        metadata={"job_id": str(fact.job_id)},
-    )
+    used = f"has cost ${to_cents(fact.spent)} of at most ${to_cents(fact.cap)}"
+    return _limit_reached("budget_reached", "Budget Reached", fact.job_id, used)
 
 
 def _duration_reached(fact: DurationReached) -> Notice:
-    return Notice(
-        type="duration_reached",
-        title="Time Limit Reached",
-        message=(
-            f"Your training job has trained for {fact.trained / 60:,.0f} of at most {fact.cap / 60:,.0f} minutes; "
-            "it saves a checkpoint and stops"
-        ),
-        priority="high",
-        action_url=_job_page(fact.job_id),
-        metadata={"job_id": str(fact.job_id)},
-    )
+    used = f"has trained for {fact.trained / 60:,.0f} of at most {fact.cap / 60:,.0f} minutes"
+    return _limit_reached("duration_reached", "Time Limit Reached", fact.job_id, used)
+
+
+def _limit_reached(type_: str, title: str, job_id: UUID, used: str) -> Notice:
+    message = f"Your training job {used}; it saves a checkpoint and stops"
+    return Notice(type_, title, message, "high", _job_page(job_id), {"job_id": str(job_id)})
 
 
 def _job_page(job_id: UUID) -> str:
