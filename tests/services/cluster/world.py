@@ -164,7 +164,8 @@ class World:
         return self.home / "cluster" / "runs" / run_id
 
     def let_go(self, run_id: str) -> None:
-        """Let a trainer that holds go on."""
+        """Let a trainer that holds go on; the service may not have made its folder yet."""
+        self.folder(run_id).mkdir(parents=True, exist_ok=True)
         (self.folder(run_id) / "go").touch()
 
     def request(self, orders: dict[str, Any] | None = None, **changes: Any) -> SubmitRun:

@@ -139,6 +139,18 @@ class Scheduler:
         """Another scheduler's ear for the cluster."""
         return Watcher(self.pool, self.bus, self.clients[name], new_id(), MOST_ATTEMPTS)
 
+    async def submit_halfway(self) -> tuple[JobQueued, asyncio.Task[bool]]:
+        """A job whose submission has reached the cluster, which is silent until it is `open_for_answers`."""
+        self.cluster.open_for_answers.clear()
+        job = await self.queue()
+        submission = asyncio.create_task(self.dispatch())
+
+        async def submitting() -> bool:
+            return self.cluster.submissions(job) == [1]
+
+        await eventually(submitting)
+        return job, submission
+
     async def watch(self, name: str = "local") -> bool:
         """Hear the cluster's next page, if nobody else listens; True if there was something."""
         before = await read_position(self.pool, name)

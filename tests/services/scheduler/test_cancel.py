@@ -10,7 +10,6 @@ from brightrun.contracts.training import JobError
 from tests.builders import job_cancel_requested, job_queued
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import Mood
-from tests.waiting import eventually
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
 
@@ -171,14 +170,7 @@ async def _was_cancelled_before_it_ran(scheduler: Scheduler, job) -> None:
 async def _cancel_while_submitting(scheduler: Scheduler, mood: Mood | None):
     """A job whose cancellation comes while its submission hangs; `mood` is what the cluster will answer."""
     scheduler.cluster.moods.append(mood)
-    scheduler.cluster.open_for_answers.clear()
-    job = await scheduler.queue()
-    submission = asyncio.create_task(scheduler.dispatch())
-
-    async def submitting() -> bool:
-        return scheduler.cluster.submissions(job) == [1]
-
-    await eventually(submitting)
+    job, submission = await scheduler.submit_halfway()
     await scheduler.request_cancel(job)
     assert await scheduler.said(JobCompleted, job) == [], "the cluster may have it already"
     return job, submission

@@ -1,6 +1,5 @@
 """A paused job has saved, holds nothing, and goes on from there; what it trained is billed, once."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,6 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from tests.builders import NOON, job_cancel_requested, job_pause_requested, job_queued
 from tests.services.scheduler.conftest import Scheduler
-from tests.waiting import eventually
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
 MINUTE = timedelta(minutes=1)
@@ -106,14 +104,7 @@ async def test_a_redelivered_request_changes_nothing(scheduler: Scheduler) -> No
 
 
 async def test_a_job_paused_while_it_is_submitted_is_saved_once_it_runs(scheduler: Scheduler) -> None:
-    scheduler.cluster.open_for_answers.clear()
-    job = await scheduler.queue()
-    submission = asyncio.create_task(scheduler.dispatch())
-
-    async def submitting() -> bool:
-        return scheduler.cluster.submissions(job) == [1]
-
-    await eventually(submitting)
+    job, submission = await scheduler.submit_halfway()
     await scheduler.request_pause(job)
     assert await scheduler.said(JobPaused, job) == []
     scheduler.cluster.open_for_answers.set()

@@ -13,7 +13,6 @@ from brightrun.scheduler.actions import dispatch
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
-from tests.waiting import eventually
 
 POINT = (MetricPoint(step=1, epoch=0.1, training_loss=2.0),)
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
@@ -220,14 +219,7 @@ async def test_our_own_absence_is_no_silence_of_a_cluster(scheduler: Scheduler) 
 
 
 async def test_a_late_answer_of_a_cluster_that_was_given_up_is_remembered_and_stopped(scheduler: Scheduler) -> None:
-    scheduler.cluster.open_for_answers.clear()
-    job = await scheduler.queue()
-    submission = asyncio.create_task(scheduler.dispatch())
-
-    async def submitting() -> bool:
-        return scheduler.cluster.submissions(job) == [1]
-
-    await eventually(submitting)
+    job, submission = await scheduler.submit_halfway()
     await scheduler.request_cancel(job)
     await scheduler.let_time_pass(seconds=4)
     await scheduler.give_up_unheard()
