@@ -6,6 +6,7 @@ import random
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +19,16 @@ ROOT = Path(__file__).parents[1]
 PYTHON = Path(os.environ.get("BRIGHTRUN_TRAINER_PYTHON", ROOT / ".trainer-venv/bin/python"))
 MODELS = Path(os.environ.get("BRIGHTRUN_MODELS", ROOT / ".cache/models"))
 SAMPLE = ROOT / "local/sample/conversations.jsonl"
+CLOCKED = Path(__file__).with_name("train_ours.py")
 PEER = Path(__file__).with_name("train_peer.py")
 
 OURS, PLAIN, TRL = "brightrun", "transformers", "trl"
-RATE, MEMORY = "tokens/s", "peak MiB"
+RATE, MEMORY, REPORTING = "tokens/s", "peak MiB", "reporting %"
 NEVER = 1_000_000
 TURNS = 3
 """Conversations of the sample that are put together into one, so that examples are not all short."""
+SPARE = 1.2
+"""Conversations for each that is trained on, since ours holds a tenth of them out."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +71,23 @@ def run(plan: Plan) -> dict[str, Any]:
     rounds: dict[str, list[Mapping[str, float]]] = {name: [] for name in contestants}
     with tempfile.TemporaryDirectory() as home:
         data = Path(home, "data.jsonl")
-        data.write_text("\n".join(map(json.dumps, _conversations(plan.steps * plan.batch_size))))
+        count = int(SPARE * plan.steps * plan.batch_size)
+        data.write_text("\n".join(map(json.dumps, _conversations(count))))
+        order = deque(contestants)
         for number in range(plan.rounds):
-            for name, train in contestants.items():
+            for name in order:
                 folder = Path(home, f"{name}-{number}")
                 folder.mkdir()
                 setup = Setup(str(MODELS / plan.model), str(data), str(folder), plan.steps, plan.batch_size)
-                rounds[name].append(train(setup))
+                rounds[name].append(contestants[name](setup))
+            order.rotate()
     summary = summarize(rounds)
     report(summary)
     return {"packages": _packages(), "summary": summary, **rounds}
 
 
 def _conversations(count: int) -> list[dict[str, Any]]:
-    """As many as are trained on, of one to `TURNS` of the sample's in a row."""
+    """Of one to `TURNS` of the sample's in a row."""
     chosen = random.Random(1)  # noqa: S311
     lines = [json.loads(line)["messages"] for line in SAMPLE.read_text().splitlines()]
     return [
@@ -94,7 +101,11 @@ def _said(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ours(setup: Setup, model: str) -> Mapping[str, float]:
-    """As the cluster starts it; what it evaluates and saves by default is left out, as the peers do none."""
+    """What it evaluates and saves in between by default is left out, as the peers do none.
+
+    Its rate ends with the last step but one: what the last one's evaluation takes, which its report waits for, is no
+    training.
+    """
     folder = Path(setup.folder)
     (folder / "data.jsonl").symlink_to(setup.data)
     spec = {
@@ -114,12 +125,13 @@ def _ours(setup: Setup, model: str) -> Mapping[str, float]:
         told = REPORT.validate_json(line)
         if isinstance(told, FailedReport):
             raise SystemExit(f"our trainer failed: {told.error.message}")
-        if isinstance(told, PointsReport) and told.points[-1].step >= setup.warm_steps:
+        if isinstance(told, PointsReport) and setup.warm_steps <= told.points[-1].step < setup.steps:
             heard.append((time.monotonic(), told.trained_tokens))
 
-    memory = _watch(["-m", "brightrun_trainer", setup.folder], folder, hear)
+    memory = _watch(["-P", str(CLOCKED), setup.folder], folder, hear)
     (began, before), (ended, after) = heard[0], heard[-1]
-    return {RATE: (after - before) / (ended - began), MEMORY: memory}
+    share = json.loads((folder / "reporting.json").read_text())["share"]
+    return {RATE: (after - before) / (ended - began), MEMORY: memory, REPORTING: 100 * share}
 
 
 def _peer(name: str, setup: Setup) -> Mapping[str, float]:
@@ -159,8 +171,8 @@ def _packages() -> dict[str, str]:
 def summarize(rounds: Rounds) -> dict[str, dict[str, Spread]]:
     """For each figure each contestant's spread over the rounds, and our multiples of the peers, round by round."""
     return {
-        figure: _compared({name: [one[figure] for one in done] for name, done in rounds.items()})
-        for figure in (RATE, MEMORY)
+        figure: _compared({name: [one[figure] for one in done] for name, done in rounds.items() if figure in done[0]})
+        for figure in (RATE, MEMORY, REPORTING)
     }
 
 
@@ -172,7 +184,8 @@ def _compared(values: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
 def report(summary: Mapping[str, Mapping[str, Spread]]) -> None:
     """Print a table: median [least–greatest] of the rounds."""
     columns = (OURS, PLAIN, TRL, f"÷ {PLAIN}", f"÷ {TRL}")
-    print(f"| {'figure':10} |" + "".join(f" {column:22} |" for column in columns))
+    print(f"| {'figure':11} |" + "".join(f" {column:22} |" for column in columns))
     print("|---|" + "---|" * len(columns))
     for figure, spreads in summary.items():
-        print(f"| {figure:10} |" + "".join(f" {spreads[column]!s:22} |" for column in columns))
+        cells = (str(spreads.get(column, "–")) for column in columns)
+        print(f"| {figure:11} |" + "".join(f" {cell:22} |" for cell in cells))

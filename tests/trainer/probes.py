@@ -2,9 +2,7 @@
 
 import json
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,7 +11,6 @@ from transformers import BloomConfig, BloomForCausalLM
 from brightrun.contracts.training import TrainingSpec
 from brightrun_trainer import machine
 from brightrun_trainer.arguments import Hardware, Plan, dpo_arguments, planned_steps, sft_arguments
-from brightrun_trainer.callbacks import Reporting
 from brightrun_trainer.data import Conversation
 from brightrun_trainer.failures import TrainingFailure, explain
 from brightrun_trainer.model import Base, load_base
@@ -23,7 +20,6 @@ from brightrun_trainer.trainers import widen_adapter
 
 FOLDER = Path("nowhere")
 MESSAGES = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day"}]
-STEPS = 2000
 
 
 def packing(base: Base) -> dict[str, bool]:
@@ -85,23 +81,6 @@ def causes() -> dict[str, str]:
     return {name: explain(error).code for name, error in errors.items()}
 
 
-def cost_of_reporting(base: Base) -> float:
-    """Microseconds that reporting takes of a step."""
-    told = SimpleNamespace(send=lambda report: report.model_dump_json(exclude_none=True))
-    prepared: Any = SimpleNamespace(examples=10, held_out=None)
-    reporting = Reporting(told, prepared)  # type: ignore[arg-type]
-    state: Any = SimpleNamespace(global_step=0, num_input_tokens_seen=0, max_steps=STEPS)
-    arguments: Any = SimpleNamespace(gradient_accumulation_steps=1)
-    reporting.on_train_begin(arguments, state, None, train_dataloader=[0])  # type: ignore[arg-type]
-    logs = {"loss": 1.0, "epoch": 1.0, "learning_rate": 1e-3, "grad_norm": 1.0, "mean_token_accuracy": 0.5}
-    began = time.perf_counter()
-    for step in range(1, STEPS + 1):
-        state.global_step, state.num_input_tokens_seen = step, 100 * step
-        reporting.on_step_begin(arguments, state, None)  # type: ignore[arg-type]
-        reporting.on_log(arguments, state, None, logs)  # type: ignore[arg-type]
-    return (time.perf_counter() - began) / STEPS * 1e6
-
-
 class SilentGpus:
     """Two GPUs whose NVML says nothing at first asking."""
 
@@ -133,7 +112,6 @@ def main() -> None:
         "schedules": schedules(),
         "templates": templates(),
         "causes": causes(),
-        "cost": cost_of_reporting(base),
         "utilization": utilization(),
     }
     sys.stdout.write("\n" + json.dumps(told))

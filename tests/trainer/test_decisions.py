@@ -65,11 +65,6 @@ def test_errors_of_the_machine_have_codes(told: dict[str, Any]) -> None:
     }
 
 
-def test_reporting_costs_little_of_a_step(told: dict[str, Any]) -> None:
-    """The tiny model's steps, the fastest there are, take some 30 ms; 2 % of that is 600 µs."""
-    assert told["cost"] < 600
-
-
 def test_the_gpus_utilization_is_their_mean_or_nothing(told: dict[str, Any]) -> None:
     mean, silent, asked = told["utilization"]
     assert mean == 50
