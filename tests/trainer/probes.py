@@ -3,10 +3,12 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from transformers import BloomConfig, BloomForCausalLM
+from trl.trainer import utils as trl_utils
 
 from brightrun.contracts.training import TrainingSpec
 from brightrun_trainer import machine
@@ -81,6 +83,20 @@ def causes() -> dict[str, str]:
     return {name: explain(error).code for name, error in errors.items()}
 
 
+def scored() -> int:
+    """Positions that the head scores of ten of which three are learned."""
+    model: Any = load_base("tiny").model
+    trl_utils.add_fused_lm_head(model)
+    heard: list[int] = []
+    head = trl_utils._ChunkedLogProbFunction
+    trl_utils._ChunkedLogProbFunction = SimpleNamespace(
+        apply=lambda hidden, *rest: heard.append(len(hidden)) or head.apply(hidden, *rest)
+    )
+    ids = torch.arange(10)[None]
+    model(input_ids=ids, labels=ids.where(ids > 6, IGNORED), fused_lm_head=True)
+    return heard[0]
+
+
 class SilentGpus:
     """Two GPUs whose NVML says nothing at first asking."""
 
@@ -112,6 +128,7 @@ def main() -> None:
         "schedules": schedules(),
         "templates": templates(),
         "causes": causes(),
+        "scored": scored(),
         "utilization": utilization(),
     }
     sys.stdout.write("\n" + json.dumps(told))

@@ -65,6 +65,10 @@ def test_errors_of_the_machine_have_codes(told: dict[str, Any]) -> None:
     }
 
 
+def test_what_is_not_learned_is_not_scored(told: dict[str, Any]) -> None:
+    assert told["scored"] == 3
+
+
 def test_the_gpus_utilization_is_their_mean_or_nothing(told: dict[str, Any]) -> None:
     mean, silent, asked = told["utilization"]
     assert mean == 50
