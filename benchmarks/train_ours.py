@@ -5,6 +5,7 @@ Writes RUN_DIR/reporting.json: `{"share": …}`, the part of the training's time
 # mypy: disable-error-code="import-not-found, import-untyped, unused-ignore, misc, no-any-unimported"
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ def main() -> None:
         setattr(Reporting, name, clock.on(getattr(Reporting, name)))
     shipped.main()
     Path(sys.argv[1], "reporting.json").write_text(json.dumps({"share": clock.share}))
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,12 @@ from brightrun.contracts.training import TrainingSpec
 from tests.trainer.runs import Trainer, run_folder
 
 TRAIN_AND_TELL_PEAK = """
-import pathlib, re, runpy, sys
-runpy.run_module("brightrun_trainer", run_name="__main__")
+import os, pathlib, re, sys
+from brightrun_trainer.__main__ import main
+main()
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())
 pathlib.Path(sys.argv[1], "peak").write_text(peak[1])
+os._exit(0)
 """
 """`ru_maxrss` would not do: a process begins with that of the one that started it, which is pytest here."""
 

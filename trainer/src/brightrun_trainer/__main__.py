@@ -4,6 +4,7 @@ RUN_DIR/order may hold `N finish` (train no further, then deliver) or `N checkpo
 """
 
 import argparse
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +13,7 @@ from brightrun.contracts.reports import FailedReport, FinishedReport
 from brightrun_trainer import checkpoints
 from brightrun_trainer.failures import explain
 from brightrun_trainer.folder_lock import alone
+from brightrun_trainer.imports import uncollected
 from brightrun_trainer.reporting import Reporter
 from brightrun_trainer.stop import StopSignal
 from brightrun_trainer.task import read_task
@@ -40,7 +42,8 @@ def main() -> None:
             task = read_task(run_dir)
             reporter.stage("loading", "starting PyTorch and Transformers")
             # Takes seconds: what is wrong, or to be stopped, is said before.
-            from brightrun_trainer.run import Course, train  # noqa: PLC0415
+            with uncollected():
+                from brightrun_trainer.run import Course, train  # noqa: PLC0415
 
             course = Course(checkpoint, arguments.processes, arguments.patience)
             reporter.send(train(run_dir, task, course, reporter, stop))
@@ -53,3 +56,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    # At once: a library's thread that is in C++ when Python takes itself apart ends the process with SIGABRT.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from brightrun.contracts.generation import Done, Failed, Finished, Generate, Loading, Side, Spoken, Token
 from brightrun.contracts.training import JobError
 from brightrun_trainer.failures import TrainingFailure, explain
+from brightrun_trainer.imports import uncollected
 
 if TYPE_CHECKING:
     from brightrun_trainer.speaker import Speaker
@@ -71,7 +72,8 @@ def main() -> None:
 def _load(arguments: argparse.Namespace, speech: Speech) -> "Speaker":
     speech.send(Loading())
     # Takes seconds: a request that is no good is answered before.
-    from brightrun_trainer.speaker import Speaker  # noqa: PLC0415
+    with uncollected():
+        from brightrun_trainer.speaker import Speaker  # noqa: PLC0415
 
     return Speaker(arguments.folder, arguments.base, arguments.revision)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brightrun.contracts.reports import FailedReport
 from brightrun_trainer.failures import explain
+from brightrun_trainer.imports import uncollected
 from brightrun_trainer.reporting import Reporter
 
 
@@ -22,7 +23,8 @@ def main() -> None:
     reporter = Reporter.take_stdout()
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     try:
-        from brightrun_trainer.run import train_along  # noqa: PLC0415
+        with uncollected():
+            from brightrun_trainer.run import train_along  # noqa: PLC0415
 
         train_along(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)
         sys.stderr.flush()
