@@ -32,7 +32,7 @@ def packing(base: Base) -> dict[str, bool]:
 
 
 def numbers() -> dict[str, Any]:
-    """What each number type means; `bf16` cannot be asked of Transformers without a GPU that has it."""
+    """What each number type means for the arguments and for the adapter's numbers."""
     plan = Plan(TrainingSpec().resolved(), rows=100, limit=64, evaluates=True)
     single = sft_arguments(plan, FOLDER, Hardware(torch.float32))
     narrow = torch.nn.Linear(2, 2, dtype=torch.bfloat16)

@@ -31,7 +31,7 @@ class Trainer:
 
     def __init__(self, python: Path, models: Path) -> None:
         self.python = python
-        self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models)}
+        self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models), "OMP_NUM_THREADS": "1"}
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -54,7 +54,7 @@ def dpo_arguments(plan: Plan, folder: Path, hardware: Hardware) -> DPOConfig:
 
 
 def _common(plan: Plan, folder: Path, hardware: Hardware) -> dict[str, Any]:
-    spec, narrow = plan.spec, hardware.dtype != torch.float32
+    spec, on_gpu = plan.spec, torch.cuda.is_available()
     return {
         "output_dir": str(folder),
         "seed": spec.seed,
@@ -70,9 +70,9 @@ def _common(plan: Plan, folder: Path, hardware: Hardware) -> dict[str, Any]:
         "max_grad_norm": spec.max_grad_norm,
         "bf16": hardware.dtype == torch.bfloat16,
         "fp16": hardware.dtype == torch.float16,
-        "use_cpu": not narrow,
-        "gradient_checkpointing": narrow,
-        "dataloader_pin_memory": narrow,
+        "use_cpu": not on_gpu,
+        "gradient_checkpointing": hardware.dtype != torch.float32,
+        "dataloader_pin_memory": on_gpu,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "include_num_input_tokens_seen": "non_padding",

@@ -108,7 +108,10 @@ def make_trainer(
             "Name modules of this model, or use all-linear.",
         ) from error
     trainer.boundary, trainer.checkpoints_kept = boundary, spec.checkpoints_kept
-    widen_adapter(cast("PeftModel", trainer.model))
+    model = cast("PeftModel", trainer.model)
+    widen_adapter(model)
+    if spec.init_from:  # TRL has rounded it, but not the copy that DPO measures against
+        start.load_into(model, run_dir / start.FOLDER, spec)
     return trainer
 
 

@@ -91,7 +91,8 @@ class LocalExecutor:
         self.gpu_types: tuple[str, ...] = (settings.gpu_type,)
         self._gpus = {settings.gpu_type: settings.slots}
         self._has_gpus = settings.gpu_type != "CPU"
-        self._threads = max(1, (os.cpu_count() or 1) // settings.slots)
+        # A core is left to the services: PyTorch's threads all wait for the one that has to share its core.
+        self._threads = max(1, ((os.cpu_count() or 1) - 1) // settings.slots)
         self._largest_file = settings.run_file_bytes
 
     async def hardware(self) -> Hardware:
