@@ -54,9 +54,9 @@ class Held(TorchDispatchMode):
 def peak(spec: TrainingSpec, shape: ModelShape) -> int:
     """The second of two steps, when the optimizer's moments are there."""
     with torch.device("meta"):
-        model = _network(spec, shape)
+        model = network(spec, shape)
     with FakeTensorMode(allow_non_fake_inputs=True), Held() as held:
-        _give_lifetimes(model)
+        give_lifetimes(model)
         model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
         model.enable_input_require_grads()
         model.train()
@@ -74,7 +74,7 @@ def peak(spec: TrainingSpec, shape: ModelShape) -> int:
     return held.peak
 
 
-def _network(spec: TrainingSpec, shape: ModelShape) -> PeftModel:
+def network(spec: TrainingSpec, shape: ModelShape) -> PeftModel:
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden_size,
@@ -91,7 +91,7 @@ def _network(spec: TrainingSpec, shape: ModelShape) -> PeftModel:
     return get_peft_model(base, lora_config(spec))
 
 
-def _give_lifetimes(model: PeftModel) -> None:
+def give_lifetimes(model: PeftModel) -> None:
     """Put tensors that are counted in place of those of the meta device."""
     for module in model.modules():
         for name, parameter in module._parameters.items():

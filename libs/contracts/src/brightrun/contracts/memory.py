@@ -63,7 +63,7 @@ def needed(spec: TrainingSpec, shape: ModelShape, device: Device = "cuda") -> Me
     """
     length = min(spec.max_length, shape.context or spec.max_length)
     tokens = spec.batch_size * length * (2 if spec.method == "dpo" else 1)
-    targets = _targets(spec, shape)
+    targets = adapted_maps(spec, shape)
     width, mask = shape.hidden_size, 3 * length
     if device == "cpu":
         activations = tokens * (shape.layers * _whole_layer(spec, shape, targets) + SINGLE * width + mask)
@@ -103,6 +103,13 @@ def advise(spec: TrainingSpec, shape: ModelShape, available: int, device: Device
     return f"{told}, and no smaller batch fits: take a larger GPU or a smaller base model."
 
 
+def adapted_maps(spec: TrainingSpec, shape: ModelShape) -> dict[str, tuple[int, int]]:
+    """The linear maps of a layer that carry an adapter; names that are not the usual ones count as none."""
+    if spec.target_modules == "all-linear":
+        return shape.linear
+    return {name: sizes for name, sizes in shape.linear.items() if name in spec.target_modules}
+
+
 def _smaller(batch: int) -> list[int]:
     """Powers of two and divisors below a batch, largest first."""
     return [size for size in range(batch - 1, 0, -1) if batch % size == 0 or size & (size - 1) == 0]
@@ -115,13 +122,6 @@ def _fits(spec: TrainingSpec, shape: ModelShape, available: int, device: Device)
 def _gib(size: int) -> str:
     gib = size / GIB
     return f"{gib:.0f}" if gib >= 10 else f"{gib:.1f}"
-
-
-def _targets(spec: TrainingSpec, shape: ModelShape) -> dict[str, tuple[int, int]]:
-    """The linear maps of a layer that carry an adapter; names that are not the usual ones count as none."""
-    if spec.target_modules == "all-linear":
-        return shape.linear
-    return {name: sizes for name, sizes in shape.linear.items() if name in spec.target_modules}
 
 
 def _weights(spec: TrainingSpec, shape: ModelShape, device: Device) -> int:

@@ -1,6 +1,6 @@
 """How long a LoRA training computes, from the size of its base model; a rule of thumb, not measured on any GPU here."""
 
-from brightrun.contracts.memory import Device
+from brightrun.contracts.memory import Device, adapted_maps
 from brightrun.contracts.shapes import ModelShape
 from brightrun.contracts.training import TrainingSpec
 
@@ -12,20 +12,24 @@ UTILIZATION = 0.35
 
 
 def operations(spec: TrainingSpec, shape: ModelShape, device: Device = "cuda") -> int:
-    """Floating-point operations for a token of an example of `max_length`.
+    """Floating-point operations for a token of an example of `max_length` that is all learned.
 
     2 for each number of a linear map forward, and 2 backward, as frozen weights need no gradient of their own (Kaplan
-    et al. 2020 count 6 where they do); 2 more where gradient checkpointing computes the layer again. An adapter's own
-    numbers count in full. DPO scores each answer with the base model as well.
+    et al. 2020 count 6 where they do), but adapters 4. Gradient checkpointing computes a layer forward again, except
+    that PyTorch stops before the last map if no adapter needs its output. Backward, TRL computes the head again, and
+    attention's kernels 5 products where forward has 2 (Dao et al. 2022), which see half of the example on average.
+    DPO scores each answer with the base model as well. PyTorch counts the same to 1 % (`tests/trainer/test_speed.py`).
     """
     again = 2 if device == "cuda" else 0
-    maps = sum(inputs * outputs for inputs, outputs in shape.linear.values()) * shape.layers
-    head = shape.hidden_size * shape.vocabulary
+    adapted = adapted_maps(spec, shape)
+    sizes = {name: inputs * outputs * shape.layers for name, (inputs, outputs) in shape.linear.items()}
+    maps, head = sum(sizes.values()), shape.hidden_size * shape.vocabulary
+    repeated = maps if "down_proj" in adapted else maps - sizes["down_proj"]
     length = min(spec.max_length, shape.context or spec.max_length)
-    attention = 2 * shape.layers * shape.attention_heads * shape.head_size * length // 2
-    adapter = spec.rank * shape.layers * sum(inputs + outputs for inputs, outputs in shape.linear.values())
-    forward = 2 * (maps + head + attention)
-    return (4 + again) * (maps + head + attention) + 6 * adapter + (forward if spec.method == "dpo" else 0)
+    attention = shape.layers * shape.attention_heads * shape.head_size * length
+    adapter = spec.rank * shape.layers * sum(map(sum, adapted.values()))
+    reference = 2 * (maps + head + attention) if spec.method == "dpo" else 0
+    return 4 * maps + again * repeated + 6 * head + (7 + again) * attention + (6 + again) * adapter + reference
 
 
 def tokens_per_second(spec: TrainingSpec, shape: ModelShape, gpu_type: str) -> float | None:
