@@ -224,6 +224,24 @@ async def test_an_entry_whose_predecessor_was_not_heard_of_comes_after_it(log: L
         ]
 
 
+async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
+    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = log.write("queued")
+    read = streams.Sources.log
+
+    async def read_and_hear(sources: streams.Sources, after: int) -> list[live.Logged]:
+        found = await read(sources, after)
+        log.tell(first)
+        return found
+
+    monkeypatch.setattr(streams.Sources, "log", read_and_hear)
+    async with listen() as client:
+        last = log.log()
+        events = await client.until(lambda event: event.get("id") == str(last.id))
+    assert ids(events) == [first.id, last.id]
+
+
 async def test_what_kafka_never_told_is_found_with_the_next_beat(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ class JobStream:
         return [*events, *self._progress()]
 
     def _hear(self) -> None:
-        heard = self._watch.entries_after(self._last_id)
+        heard = self._watch.entries_after(self._waiting[-1].id if self._waiting else self._last_id)
         if heard is None:
             self._behind = True
             self._next_look = 0.0
