@@ -83,9 +83,9 @@ def causes() -> dict[str, str]:
     return {name: explain(error).code for name, error in errors.items()}
 
 
-def scored() -> int:
+def scored(base: Base) -> int:
     """Positions that the head scores of ten of which three are learned."""
-    model: Any = load_base("tiny").model
+    model: Any = base.model
     trl_utils.add_fused_lm_head(model)
     heard: list[int] = []
     head = trl_utils._ChunkedLogProbFunction
@@ -128,7 +128,7 @@ def main() -> None:
         "schedules": schedules(),
         "templates": templates(),
         "causes": causes(),
-        "scored": scored(),
+        "scored": scored(base),
         "utilization": utilization(),
     }
     sys.stdout.write("\n" + json.dumps(told))

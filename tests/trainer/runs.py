@@ -31,6 +31,7 @@ class Trainer:
 
     def __init__(self, python: Path, models: Path) -> None:
         self.python = python
+        # One thread: with numbers as small as the tiny model's, two that wait for each other take longer.
         self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models), "OMP_NUM_THREADS": "1"}
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Collect no garbage: modules that load make none, and looking for it takes a sixth of the time, now and later."""
+    """Collect no garbage: modules that load make little, and looking for it takes a sixth of the time."""
     gc.disable()
     try:
         yield
