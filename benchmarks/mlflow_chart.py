@@ -17,7 +17,7 @@ from brightrun.local.platform import Platform
 PACKAGES = ("mlflow==3.17.2", "psycopg2-binary==2.9.13")
 DATABASE = "mlflow"
 METRIC = "training_loss"
-LARGEST_PAGE = 25_000
+MAX_PAGE_SIZE = 25_000
 POLL_SECONDS = 0.5
 
 
@@ -36,7 +36,7 @@ class Mlflow:
 
     async def history(self) -> int:
         """What its API offers programs: every point, page by page."""
-        params = {"run_id": self.run_id, "metric_key": METRIC, "max_results": str(LARGEST_PAGE)}
+        params = {"run_id": self.run_id, "metric_key": METRIC, "max_results": str(MAX_PAGE_SIZE)}
         points = 0
         while True:
             answer = await self.http.get("/api/2.0/mlflow/metrics/get-history", params=params)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from brightrun.api import routes
-from brightrun.api.neighbours import open_neighbours
+from brightrun.api.clients import open_clients
 from brightrun.api.settings import Settings
 from brightrun.runtime.http import create_app
 
@@ -41,6 +41,6 @@ async def _compose() -> FastAPI:
         scheduler_url="http://unused",
     )
     app = create_app("api", SECRET, **routes.ABOUT)
-    async with open_neighbours(settings) as neighbours:
-        routes.mount(app, settings, neighbours)
+    async with open_clients(settings) as clients:
+        routes.mount(app, settings, clients)
     return app

@@ -1,4 +1,4 @@
-"""A service under test: its readers without Kafka, its routes without a port, its neighbours on ports of their own."""
+"""A service under test: readers without Kafka, routes without a port, peer services on ports of their own."""
 
 import asyncio
 import importlib

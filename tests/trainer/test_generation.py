@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brightrun.contracts.generation import SPOKEN, Done, Failed, Finished, Loading, Spoken, Token
+from brightrun.contracts.generation import GENERATION_EVENT, Done, Failed, Finished, GenerationEvent, Loading, Token
 from tests.trainer.runs import Outcome, Trainer
 
 QUESTION = {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 24}
@@ -42,14 +42,14 @@ class Conversation:
             stderr=subprocess.PIPE,
         )
 
-    def ask(self, **changes: Any) -> list[Spoken]:
+    def ask(self, **changes: Any) -> list[GenerationEvent]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(QUESTION | changes).encode() + b"\n")
         self.process.stdin.flush()
-        heard: list[Spoken] = []
+        heard: list[GenerationEvent] = []
         while not heard or heard[-1].kind not in ("done", "failed"):
-            heard.append(SPOKEN.validate_json(self.process.stdout.readline()))
+            heard.append(GENERATION_EVENT.validate_json(self.process.stdout.readline()))
         return heard
 
     def texts(self, **changes: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ from brightrun.runtime.settings import SliceSettings
 from tests.conftest import SECRET, AnyBroker, SlicePool
 from tests.wire.ping import HEARD, Ping, ping_on, topic_of
 
-SHORTEST_KAFKA_SESSION_MS = 6000
+MIN_KAFKA_SESSION_MS = 6000
 """Kafka's `group.min.session.timeout.ms`."""
 SHORT_EMBEDDED_SESSION_MS = 2000
 
@@ -121,7 +121,7 @@ async def wire(slice_pool: SlicePool, postgres: Postgres, broker: AnyBroker) -> 
         kafka_bootstrap=broker.bootstrap,
         kafka_idempotence=broker.idempotence,
         kafka_fetch_wait_ms=20,
-        kafka_session_ms=SHORTEST_KAFKA_SESSION_MS if broker.idempotence else SHORT_EMBEDDED_SESSION_MS,
+        kafka_session_ms=MIN_KAFKA_SESSION_MS if broker.idempotence else SHORT_EMBEDDED_SESSION_MS,
         service_secret=SECRET,
     )
     return Wire(settings, pool, ping_on(f"ping-{uuid4().hex[:12]}"))

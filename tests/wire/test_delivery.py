@@ -8,7 +8,7 @@ import time
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
 from brightrun.runtime.dead_letters import describe
-from brightrun.runtime.delivery import BACK_OFF_SECONDS
+from brightrun.runtime.delivery import BACKOFF_SECONDS
 from brightrun.runtime.service import Service
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
@@ -73,7 +73,7 @@ async def test_while_the_database_is_away_messages_wait_and_none_is_dead(wire: W
         await eventually(lambda: _has_heard(wire, 1), within=30)
         postgres.kill()
         await wire.send_bytes(said(wire.ping, "meanwhile").model_dump_json().encode())
-        await eventually(lambda: _is_at_it_for(service, 2 * sum(BACK_OFF_SECONDS)), within=30)
+        await eventually(lambda: _is_at_it_for(service, 2 * sum(BACKOFF_SECONDS)), within=30)
         await asyncio.to_thread(postgres.start)
         await wire.say(said(wire.ping, "after"))
         await eventually(lambda: _has_heard(wire, 3), within=30)

@@ -1,4 +1,4 @@
-"""The gateway as an application over its real slice, with neighbours that speak the internal interface over HTTP."""
+"""The gateway as an application over its real slice, with peer services that speak the internal interface over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from brightrun.api import passwords, routes
-from brightrun.api.neighbours import open_neighbours
+from brightrun.api.clients import open_clients
 from brightrun.api.queries import datasets
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Connection, Pool, transaction
@@ -114,10 +114,10 @@ async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
-    async with open_neighbours(settings) as neighbours:
+    async with open_clients(settings) as clients:
         application = create_app("api", SECRET, **routes.ABOUT)
         application.state.pool = pool
-        routes.mount(application, settings, neighbours)
+        routes.mount(application, settings, clients)
         with Word.kept_by(application):
             yield application
 

@@ -1,4 +1,4 @@
-"""The neighbours' side of the internal interface: they check tokens for real and remember what they were asked."""
+"""The peer services' side of the internal interface: they check tokens for real and remember what they were asked."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
-from brightrun.runtime.http import Answer, create_app
+from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.tokens import CallerOf
 from tests.builders import adapter_ref
 from tests.conftest import SECRET
@@ -22,7 +22,7 @@ PAGINATION = {"page": 1, "limit": 20, "total": 1, "totalPages": 1}
 
 
 class Fake:
-    """A neighbour that forgets everything on `reset`."""
+    """A peer service that forgets everything on `reset`."""
 
     def __init__(self, name: str) -> None:
         self.url = ""
@@ -112,7 +112,7 @@ class FakeArtifacts(Fake):
             files=[file.model_dump() for file in start.files] if status == "stored" else [],
         )
 
-    async def upload(self, request: Request, caller: CallerOf, name: str, format: str = "") -> Answer[Any]:  # noqa: A002
+    async def upload(self, request: Request, caller: CallerOf, name: str, format: str = "") -> Envelope[Any]:  # noqa: A002
         self.uploaded, content = 0, b""
         async for chunk in request.stream():
             self.uploaded += len(chunk)
@@ -121,7 +121,7 @@ class FakeArtifacts(Fake):
             caller.user, name=name, format=format, status="uploaded", size_bytes=self.uploaded
         )
         self.contents[dataset_id] = content
-        return Answer(data=self.datasets[dataset_id][1])
+        return Envelope(data=self.datasets[dataset_id][1])
 
     async def slice_datasets(
         self,
@@ -130,7 +130,7 @@ class FakeArtifacts(Fake):
         order: str,
         at: datetime | None = None,
         id: UUID | None = None,  # noqa: A002
-    ) -> Answer[Any]:
+    ) -> Envelope[Any]:
         def place(dataset: dict[str, Any]) -> tuple[datetime, UUID]:
             return datetime.fromisoformat(dataset["created_at"]), UUID(dataset["id"])
 
@@ -141,25 +141,25 @@ class FakeArtifacts(Fake):
         )
         if at and id:
             owned = [one for one in owned if (place(one) < (at, id)) == (order == "desc") and place(one) != (at, id)]
-        return Answer(data={"datasets": owned[:limit]})
+        return Envelope(data={"datasets": owned[:limit]})
 
-    async def rename_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def rename_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         dataset = (await self.get_dataset(dataset_id, request, caller)).data
         dataset |= await request.json()
-        return Answer(data=dataset)
+        return Envelope(data=dataset)
 
-    async def delete_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def delete_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         if self.silent:
             raise Unavailable
         await self.get_dataset(dataset_id, request, caller)
         del self.datasets[dataset_id]
-        return Answer(data=None)
+        return Envelope(data=None)
 
     async def get_content(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Response:
         await self.get_dataset(dataset_id, request, caller)
         return Response(self.contents[dataset_id])
 
-    async def open_upload(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def open_upload(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         upload = {
             "id": str(new_id()),
             "status": "pending",
@@ -169,7 +169,7 @@ class FakeArtifacts(Fake):
         } | await request.json()
         self.uploads[UUID(upload["id"])] = caller.user, upload
         self.parts[UUID(upload["id"])] = {}
-        return Answer(data=upload)
+        return Envelope(data=upload)
 
     def owned_upload(self, upload_id: UUID, caller: CallerOf) -> dict[str, Any]:
         owner, upload = self.uploads.get(upload_id, (None, {}))
@@ -177,71 +177,71 @@ class FakeArtifacts(Fake):
             raise NotFound
         return upload
 
-    async def add_part(self, upload_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def add_part(self, upload_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned_upload(upload_id, caller)
         part_id = new_id()
         self.parts[upload_id][part_id] = await request.body()
         part = {"id": str(part_id), "upload_id": str(upload_id), "created_at": "2026-11-24T12:00:00Z"}
-        return Answer(data=part)
+        return Envelope(data=part)
 
-    async def complete_upload(self, upload_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def complete_upload(self, upload_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         upload = self.owned_upload(upload_id, caller)
         wanted = await request.json()
         content = b"".join(self.parts[upload_id].get(UUID(part_id), b"") for part_id in wanted["part_ids"])
         dataset_id = self.hold_dataset(caller.user, name=upload["filename"], size_bytes=len(content), status="uploaded")
         self.contents[dataset_id] = content
         upload |= {"status": "completed", "dataset": self.datasets[dataset_id][1]}
-        return Answer(data=upload)
+        return Envelope(data=upload)
 
-    async def cancel_upload(self, upload_id: UUID, caller: CallerOf) -> Answer[Any]:
+    async def cancel_upload(self, upload_id: UUID, caller: CallerOf) -> Envelope[Any]:
         upload = self.owned_upload(upload_id, caller)
         upload["status"] = "cancelled"
-        return Answer(data=upload)
+        return Envelope(data=upload)
 
-    async def list_datasets(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def list_datasets(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         owned = [dataset for owner, dataset in self.datasets.values() if owner == caller.user]
-        return Answer(data={"datasets": owned, "pagination": PAGINATION})
+        return Envelope(data={"datasets": owned, "pagination": PAGINATION})
 
-    async def get_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def get_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         owner, dataset = self.datasets.get(dataset_id, (None, {}))
         if owner != caller.user:
             raise NotFound
-        return Answer(data=dataset)
+        return Envelope(data=dataset)
 
-    async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)
         error = {"line": 3, "path": "$.messages", "code": "empty", "message": "No messages."}
-        return Answer(data={"errors": [error], "error_count": 1, "pagination": PAGINATION})
+        return Envelope(data={"errors": [error], "error_count": 1, "pagination": PAGINATION})
 
-    async def list_models(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def list_models(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         owned = [self.model(model_id) for model_id, owner in self.models.items() if owner == caller.user]
-        return Answer(data={"models": owned, "pagination": PAGINATION})
+        return Envelope(data={"models": owned, "pagination": PAGINATION})
 
-    async def get_model(self, model_id: UUID, caller: CallerOf) -> Answer[Any]:
+    async def get_model(self, model_id: UUID, caller: CallerOf) -> Envelope[Any]:
         if self.models.get(model_id) != caller.user:
             raise NotFound
-        return Answer(data=self.model(model_id))
+        return Envelope(data=self.model(model_id))
 
     def model(self, model_id: UUID) -> dict[str, Any]:
         return {"id": str(model_id)} | self.told_of_models.get(model_id, {})
 
-    async def change_model(self, model_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def change_model(self, model_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
         self.told_of_models[model_id] = self.told_of_models.get(model_id, {}) | await request.json()
-        return Answer(data=self.model(model_id))
+        return Envelope(data=self.model(model_id))
 
-    async def delete_model(self, model_id: UUID, caller: CallerOf) -> Answer[Any]:
+    async def delete_model(self, model_id: UUID, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
         del self.models[model_id]
-        return Answer(data=None)
+        return Envelope(data=None)
 
-    async def download(self, model_id: UUID, body: dict[str, list[str]], caller: CallerOf) -> Answer[Any]:
+    async def download(self, model_id: UUID, body: dict[str, list[str]], caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
         names = body.get("files", ["adapter_model.safetensors", "adapter_config.json"])
-        return Answer(data={"download_urls": {name: f"https://store/{name}" for name in names}, "expires_in": 3600})
+        return Envelope(data={"download_urls": {name: f"https://store/{name}" for name in names}, "expires_in": 3600})
 
     async def generate(self, model_id: UUID, request: Request, caller: CallerOf) -> Response:
         await self.get_model(model_id, caller)
@@ -291,14 +291,14 @@ class FakeTracker(Fake):
         if not self.knows_job:
             raise NotFound
 
-    async def metrics(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def metrics(self, job_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         first, last = (int(request.query_params.get(name, end)) for name, end in (("from", 0), ("to", 2**53)))
-        return Answer(data={"points": [point for point in self.points if first <= point["step"] <= last]})
+        return Envelope(data={"points": [point for point in self.points if first <= point["step"] <= last]})
 
-    async def cost_records(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def cost_records(self, job_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
-        return Answer(data={"cost_records": [{"cost_type": "compute", "amount": "0.0972"}]})
+        return Envelope(data={"cost_records": [{"cost_type": "compute", "amount": "0.0972"}]})
 
     async def events(
         self,
@@ -309,24 +309,24 @@ class FakeTracker(Fake):
         after: int | None = None,
         limit: int = 100,
         order: str = "asc",
-    ) -> Answer[Any]:
+    ) -> Envelope[Any]:
         self.remember(request)
         entries = self.entries if order == "asc" else self.entries[::-1]
         ids = [entry["id"] for entry in entries]
         start = ids.index(after) + 1 if after in ids else 0
-        return Answer(data={"events": entries[start : start + limit]})
+        return Envelope(data={"events": entries[start : start + limit]})
 
     async def checkpoints(
         self, job_id: UUID, request: Request, caller: CallerOf, after: str | None = None, limit: int = 100
-    ) -> Answer[Any]:
+    ) -> Envelope[Any]:
         self.remember(request)
         ids = [one["id"] for one in self.saved]
         start = ids.index(after) + 1 if after in ids else 0
-        return Answer(data={"checkpoints": self.saved[start : start + limit]})
+        return Envelope(data={"checkpoints": self.saved[start : start + limit]})
 
-    async def costs(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def costs(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
-        return Answer(
+        return Envelope(
             data={
                 "total_cost": "0.5972",
                 "cost_by_type": {"compute": "0.0972", "storage": "0.5000"},
@@ -362,9 +362,9 @@ class FakeNotifier(Fake):
         self.bodies: list[Any] = []
         self.answers_tests: int | None = 200
 
-    async def list_notifications(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def list_notifications(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
-        return Answer(data={"notifications": [{"type": "job_queued", "read": False}], "unread_count": 1})
+        return Envelope(data={"notifications": [{"type": "job_queued", "read": False}], "unread_count": 1})
 
     def hold_notification(self, owner: UUID) -> UUID:
         """A notification that `owner` got."""
@@ -372,15 +372,15 @@ class FakeNotifier(Fake):
         self.notifications[notification_id] = owner
         return notification_id
 
-    async def read(self, notification_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def read(self, notification_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         if self.notifications.get(notification_id) != caller.user:
             raise NotFound
-        return Answer(data=None)
+        return Envelope(data=None)
 
-    async def read_all(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def read_all(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
-        return Answer(data=None)
+        return Envelope(data=None)
 
     async def hear(self, request: Request) -> Any:
         self.remember(request)
@@ -393,11 +393,11 @@ class FakeNotifier(Fake):
             raise NotFound
         return webhook
 
-    async def list_webhooks(self, caller: CallerOf) -> Answer[Any]:
+    async def list_webhooks(self, caller: CallerOf) -> Envelope[Any]:
         mine = [webhook for owner, webhook in self.webhooks.values() if owner == caller.user]
-        return Answer(data={"webhooks": mine[::-1]})
+        return Envelope(data={"webhooks": mine[::-1]})
 
-    async def create_webhook(self, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def create_webhook(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         webhook = {
             "id": str(new_id()),
             "enabled": True,
@@ -406,41 +406,41 @@ class FakeNotifier(Fake):
             "updated_at": "2026-11-24T12:00:00Z",
         } | await self.hear(request)
         self.webhooks[UUID(webhook["id"])] = caller.user, webhook
-        return Answer(data=webhook | {"secret": "whsec_first_abcd"})
+        return Envelope(data=webhook | {"secret": "whsec_first_abcd"})
 
-    async def get_webhook(self, webhook_id: UUID, caller: CallerOf) -> Answer[Any]:
-        return Answer(data=self.owned(webhook_id, caller))
+    async def get_webhook(self, webhook_id: UUID, caller: CallerOf) -> Envelope[Any]:
+        return Envelope(data=self.owned(webhook_id, caller))
 
-    async def change_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def change_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         webhook = self.owned(webhook_id, caller)
         webhook |= await self.hear(request)
-        return Answer(data=webhook)
+        return Envelope(data=webhook)
 
-    async def delete_webhook(self, webhook_id: UUID, caller: CallerOf) -> Answer[Any]:
+    async def delete_webhook(self, webhook_id: UUID, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
         del self.webhooks[webhook_id]
-        return Answer(data=None)
+        return Envelope(data=None)
 
-    async def rotate_secret(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def rotate_secret(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         webhook = self.owned(webhook_id, caller)
         await self.hear(request)
-        return Answer(data=webhook | {"secret": "whsec_second_abcd"})
+        return Envelope(data=webhook | {"secret": "whsec_second_abcd"})
 
-    async def try_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def try_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
         wanted = await self.hear(request)
         error = None if self.answers_tests else "no connection"
-        return Answer(data=wanted | {"status_code": self.answers_tests, "duration_ms": 12, "error": error})
+        return Envelope(data=wanted | {"status_code": self.answers_tests, "duration_ms": 12, "error": error})
 
-    async def list_deliveries(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def list_deliveries(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
         self.remember(request)
-        return Answer(data={"deliveries": [self.delivery()], "pagination": PAGINATION})
+        return Envelope(data={"deliveries": [self.delivery()], "pagination": PAGINATION})
 
-    async def replay(self, webhook_id: UUID, delivery_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def replay(self, webhook_id: UUID, delivery_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
         self.remember(request)
-        return Answer(data=self.delivery() | {"id": str(delivery_id)})
+        return Envelope(data=self.delivery() | {"id": str(delivery_id)})
 
     def delivery(self) -> dict[str, Any]:
         return {
@@ -506,46 +506,46 @@ class FakeScheduler(Fake):
         """A job of `owner`'s that waits at a place."""
         self.places[job_id] = owner, place
 
-    async def queue_place(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def queue_place(self, job_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)
         owner, place = self.places.get(job_id, (None, {}))
         if owner != caller.user:
             raise NotFound
-        return Answer(data=place)
+        return Envelope(data=place)
 
-    async def list_clusters(self, request: Request, _: CallerOf) -> Answer[Any]:
+    async def list_clusters(self, request: Request, _: CallerOf) -> Envelope[Any]:
         self.remember(request)
-        return Answer(data=list(self.clusters.values()))
+        return Envelope(data=list(self.clusters.values()))
 
-    async def drain(self, name: str, caller: CallerOf) -> Answer[Any]:
+    async def drain(self, name: str, caller: CallerOf) -> Envelope[Any]:
         return self.change_cluster(name, "2026-11-24T12:00:00Z")
 
-    async def undrain(self, name: str, caller: CallerOf) -> Answer[Any]:
+    async def undrain(self, name: str, caller: CallerOf) -> Envelope[Any]:
         return self.change_cluster(name, None)
 
-    def change_cluster(self, name: str, drained_at: str | None) -> Answer[Any]:
+    def change_cluster(self, name: str, drained_at: str | None) -> Envelope[Any]:
         if name not in self.clusters:
             raise NotFound
         self.clusters[name]["drained_at"] = drained_at
-        return Answer(data="drained" if drained_at else "undrained")
+        return Envelope(data="drained" if drained_at else "undrained")
 
-    async def get_share(self, user_id: UUID, caller: CallerOf) -> Answer[Any]:
+    async def get_share(self, user_id: UUID, caller: CallerOf) -> Envelope[Any]:
         new = {"user_id": str(user_id), "weight": 1.0, "quota_gpus": None, "gpus": 0}
-        return Answer(data=new | self.shares.get(user_id, {}))
+        return Envelope(data=new | self.shares.get(user_id, {}))
 
-    async def set_share(self, user_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def set_share(self, user_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.shares[user_id] = await request.json()
         return await self.get_share(user_id, caller)
 
-    async def set_priority(self, job_id: UUID, request: Request, caller: CallerOf) -> Answer[Any]:
+    async def set_priority(self, job_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         if job_id not in self.places:
             raise NotFound
         self.priorities[job_id] = (await request.json())["priority"]
-        return Answer(data="set")
+        return Envelope(data="set")
 
 
 class Fakes(NamedTuple):
-    """All neighbours."""
+    """All peer services."""
 
     artifacts: FakeArtifacts
     tracker: FakeTracker

@@ -8,10 +8,10 @@ import pytest
 from brightrun.api import loops
 from brightrun.api.actions import orders
 from brightrun.api.actions.removals import decide_removal
+from brightrun.api.clients import open_clients
 from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.inputs import Told
 from brightrun.api.models import Claim, Dataset
-from brightrun.api.neighbours import open_neighbours
 from brightrun.api.rules.openai.orders import translate
 from brightrun.api.schemas.jobs import SubmitJob
 from brightrun.api.schemas.openai.jobs import CreateJob
@@ -68,9 +68,9 @@ async def test_what_a_silent_service_missed_is_deleted_later(
 
     artifacts.silent = False
     await pool.execute("UPDATE dataset_removals SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
-    async with open_neighbours(settings) as neighbours:
+    async with open_clients(settings) as clients:
         for _ in range(2):
-            assert not await loops.end_removals(pool, neighbours)
+            assert not await loops.end_removals(pool, clients)
     assert artifacts.datasets == {}
     assert await pool.fetchval("SELECT bool_and(done) FROM dataset_removals")
 

@@ -66,7 +66,7 @@ def dataset_id(ada: User, artifacts: FakeArtifacts) -> UUID:
 
 @pytest.fixture
 async def held(app: FastAPI, pool: Pool, ada: User, dataset_id: UUID) -> Job:
-    return await carry_out(pool, app.state.neighbours, ada.id, order(dataset_id, metadata={"team": "shop"}), claim())
+    return await carry_out(pool, app.state.clients, ada.id, order(dataset_id, metadata={"team": "shop"}), claim())
 
 
 async def test_a_held_job_is_recorded_and_nobody_hears_of_it(ada: User, pool: Pool, held: Job):
@@ -127,7 +127,7 @@ async def test_only_the_jobs_of_the_data_set_are_queued(
     app: FastAPI, ada: User, pool: Pool, held: Job, artifacts: FakeArtifacts
 ):
     other = artifacts.hold_dataset(ada.id, status="uploaded", **UNKNOWN)
-    waiting = await carry_out(pool, app.state.neighbours, ada.id, order(other), claim())
+    waiting = await carry_out(pool, app.state.clients, ada.id, order(other), claim())
     await tell(pool, verdict(ada, other))
 
     event = JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
@@ -199,19 +199,19 @@ async def test_a_job_is_not_held_for_a_data_set_that_is_unusable(
 ):
     unusable = artifacts.hold_dataset(ada.id, status="invalid")
     with pytest.raises(DatasetNotReady):
-        await carry_out(pool, app.state.neighbours, ada.id, order(unusable), claim())
+        await carry_out(pool, app.state.clients, ada.id, order(unusable), claim())
 
 
 async def test_a_claimed_price_is_not_compared_before_the_numbers_are_known(
     app: FastAPI, ada: User, pool: Pool, dataset_id: UUID
 ):
     asked = order(dataset_id, estimated_cost=Decimal(1000))
-    assert (await carry_out(pool, app.state.neighbours, ada.id, asked, claim())).held
+    assert (await carry_out(pool, app.state.clients, ada.id, asked, claim())).held
 
     known = new_id()
     await tell(pool, verdict(ada, known))
     with pytest.raises(EstimateChanged):
-        await carry_out(pool, app.state.neighbours, ada.id, replace(asked, dataset_id=known), claim())
+        await carry_out(pool, app.state.clients, ada.id, replace(asked, dataset_id=known), claim())
 
 
 async def test_the_api_still_refuses_a_data_set_that_is_not_checked(ada: User, pool: Pool, dataset_id: UUID):

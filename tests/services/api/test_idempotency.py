@@ -14,7 +14,7 @@ from brightrun.api.models import Claim, Job
 from brightrun.api.routes.ordering import carry_out
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import Refused
+from brightrun.runtime.tokens import PeerError
 from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts
 from tests.services.api.test_held_jobs import order
@@ -144,7 +144,7 @@ def guarded(**changes: Any) -> Claim:
 
 
 async def ordered(app: FastAPI, pool: Pool, user: User, dataset_id: UUID, claim: Claim) -> Job:
-    return await carry_out(pool, app.state.neighbours, user.id, order(dataset_id), claim)
+    return await carry_out(pool, app.state.clients, user.id, order(dataset_id), claim)
 
 
 async def test_a_repetition_gets_the_job_that_the_first_request_made(app: FastAPI, ada: User, pool: Pool):
@@ -226,7 +226,7 @@ async def test_a_real_conflict_is_not_to_be_repeated(ada: User, pool: Pool):
 async def test_a_conflict_that_a_neighbour_found_is_not_to_be_repeated(app: FastAPI, ada: User):
     @app.get("/passed-on")
     async def pass_on() -> None:
-        raise Refused(409, {"code": "still_validating"})
+        raise PeerError(409, {"code": "still_validating"})
 
     answer = await ada.get("/passed-on")
 

@@ -164,7 +164,7 @@ async def test_everything_wrong_with_a_key_is_named_at_once(
 
 
 async def test_an_account_has_so_many_keys_and_no_more(ada: User, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(actions, "MOST_KEYS", 3)
+    monkeypatch.setattr(actions, "MAX_KEYS", 3)
     body = {"name": "laptop", "scopes": ["read"]}
     answers = await asyncio.gather(*(ada.post("/api/keys", json=body) for _ in range(5)))
 

@@ -26,7 +26,7 @@ SEED = 20261124
 EXAMPLES = 10
 """For each operation, of what the document allows and again of what it does not."""
 
-LONGEST_QUERY = 4_000
+MAX_QUERY_LENGTH = 4_000
 """Characters: the server itself refuses what is longer than 64 KiB, in its own words."""
 
 
@@ -65,7 +65,7 @@ def explore(operation: APIOperation[Any, Any, Any, Any], path_parameters: dict[s
             )
             @given(case=operation.as_strategy(mode, path_parameters=known))
             def keeps_its_word(case: Case) -> None:
-                assume(len(str(case.query)) < LONGEST_QUERY)
+                assume(len(str(case.query)) < MAX_QUERY_LENGTH)
                 case.call_and_validate(
                     session=session, headers=headers, timeout=20, excluded_checks=[positive_data_acceptance]
                 )

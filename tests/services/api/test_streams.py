@@ -367,7 +367,7 @@ async def test_a_stream_goes_on_while_the_tracker_is_silent(
 async def test_a_stream_ends_after_a_while_so_that_tokens_are_asked_for_again(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(streams, "MAX_SECONDS", 0.1)
     entry = log.log("queued")
     async with listen() as stream:
         assert ids(await stream.rest()) == [entry.id]

@@ -120,7 +120,7 @@ async def test_an_aborted_upload_leaves_nothing(artifacts: Artifacts, ask: Ask, 
 async def test_an_upload_over_the_cap_is_refused_while_it_comes(
     artifacts: Artifacts, ask: Ask, s3: Minio, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(routes, "LARGEST_DATASET", 6 * MIB)
+    monkeypatch.setattr(routes, "MAX_DATASET_BYTES", 6 * MIB)
     user = new_id()
     answer = await upload(ask, user, endless(12 * MIB))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

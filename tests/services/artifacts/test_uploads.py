@@ -152,8 +152,8 @@ async def test_an_abandoned_upload_is_swept(artifacts: Artifacts, ask: Ask, s3: 
 async def test_a_part_has_its_limit_and_an_upload_has_its_fill(
     artifacts: Artifacts, ask: Ask, s3: Minio, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(routes, "LARGEST_PART", 1024)
-    monkeypatch.setattr(rules, "LARGEST_PART", 1024)
+    monkeypatch.setattr(routes, "MAX_PART_BYTES", 1024)
+    monkeypatch.setattr(rules, "MAX_PART_BYTES", 1024)
     user = new_id()
     upload_id = await opened(ask, user, size=512)
     big = await ask(user).post(f"/uploads/{upload_id}/parts", content=b"x" * 1025)

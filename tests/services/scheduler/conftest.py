@@ -23,7 +23,7 @@ from brightrun.local.engines import Postgres, TansuBroker
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import Bus, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
-from brightrun.runtime.tokens import Neighbour
+from brightrun.runtime.tokens import ServiceClient
 from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.loops import stops, survey
@@ -43,7 +43,7 @@ from tests.waiting import eventually
 
 CALLBACK_SECRET = "the-callback-secret-of-the-tests"
 CALLBACKS = "http://scheduler/callbacks"
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 SILENCE = timedelta(seconds=60)
 ME = new_id()
 
@@ -66,7 +66,7 @@ class Scheduler:
     clusters: dict[str, FakeCluster]
     artifacts: FakeArtifacts
     clients: dict[str, Cluster]
-    artifacts_client: Neighbour
+    artifacts_client: ServiceClient
     quota_gpus: int | None = None
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class Scheduler:
 
     def watcher(self, name: str = "local") -> Watcher:
         """Another scheduler's ear for the cluster."""
-        return Watcher(self.pool, self.bus, self.clients[name], new_id(), MOST_ATTEMPTS)
+        return Watcher(self.pool, self.bus, self.clients[name], new_id(), MAX_ATTEMPTS)
 
     async def submit_halfway(self) -> tuple[JobQueued, asyncio.Task[bool]]:
         """A job whose submission has reached the cluster, which is silent until it is `open_for_answers`."""
@@ -154,16 +154,16 @@ class Scheduler:
     async def watch(self, name: str = "local") -> bool:
         """Hear the cluster's next page, if nobody else listens; True if there was something."""
         before = await read_position(self.pool, name)
-        await Watcher(self.pool, self.bus, self.clients[name], ME, MOST_ATTEMPTS).work()
+        await Watcher(self.pool, self.bus, self.clients[name], ME, MAX_ATTEMPTS).work()
         return await read_position(self.pool, name) != before
 
     async def stop_runs(self, name: str = "local") -> None:
         """Runs that shall end are told so."""
-        await Stopper(self.pool, self.clients[name], MOST_ATTEMPTS).work()
+        await Stopper(self.pool, self.clients[name], MAX_ATTEMPTS).work()
 
     async def poll(self, name: str = "local") -> None:
         """All runs that are due are asked about."""
-        while await Poller(self.pool, self.clients[name], SILENCE, MOST_ATTEMPTS).work():
+        while await Poller(self.pool, self.clients[name], SILENCE, MAX_ATTEMPTS).work():
             pass
 
     async def poll_now(self, name: str = "local") -> None:
@@ -176,17 +176,17 @@ class Scheduler:
         return await stops.stop_limited(self.pool)
 
     async def give_up_unheard(self) -> None:
-        await stops.give_up_unheard(self.pool, MOST_ATTEMPTS)
+        await stops.give_up_unheard(self.pool, MAX_ATTEMPTS)
 
     def reconciler(self, name: str = "local", **changes: Any) -> Reconciler:
         """One that remembers nothing yet."""
-        return Reconciler(self.pool, self.clients[name], ME, MOST_ATTEMPTS, **{"stop_unknown": True} | changes)
+        return Reconciler(self.pool, self.clients[name], ME, MAX_ATTEMPTS, **{"stop_unknown": True} | changes)
 
     async def reconcile(self, name: str = "local") -> None:
         await self.reconciler(name).work()
 
     async def give_up_silent(self) -> None:
-        await SilenceBreaker(self.pool, SILENCE, MOST_ATTEMPTS).work()
+        await SilenceBreaker(self.pool, SILENCE, MAX_ATTEMPTS).work()
 
     async def let_time_pass(self, **seconds: float) -> None:
         """Put all that is remembered of attempts, jobs and clusters into the past."""
@@ -304,7 +304,7 @@ async def scheduler(
     pool = await slice_pool("scheduler")
     for fake in served_fakes:
         fake.reset()
-    artifacts = Neighbour("artifacts", served_fakes[2].url, SECRET, "scheduler")
+    artifacts = ServiceClient("artifacts", served_fakes[2].url, SECRET, "scheduler")
     scheduler = Scheduler(pool, bus, kafka_settings, postgres.url("scheduler"), {}, served_fakes[2], {}, artifacts)
     await scheduler.add(served_fakes[0])
     yield scheduler

@@ -27,7 +27,7 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.http import Answer, create_app
+from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.tokens import CallerOf
 from tests.builders import NOON
 from tests.conftest import SECRET
@@ -228,17 +228,17 @@ class FakeArtifacts:
         if job.start:
             self.owners[job.start.artifact_id] = job.user_id
 
-    async def sign(self, dataset_id: UUID, caller: CallerOf) -> Answer[dict[str, Any]]:
+    async def sign(self, dataset_id: UUID, caller: CallerOf) -> Envelope[dict[str, Any]]:
         if self.down:
             raise Unavailable
         if self.owners.get(dataset_id) != caller.user:
             raise NotFound
         self.signed += 1
-        return Answer(data={"url": self.urls.get(dataset_id, f"https://store/{dataset_id}"), "expires_in": 86_400})
+        return Envelope(data={"url": self.urls.get(dataset_id, f"https://store/{dataset_id}"), "expires_in": 86_400})
 
-    async def sign_adapter(self, model_id: UUID, caller: CallerOf) -> Answer[dict[str, Any]]:
+    async def sign_adapter(self, model_id: UUID, caller: CallerOf) -> Envelope[dict[str, Any]]:
         if self.owners.get(model_id) != caller.user:
             raise NotFound
         self.signed += 1
         urls = {name: f"https://store/{model_id}/{name}" for name in sorted(ADAPTER_FILES)}
-        return Answer(data={"download_urls": urls, "expires_in": 86_400})
+        return Envelope(data={"download_urls": urls, "expires_in": 86_400})

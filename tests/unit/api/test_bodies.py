@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from brightrun.api.schemas.accounts import Register
 from brightrun.api.schemas.jobs import JobView, SubmitJob
-from brightrun.api.schemas.neighbours import DownloadModel
+from brightrun.api.schemas.passed import DownloadModel
 from tests.builders import NOON
 from tests.unit.api.test_course import JOB
 

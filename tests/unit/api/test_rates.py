@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.api.errors import RateLimited
-from brightrun.api.rates import SMALLEST_SWEEP, Rate, Rates
+from brightrun.api.rates import MIN_SWEEP, Rate, Rates
 
 
 class Clock:
@@ -82,18 +82,18 @@ def test_no_minute_sees_more_than_twice_the_limit(limit: int, pauses: list[float
 def test_callers_who_are_gone_are_forgotten():
     clock = Clock()
     rate = Rate(60, clock)
-    for n in range(20 * SMALLEST_SWEEP):
+    for n in range(20 * MIN_SWEEP):
         rate.spend(n)
         clock.now += 0.01
 
-    assert len(rate._full_at) <= 2 * SMALLEST_SWEEP
+    assert len(rate._full_at) <= 2 * MIN_SWEEP
 
 
 def test_a_sweep_forgets_no_debt():
     clock = Clock()
     rate = Rate(1, clock)
     rate.spend("ada")
-    for n in range(2 * SMALLEST_SWEEP):
+    for n in range(2 * MIN_SWEEP):
         rate.spend(n)
 
     assert spent(rate) == 60

@@ -71,7 +71,7 @@ def test_too_few_examples_are_an_error_of_the_whole():
 
 @pytest.mark.parametrize("piece", [7, 64, 1 << 20])
 def test_a_line_without_end_is_refused_without_being_kept(monkeypatch: pytest.MonkeyPatch, piece: int):
-    monkeypatch.setattr(validation, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(validation, "MAX_LINE_LENGTH", 1000)
     assert found(check(lines(b"x" * 1001, GOOD, b"y" * 5000), piece)) == [(11, "line_too_long"), (13, "line_too_long")]
     assert found(check(lines() + b"z" * 5000, piece)) == [(11, "line_too_long")]
 
@@ -93,7 +93,7 @@ def test_the_first_line_tells_that_a_data_set_holds_preferences():
 
 
 def test_all_errors_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(validation, "MOST_ISSUES", 3)
+    monkeypatch.setattr(validation, "MAX_ISSUES", 3)
     report = check(lines(*[b"7"] * 20, b"{"))
     assert report.errors_by_code == {"data_type": 20, "invalid_json": 1}
     assert [issue.line for issue in report.issues] == [11, 12, 13]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from brightrun.contracts.serving import Adapter, Serving, foresee, inspect, judge
+from brightrun.contracts.serving import Adapter, Serving, check_servability, evaluate, inspect
 from brightrun.contracts.training import TrainingSpec
 
 BASE = "meta-llama/Llama-3.2-1B-Instruct"
@@ -42,7 +42,7 @@ def test_a_plain_adapter_is_served_by_both():
     ],
 )
 def test_vllm_is_told_the_next_rank_that_it_takes(rank: int, options: tuple[str, ...]):
-    serving = judge(Adapter(rank=rank, base_model=BASE))
+    serving = evaluate(Adapter(rank=rank, base_model=BASE))
     assert (serving.vllm, serving.vllm_options) == (True, options)
     assert codes(serving) == ({"vllm_rank_option"} if options else set())
 
@@ -99,5 +99,5 @@ def test_weights_that_are_not_lora_are_noticed():
     ],
 )
 def test_a_spec_tells_what_will_have_to_be_seen_to(spec: TrainingSpec, expected: set[str]):
-    serving = foresee(spec)
+    serving = check_servability(spec)
     assert (serving.peft, serving.vllm, codes(serving)) == (True, True, expected)

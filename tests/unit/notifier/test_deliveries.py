@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.notifier.models import Reply, Verdict
-from brightrun.notifier.rules.deliveries import LONGEST_WAIT, PAUSES, disabled_reason, judge
+from brightrun.notifier.rules.deliveries import MAX_WAIT, PAUSES, disabled_reason, judge
 from tests.builders import NOON
 
 MIDDLE = 0.5
@@ -57,10 +57,10 @@ def test_gone_is_final() -> None:
         ("soon", PAUSES[0]),
         ("", PAUSES[0]),
         ("٣", PAUSES[0]),
-        ("9" * 5000, LONGEST_WAIT),
+        ("9" * 5000, MAX_WAIT),
         (format_datetime(NOON + timedelta(hours=2), usegmt=True), timedelta(hours=2)),
         (format_datetime(NOON - timedelta(hours=2), usegmt=True), PAUSES[0]),
-        (format_datetime(NOON + timedelta(days=400), usegmt=True), LONGEST_WAIT),
+        (format_datetime(NOON + timedelta(days=400), usegmt=True), MAX_WAIT),
         ("Tue, 24 Nov 2026 13:00:00 -0000", timedelta(hours=1)),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_receiver_may_ask_for_a_longer_pause_up_to_a_day(retry_after: str, pau
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,7} \d\d:\d\d:\d\d [+-]\d{1,9}"))
 def test_no_retry_after_is_a_surprise(retry_after: str) -> None:
-    assert PAUSES[0] * 0.9 <= judged(reply(503, retry_after)).pause <= LONGEST_WAIT
+    assert PAUSES[0] * 0.9 <= judged(reply(503, retry_after)).pause <= MAX_WAIT
 
 
 def test_an_endpoint_is_given_up_when_it_is_gone_or_failed_for_five_days() -> None:

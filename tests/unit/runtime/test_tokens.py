@@ -1,4 +1,4 @@
-"""A service's token opens one neighbour, for one user, for a minute."""
+"""A service's token opens one peer service, for one user, for a minute."""
 
 import base64
 import hmac

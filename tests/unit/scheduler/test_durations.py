@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from brightrun.scheduler.rules.durations import SHORTEST_SECONDS, USUAL_SECONDS, expected_seconds
+from brightrun.scheduler.rules.durations import MIN_SECONDS, USUAL_SECONDS, expected_seconds
 from tests.builders import job_queued, pricing
 
 
@@ -12,7 +12,7 @@ from tests.builders import job_queued, pricing
     ("rate", "storage", "estimate", "seconds"),
     [
         ("2.00", "0.50", "1.50", 1800),
-        ("2.00", "0.50", "0.5001", SHORTEST_SECONDS),
+        ("2.00", "0.50", "0.5001", MIN_SECONDS),
         ("2.00", "0.50", "0.50", USUAL_SECONDS),
         ("0.00", "0.50", "1.50", USUAL_SECONDS),
         ("2.00", "0.50", "0.10", USUAL_SECONDS),

@@ -48,7 +48,7 @@ def hear_all(*answers, at=NOON, every=timedelta(seconds=2)):
 @given(QUIET, LIVE)
 def test_the_pause_is_bounded(quiet: int, live: int) -> None:
     seconds = pause(Polled(quiet=quiet), live, ending=False).total_seconds()
-    assert polling.FASTEST_SECONDS <= seconds <= max(polling.SLOWEST_SECONDS, live / polling.MOST_PER_SECOND)
+    assert polling.FASTEST_SECONDS <= seconds <= max(polling.SLOWEST_SECONDS, live / polling.MAX_PER_SECOND)
 
 
 @given(QUIET, QUIET, LIVE)
@@ -61,7 +61,7 @@ def test_the_longer_nothing_changes_the_longer_the_pause(one: int, other: int, l
 def test_a_cluster_is_not_asked_more_often_than_it_can_bear(runs: list[int]) -> None:
     live = len(runs) * 100
     rate = sum(100 / pause(Polled(quiet=quiet), live, ending=False).total_seconds() for quiet in runs)
-    assert rate <= polling.MOST_PER_SECOND + 1e-6
+    assert rate <= polling.MAX_PER_SECOND + 1e-6
 
 
 def test_a_run_that_is_ending_or_missing_is_asked_about_soon() -> None:

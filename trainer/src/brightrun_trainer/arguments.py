@@ -12,7 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from brightrun.contracts.training import DEFAULT_BETA, TrainingSpec
 
 PARTS = 10
-MOST_STEPS_LOST = 50
+MAX_STEPS_LOST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _cadence(plan: Plan, tenth: int) -> dict[str, Any]:
         "eval_strategy": "steps" if plan.evaluates else "no",
         "eval_steps": (spec.eval_steps or tenth) if plan.evaluates else None,
         "save_strategy": "steps",
-        "save_steps": spec.save_steps or min(tenth, MOST_STEPS_LOST),
+        "save_steps": spec.save_steps or min(tenth, MAX_STEPS_LOST),
         "save_total_limit": None,
         "metric_for_best_model": "eval_loss" if plan.evaluates else None,
         "greater_is_better": False if plan.evaluates else None,

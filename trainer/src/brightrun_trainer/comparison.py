@@ -21,7 +21,7 @@ SAMPLES = 3
 SAMPLE_TOKENS = 120
 SECONDS_A_SAMPLE = 20.0
 SECONDS_FOR_SAMPLES = 45.0
-LONGEST_TEXT = 2000
+MAX_TEXT_LENGTH = 2000
 """Characters of each text of a sample; the manifest is not the place for books."""
 
 
@@ -141,4 +141,4 @@ def _answered(
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return text if len(text) <= MAX_TEXT_LENGTH else text[: MAX_TEXT_LENGTH - 1] + "…"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from brightrun.contracts.generation import Done, Failed, Finished, Generate, Loading, Side, Spoken, Token
+from brightrun.contracts.generation import Done, Failed, Finished, Generate, GenerationEvent, Loading, Side, Token
 from brightrun.contracts.training import JobError
 from brightrun_trainer.failures import TrainingFailure, explain
 from brightrun_trainer.imports import uncollected
@@ -36,7 +36,7 @@ class Speech:
         self._descriptor = os.dup(1)
         os.dup2(2, 1)
 
-    def send(self, said: Spoken) -> None:
+    def send(self, said: GenerationEvent) -> None:
         """Write one whole line. Raises BrokenPipeError if nobody listens any more."""
         line = said.model_dump_json().encode() + b"\n"
         while line:

@@ -10,7 +10,7 @@ from brightrun.local.process_ledger import ProcessLedger
 from brightrun.local.program import POLL_SECONDS, Program
 
 TICK_SECONDS = 0.5
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 STEADY_SECONDS = 60.0
 
 Wave = Sequence[Program]
@@ -27,7 +27,7 @@ class Restarts:
     def plan(self, now: float) -> float:
         """Plan the next start after a pause that doubles; returns the pause in seconds."""
         self.count = 1 if now - self.started > STEADY_SECONDS else self.count + 1
-        pause = min(2.0 ** (self.count - 1), LONGEST_PAUSE)
+        pause = min(2.0 ** (self.count - 1), MAX_PAUSE)
         self.due = now + pause
         return pause
 

@@ -8,7 +8,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.forms import MOST_FIELDS
+from brightrun.api.forms import MAX_FIELDS
 from brightrun.api.routes.openai import files as routes
 from brightrun.api.rules.openai import ids
 from brightrun.contracts.values import new_id
@@ -108,7 +108,7 @@ WRONG_FORMS: list[tuple[Any, tuple[str, str | None]]] = [
     ([FINE_TUNE, FILE, FILE], ("invalid_form", None)),
     ([FINE_TUNE, ("document", "a", CONTENT)], ("invalid_form", None)),
     ([FINE_TUNE, FINE_TUNE], ("invalid_form", None)),
-    ([(f"field{n}", None, b"") for n in range(MOST_FIELDS + 1)], ("invalid_form", None)),
+    ([(f"field{n}", None, b"") for n in range(MAX_FIELDS + 1)], ("invalid_form", None)),
     ([("purpose", None, b"x" * 5000)], ("invalid_form", None)),
     ([("purpose", None, b"\xff"), FILE], ("invalid_form", None)),
 ]
@@ -153,7 +153,7 @@ async def test_what_is_no_form_is_refused(url: str, ada: User, artifacts: FakeAr
 async def test_a_file_beyond_the_limit_is_refused_while_it_comes(
     url: str, ada: User, artifacts: FakeArtifacts, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(routes, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(routes, "MAX_FILE_BYTES", 1000)
     parts = [("purpose", None, b"fine-tune"), ("file", "a.jsonl", b"x" * 1001)]
     answer = await sent(url, ada, parts)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "file_too_large")

@@ -9,9 +9,9 @@ from brightrun.contracts.values import Value
 
 Side = Literal["base", "adapter"]
 
-MOST_MESSAGES = 64
-LONGEST_MESSAGE = 32_768
-MOST_TOKENS = 512
+MAX_MESSAGES = 64
+MAX_MESSAGE_LENGTH = 32_768
+MAX_TOKENS = 512
 
 
 class Message(BaseModel):
@@ -20,7 +20,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE)]
+    content: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_LENGTH)]
 
 
 class Generate(BaseModel):
@@ -28,9 +28,9 @@ class Generate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
     sides: Annotated[tuple[Side, ...], Field(min_length=1, max_length=2)] = ("base", "adapter")
-    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 200
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 200
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
@@ -74,5 +74,5 @@ class Failed(Value):
     error: JobError
 
 
-Spoken = Annotated[Loading | Token | Finished | Done | Failed, Field(discriminator="kind")]
-SPOKEN: TypeAdapter[Spoken] = TypeAdapter(Spoken)
+GenerationEvent = Annotated[Loading | Token | Finished | Done | Failed, Field(discriminator="kind")]
+GENERATION_EVENT: TypeAdapter[GenerationEvent] = TypeAdapter(GenerationEvent)

@@ -86,10 +86,10 @@ class Adapter(Value):
     quantized: bool = False
 
 
-def foresee(spec: TrainingSpec) -> Serving:
+def check_servability(spec: TrainingSpec) -> Serving:
     """What can be said of an adapter before it is trained."""
     targets = () if isinstance(spec.target_modules, str) else spec.target_modules
-    return judge(
+    return evaluate(
         Adapter(
             rank=spec.rank,
             target_modules=targets,
@@ -115,10 +115,10 @@ def inspect(config: Mapping[str, Any], tensors: Mapping[str, Sequence[int]], qua
         base_model=str(config.get("base_model_name_or_path") or ""),
         quantized=quantized,
     )
-    return judge(adapter, (*_broken_files(config, adapter, tensors),))
+    return evaluate(adapter, (*_broken_files(config, adapter, tensors),))
 
 
-def judge(adapter: Adapter, known: Sequence[Finding] = ()) -> Serving:
+def evaluate(adapter: Adapter, known: Sequence[Finding] = ()) -> Serving:
     """The findings on an adapter, after those that are `known`, and the engines that they leave."""
     findings = (*known, *_vllm_errors(adapter), *_warnings(adapter))
     broken = {finding.engine for finding in findings if finding.level == "error"}

@@ -5,7 +5,7 @@ import hmac
 import time
 
 TOLERANCE_SECONDS = 300
-LONGEST_TIMESTAMP = 12
+MAX_TIMESTAMP_LENGTH = 12
 TIMESTAMP_HEADER = "x-brightrun-timestamp"
 SIGNATURE_HEADER = "x-brightrun-signature"
 
@@ -18,7 +18,7 @@ def sign(secret: str, body: bytes, timestamp: int | None = None) -> dict[str, st
 
 def valid(secret: str, body: bytes, timestamp: str, signature: str) -> bool:
     """Whether the signature fits and is at most five minutes from now, in either direction."""
-    digits = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= LONGEST_TIMESTAMP
+    digits = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= MAX_TIMESTAMP_LENGTH
     if not digits or abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         return False
     return hmac.compare_digest(_digest(secret, timestamp, body).encode(), signature.encode())

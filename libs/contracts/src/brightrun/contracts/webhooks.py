@@ -17,8 +17,8 @@ from pydantic import (
 
 from brightrun.contracts.values import Utc, Value
 
-LONGEST_URL = 2048
-MOST_WEBHOOKS = 20
+MAX_URL_LENGTH = 2048
+MAX_WEBHOOKS = 20
 ALL_EVENTS = "*"
 
 EVENT_TYPES = (
@@ -40,8 +40,8 @@ def _refuse_disguises(value: Any, validate: ValidatorFunctionWrapHandler) -> Htt
     """A URL without credentials, whose address, if it is one, is written in plain: not octal, decimal or the like."""
     url: HttpUrl = validate(value)
     host = url.host or ""
-    if len(str(url)) > LONGEST_URL:
-        raise ValueError(f"the URL must have at most {LONGEST_URL} characters, escapes included")
+    if len(str(url)) > MAX_URL_LENGTH:
+        raise ValueError(f"the URL must have at most {MAX_URL_LENGTH} characters, escapes included")
     if url.username is not None or url.password is not None:
         raise ValueError("the URL must not carry a user name or password")
     if _is_ipv4(host) and host not in str(value):
@@ -57,7 +57,7 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-WebhookUrl = Annotated[HttpUrl, UrlConstraints(max_length=LONGEST_URL), WrapValidator(_refuse_disguises)]
+WebhookUrl = Annotated[HttpUrl, UrlConstraints(max_length=MAX_URL_LENGTH), WrapValidator(_refuse_disguises)]
 """Where events are sent, in its canonical spelling, so that no two parsers read it differently."""
 
 EventType = Annotated[

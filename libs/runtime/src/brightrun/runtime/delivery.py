@@ -26,10 +26,10 @@ from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription
 
 log = structlog.get_logger()
 
-BACK_OFF_SECONDS = (0.1, 0.5, 2.0)
+BACKOFF_SECONDS = (0.1, 0.5, 2.0)
 DATABASE_WAIT_SECONDS = 1.0
 REDELIVERY_SECONDS = 1.0
-LONGEST_HEADER = 2000
+MAX_HEADER_LENGTH = 2000
 
 HANDLED = Histogram("brightrun_handler_seconds", "Time to handle one delivery, retries included.", ["topic"])
 DEAD = Counter("brightrun_dead_letters_total", "Messages parked as dead letters.", ["topic", "cause"])
@@ -81,7 +81,7 @@ class Delivery:
 
     async def _try_patiently(self, event: Event) -> Exception | None:
         failure = None
-        for pause in (0.0, *BACK_OFF_SECONDS):
+        for pause in (0.0, *BACKOFF_SECONDS):
             await asyncio.sleep(pause)
             failure = await self._try_together([event])
             if failure is None:
@@ -114,7 +114,7 @@ class Delivery:
         """Put the untouched bytes into the dead-letter topic, with the cause and where they came from."""
         headers = {
             "cause": cause,
-            "error": error[:LONGEST_HEADER],
+            "error": error[:MAX_HEADER_LENGTH],
             "reader": self._bus.client_id,
             "origin": f"{record.topic}/{record.partition}/{record.offset}",
             "failed_at": utc_now().isoformat(),

@@ -24,7 +24,7 @@ T = TypeVar("T")
 CODES = {400: "unreadable_body", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-class Answer(BaseModel, Generic[T]):
+class Envelope(BaseModel, Generic[T]):
     """What every successful call answers with."""
 
     success: bool = True
@@ -45,8 +45,8 @@ def create_app(service: str, service_secret: str = "", **options: Any) -> FastAP
     app.add_exception_handler(Exception, _refuse_unexpected)
 
     @app.get("/health", include_in_schema=False)
-    async def health() -> Answer[str]:
-        return Answer(data="alive")
+    async def health() -> Envelope[str]:
+        return Envelope(data="alive")
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -64,13 +64,15 @@ Db = Annotated[Pool, Depends(_pool)]
 """A route's parameter: the pool, so that the route itself opens the transaction and commits before it answers."""
 
 
-def refusal(status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None) -> Response:
+def error_response(
+    status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None
+) -> Response:
     """An error answer in the one shape."""
     return JSONResponse({"error": error, "code": code, "details": jsonable_encoder(details)}, status, headers)
 
 
 async def _refuse(_: Request, error: Any) -> Response:
-    return refusal(error.status, error.message, error.code, error.details, error.headers)
+    return error_response(error.status, error.message, error.code, error.details, error.headers)
 
 
 async def _refuse_invalid(_: Request, error: Any) -> Response:
@@ -79,21 +81,25 @@ async def _refuse_invalid(_: Request, error: Any) -> Response:
     for problem in error.errors():
         path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
         problems.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
-    return refusal(400, "Validation error", "validation_error", problems)
+    return error_response(400, "Validation error", "validation_error", problems)
 
 
 async def _refuse_http(_: Request, error: Any) -> Response:
-    return refusal(error.status_code, str(error.detail), CODES.get(error.status_code, "refused"), None, error.headers)
+    return error_response(
+        error.status_code, str(error.detail), CODES.get(error.status_code, "refused"), None, error.headers
+    )
 
 
 async def _refuse_unavailable(_: Request, error: Exception) -> Response:
     log.warning("request.database_down", error=repr(error))
-    return refusal(503, Unavailable().message, Unavailable.code, "the database does not answer", Unavailable.headers)
+    return error_response(
+        503, Unavailable().message, Unavailable.code, "the database does not answer", Unavailable.headers
+    )
 
 
 async def _refuse_unexpected(_: Request, error: Exception) -> Response:
     log.error("request.failed", exc_info=error)
-    return refusal(500, "Something went wrong on our side.", "internal_error")
+    return error_response(500, "Something went wrong on our side.", "internal_error")
 
 
 class RequestId:

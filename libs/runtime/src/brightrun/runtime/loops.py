@@ -13,7 +13,7 @@ from brightrun.runtime.database import DATABASE_DOWN
 
 log = structlog.get_logger()
 
-LONGEST_BACK_OFF_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
 CHECK_SECONDS = 5.0
 
@@ -31,7 +31,7 @@ async def repeat(name: str, work: Callable[[], Awaitable[bool]], wake: asyncio.E
         except Exception as error:
             failures += 1
             log.warning("loop.failed", loop=name, error=repr(error), exc_info=not isinstance(error, DATABASE_DOWN))
-            await asyncio.sleep(min(0.2 * 2**failures, LONGEST_BACK_OFF_SECONDS))
+            await asyncio.sleep(min(0.2 * 2**failures, MAX_BACKOFF_SECONDS))
             continue
         if not more:
             with contextlib.suppress(TimeoutError):

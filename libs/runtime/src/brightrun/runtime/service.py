@@ -21,7 +21,7 @@ from brightrun.contracts.event import Topic
 from brightrun.runtime import inbox, logs, outbox
 from brightrun.runtime.database import Pool, create_pool, migrate
 from brightrun.runtime.delivery import Delivery
-from brightrun.runtime.http import Answer, create_app
+from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.kafka import Bus, Subscription, ensure_topics
 from brightrun.runtime.loops import Wakeups, repeat
 from brightrun.runtime.settings import ServiceSettings, SliceSettings
@@ -91,12 +91,12 @@ class Service:
             await serve_http(self.app, self.settings)
         log.info("service.stopped")
 
-    async def _ready(self, response: Response) -> Answer[dict[str, bool]]:
+    async def _ready(self, response: Response) -> Envelope[dict[str, bool]]:
         """503 until both the database and the broker answer."""
         checks = {"database": await self._database_answers(), "kafka": await self.bus.broker.ping(timeout=2.0)}
         if not all(checks.values()):
             response.status_code = 503
-        return Answer(success=all(checks.values()), data=checks)
+        return Envelope(success=all(checks.values()), data=checks)
 
     async def _database_answers(self) -> bool:
         with contextlib.suppress(Exception):

@@ -47,4 +47,4 @@ class TokenSettings(EnvironmentSettings):
 
 
 class SliceSettings(ServiceSettings, DatabaseSettings, KafkaSettings, TokenSettings):
-    """A service with a slice of the database that talks through Kafka and to its neighbours."""
+    """A service with a slice of the database that talks through Kafka and to its peer services."""

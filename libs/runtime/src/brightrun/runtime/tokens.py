@@ -65,7 +65,7 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter: the verified service that calls, and for whom."""
 
 
-class Neighbour:
+class ServiceClient:
     """Another service, asked over HTTP. Its refusals are passed on; its silence is `Unavailable`."""
 
     def __init__(self, name: str, url: str, secret: str, me: str) -> None:
@@ -77,7 +77,7 @@ class Neighbour:
         )
 
     async def get(self, path: str, user_id: UUID | None = None, **params: Any) -> Any:
-        """Read `data`; tried again when the neighbour does not answer, since a read changes nothing."""
+        """Read `data`; tried again when the peer service does not answer, since a read changes nothing."""
         return from_json(await self.read(path, user_id, **params))["data"]
 
     async def read(self, path: str, user_id: UUID | None = None, **params: Any) -> bytes:
@@ -113,12 +113,12 @@ class Neighbour:
         if answer.status_code == Unavailable.status:
             raise Unavailable(f"{self.name} is not ready")
         if not answer.is_success:
-            raise Refused(answer.status_code, from_json(answer.content))
+            raise PeerError(answer.status_code, from_json(answer.content))
         return answer.content
 
 
-class Refused(ServiceError):
-    """A neighbour's own refusal, passed on with its status, code and words."""
+class PeerError(ServiceError):
+    """A peer service's own refusal, passed on with its status, code and words."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(body.get("details"))
@@ -128,5 +128,5 @@ class Refused(ServiceError):
 
     @property
     def message(self) -> str:
-        """The neighbour's sentence."""
+        """The peer service's sentence."""
         return self._message

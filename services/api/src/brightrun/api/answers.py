@@ -9,7 +9,7 @@ import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import ValidationError
 
-from brightrun.contracts.generation import SPOKEN, Failed, Spoken
+from brightrun.contracts.generation import GENERATION_EVENT, Failed, GenerationEvent
 from brightrun.contracts.training import JobError
 
 log = structlog.get_logger()
@@ -37,15 +37,15 @@ async def as_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield _event(BROKEN)
 
 
-def _read(line: bytes) -> Spoken | None:
+def _read(line: bytes) -> GenerationEvent | None:
     """What is said; None for what is no whole line."""
     try:
-        return SPOKEN.validate_json(line)
+        return GENERATION_EVENT.validate_json(line)
     except ValidationError:
         return None
 
 
-def _event(said: Spoken) -> bytes:
+def _event(said: GenerationEvent) -> bytes:
     data = said.model_dump(mode="json", exclude={"kind"})
     return format_sse_event(event=said.kind, data_str=json.dumps(data, ensure_ascii=False))
 

@@ -12,12 +12,12 @@ from brightrun.api.models import Dataset
 from brightrun.contracts.events import ArtifactFile, adapter_files
 from brightrun.contracts.training import TrainingSpec
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.tokens import UPLOAD_SECONDS, Neighbour, Refused
+from brightrun.runtime.tokens import UPLOAD_SECONDS, PeerError, ServiceClient
 
 Json = dict[str, Any]
 
 
-class Artifacts(Neighbour):
+class Artifacts(ServiceClient):
     """The service, whose files are streamed as well."""
 
     @asynccontextmanager
@@ -36,7 +36,7 @@ class Artifacts(Neighbour):
             raise Unavailable(f"{self.name} does not answer") from error
 
 
-async def fetch_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -> Dataset | None:
+async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> Dataset | None:
     """The user's data set as it is now; None if there is none."""
     told = await find(artifacts, user_id, f"/datasets/{dataset_id}")
     if told is None:
@@ -52,7 +52,7 @@ async def fetch_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -
     )
 
 
-async def fetch_model(artifacts: Neighbour, user_id: UUID, model_id: UUID) -> EarlierModel | None:
+async def fetch_model(artifacts: ServiceClient, user_id: UUID, model_id: UUID) -> EarlierModel | None:
     """The user's model, to start from; None if there is none."""
     told = await find(artifacts, user_id, f"/models/{model_id}")
     if told is None:
@@ -67,21 +67,21 @@ async def fetch_model(artifacts: Neighbour, user_id: UUID, model_id: UUID) -> Ea
     )
 
 
-async def find(artifacts: Neighbour, user_id: UUID, path: str) -> Json | None:
+async def find(artifacts: ServiceClient, user_id: UUID, path: str) -> Json | None:
     """What lies at a path of the user's; None if there is nothing."""
     try:
         told: Json = await artifacts.get(path, user_id)
-    except Refused as refusal:
+    except PeerError as refusal:
         if refusal.status == NotFound.status:
             return None
         raise
     return told
 
 
-async def remove_dataset(artifacts: Neighbour, user_id: UUID, dataset_id: UUID) -> None:
+async def remove_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> None:
     """Delete the user's data set, if it is there."""
     try:
         await artifacts.send("DELETE", f"/datasets/{dataset_id}", user_id)
-    except Refused as refusal:
+    except PeerError as refusal:
         if refusal.status != NotFound.status:
             raise

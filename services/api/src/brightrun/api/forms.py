@@ -8,8 +8,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from brightrun.runtime.errors import ServiceError
 
-MOST_FIELDS = 20
-LONGEST_FIELD = 4096
+MAX_FIELDS = 20
+MAX_FIELD_LENGTH = 4096
 OVERHEAD = 256 * 1024
 """Bytes that a form may have beside its file."""
 
@@ -137,14 +137,14 @@ class Form:
             self.filename = _text(options.get(b"filename", b""))
         elif b"filename" in options:
             raise BrokenForm(f"the file must be in the field {self._file_field}")
-        elif self._part.name in self.fields or len(self.fields) >= MOST_FIELDS:
-            raise BrokenForm(f"a field is there twice, or there are more than {MOST_FIELDS}")
+        elif self._part.name in self.fields or len(self.fields) >= MAX_FIELDS:
+            raise BrokenForm(f"a field is there twice, or there are more than {MAX_FIELDS}")
 
     def _take_content(self, data: bytes, start: int, end: int) -> None:
         if self._part.is_file:
             self._pieces.append(data[start:end])
-        elif len(self._part.content) + end - start > LONGEST_FIELD:
-            raise BrokenForm(f"a field may have {LONGEST_FIELD} bytes")
+        elif len(self._part.content) + end - start > MAX_FIELD_LENGTH:
+            raise BrokenForm(f"a field may have {MAX_FIELD_LENGTH} bytes")
         else:
             self._part.content += data[start:end]
 

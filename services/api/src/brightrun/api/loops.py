@@ -3,8 +3,8 @@
 import asyncio
 
 from brightrun.api import artifacts
+from brightrun.api.clients import Clients
 from brightrun.api.live import FOLLOWED, Live
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import idempotency, removals, sessions, tries
 from brightrun.api.rules.repetition import KEY_LIFETIME
 from brightrun.api.rules.tries import FORGOTTEN_AFTER, KNOWN_FOR
@@ -42,11 +42,11 @@ async def end_streams(stopping: asyncio.Event, live: Live) -> bool:
     return False
 
 
-async def end_removals(pool: Pool, neighbours: Neighbours) -> bool:
+async def end_removals(pool: Pool, clients: Clients) -> bool:
     """Delete the data sets whose removal was decided by a process that could not do it; False when none is left."""
     waiting = await removals.list_open_removals(pool, REMOVALS_AT_ONCE)
     for user_id, dataset_id in waiting:
-        await artifacts.remove_dataset(neighbours.artifacts, user_id, dataset_id)
+        await artifacts.remove_dataset(clients.artifacts, user_id, dataset_id)
         async with transaction(pool) as conn:
             await removals.mark_removed(conn, dataset_id)
     return len(waiting) == REMOVALS_AT_ONCE

@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.api import loops, routes, subscribers
+from brightrun.api.clients import open_clients
 from brightrun.api.live import Live
-from brightrun.api.neighbours import open_neighbours
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.service import open_service, run
@@ -16,10 +16,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def start(settings: Settings) -> None:
     """Serve the public API until told to stop."""
     async with (
-        open_neighbours(settings) as neighbours,
+        open_clients(settings) as clients,
         open_service("api", settings, MIGRATIONS, CATALOGUE, **routes.ABOUT) as service,
     ):
-        routes.mount(service.app, settings, neighbours)
+        routes.mount(service.app, settings, clients)
         service.subscribe(
             subscribers.on_job_started,
             subscribers.on_job_progress,
@@ -31,7 +31,7 @@ async def start(settings: Settings) -> None:
         )
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
-        service.every("removals.end", 30.0, partial(loops.end_removals, service.pool, neighbours))
+        service.every("removals.end", 30.0, partial(loops.end_removals, service.pool, clients))
         live: Live = service.app.state.live
         service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.bus, live))
         service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))

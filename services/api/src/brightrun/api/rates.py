@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from brightrun.api.errors import RateLimited
 
 MINUTE = 60.0
-SMALLEST_SWEEP = 1000
+MIN_SWEEP = 1000
 
 
 class Rate:
@@ -20,7 +20,7 @@ class Rate:
         self._interval = MINUTE / per_minute if per_minute else 0.0
         self._clock = clock
         self._full_at: dict[Hashable, float] = {}
-        self._sweep_at = SMALLEST_SWEEP
+        self._sweep_at = MIN_SWEEP
 
     def spend(self, caller: Hashable) -> None:
         """Count a request of the caller's; refuses it once the caller has spent the minute's."""
@@ -36,7 +36,7 @@ class Rate:
     def _sweep(self, now: float) -> None:
         """Forget the callers whose buckets are full again; so seldom that it does not count."""
         self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
-        self._sweep_at = max(SMALLEST_SWEEP, 2 * len(self._full_at))
+        self._sweep_at = max(MIN_SWEEP, 2 * len(self._full_at))
 
 
 class Rates:

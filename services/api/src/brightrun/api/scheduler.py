@@ -4,14 +4,14 @@ from uuid import UUID
 
 from brightrun.api.schemas.scheduling import QueuePlace
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import Neighbour, Refused
+from brightrun.runtime.tokens import PeerError, ServiceClient
 
 
-async def fetch_queue_place(scheduler: Neighbour, user_id: UUID, job_id: UUID) -> QueuePlace:
+async def fetch_queue_place(scheduler: ServiceClient, user_id: UUID, job_id: UUID) -> QueuePlace:
     """The job's place; a job that the scheduler has not heard of yet has none."""
     try:
         return QueuePlace.model_validate(await scheduler.get(f"/jobs/{job_id}/queue", user_id))
-    except Refused as refusal:
+    except PeerError as refusal:
         if refusal.status == NotFound.status:
             return QueuePlace()
         raise

@@ -13,7 +13,7 @@ SECURE_URL = r"^(|https://.+|http://(localhost|127\.0\.0\.1)(:\d+)?(/.*)?)$"
 
 
 class Settings(SliceSettings):
-    """The gateway's settings: where its neighbours are, and who may sign up.
+    """The gateway's settings: where its peer services are, and who may sign up.
 
     `default_gpu`: the GPU type of jobs that name none, as the OpenAI face has no word for it; the cheapest if not set.
 

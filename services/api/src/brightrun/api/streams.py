@@ -18,12 +18,12 @@ from brightrun.api.rules.streams import changes_costs, is_over
 from brightrun.api.schemas.streams import LogEntry
 from brightrun.runtime.database import DATABASE_DOWN, Pool
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.tokens import Neighbour
+from brightrun.runtime.tokens import ServiceClient
 
 log = structlog.get_logger()
 
 BEAT_SECONDS = 15.0
-LONGEST_SECONDS = 600.0
+MAX_SECONDS = 600.0
 PROGRESS_SECONDS = 0.1
 RETRY_SECONDS = 5.0
 RECONNECT_MS = 1000
@@ -35,7 +35,7 @@ class Sources:
     """Where a stream finds what it has not heard."""
 
     pool: Pool
-    tracker: Neighbour
+    tracker: ServiceClient
     user_id: UUID
     job_id: UUID
 
@@ -75,7 +75,7 @@ class JobStream:
         self._waiting: list[Logged] = []
         self._shown: Job | None = None
         self._next_look = self._next_progress = 0.0
-        self._ends = time.monotonic() + LONGEST_SECONDS
+        self._ends = time.monotonic() + MAX_SECONDS
 
     async def open(self) -> bool:
         """Read the log so far; False if the client has had all of it and nothing more will come."""

@@ -7,51 +7,53 @@ from typing import Any
 from uuid import UUID
 
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import Neighbour, Refused
+from brightrun.runtime.tokens import PeerError, ServiceClient
 
 NO_POINTS = b'{"success":true,"data":{"points":[]}}'
 
 
-async def fetch_metrics(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> list[dict[str, Any]]:
+async def fetch_metrics(
+    tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | None
+) -> list[dict[str, Any]]:
     """The job's points, oldest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/metrics", "points", **params)
 
 
-async def fetch_metrics_answer(tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | None) -> bytes:
+async def fetch_metrics_answer(tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | None) -> bytes:
     """The whole answer with the job's points, to be passed on: they are many, and nothing about them changes."""
     try:
         return await tracker.read(f"/jobs/{job_id}/metrics", user_id, **params)
-    except Refused as refusal:
+    except PeerError as refusal:
         if refusal.status == NotFound.status:
             return NO_POINTS
         raise
 
 
-async def fetch_cost_records(tracker: Neighbour, user_id: UUID, job_id: UUID) -> list[dict[str, Any]]:
+async def fetch_cost_records(tracker: ServiceClient, user_id: UUID, job_id: UUID) -> list[dict[str, Any]]:
     """The job's lines of the ledger, oldest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/costs", "cost_records")
 
 
 async def fetch_events(
-    tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | str | None
+    tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | str | None
 ) -> list[dict[str, Any]]:
     """What happened to the job; oldest first, unless the params say otherwise."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/events", "events", **params)
 
 
 async def fetch_checkpoints(
-    tracker: Neighbour, user_id: UUID, job_id: UUID, **params: int | str | None
+    tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | str | None
 ) -> list[dict[str, Any]]:
     """The states of the job that were saved, with what was measured at each, newest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/checkpoints", "checkpoints", **params)
 
 
 async def _fetch(
-    tracker: Neighbour, user_id: UUID, path: str, things: str, **params: int | str | None
+    tracker: ServiceClient, user_id: UUID, path: str, things: str, **params: int | str | None
 ) -> list[dict[str, Any]]:
     try:
         told: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[things]
-    except Refused as refusal:
+    except PeerError as refusal:
         if refusal.status == NotFound.status:
             return []
         raise

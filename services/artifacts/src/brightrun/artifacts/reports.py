@@ -7,8 +7,8 @@ from pydantic import Field
 from brightrun.contracts.serving import Serving
 from brightrun.contracts.values import Sha256, Value
 
-MOST_TURNS = 100
-MOST_SAMPLES = 10
+MAX_TURNS = 100
+MAX_SAMPLES = 10
 
 Text = Annotated[str, Field(max_length=20_000)]
 
@@ -23,7 +23,7 @@ class Turn(Value):
 class Sample(Value):
     """A held-out conversation, the answer that was expected, and those that were given."""
 
-    messages: Annotated[tuple[Turn, ...], Field(max_length=MOST_TURNS)]
+    messages: Annotated[tuple[Turn, ...], Field(max_length=MAX_TURNS)]
     expected: Text
     base: Text
     adapter: Text
@@ -44,4 +44,4 @@ class ModelReport(Value):
     chat_template: ChatTemplate | None = None
     versions: dict[str, str] | None = None
     serving: Serving | None = None
-    samples: Annotated[tuple[Sample, ...], Field(max_length=MOST_SAMPLES)] = ()
+    samples: Annotated[tuple[Sample, ...], Field(max_length=MAX_SAMPLES)] = ()

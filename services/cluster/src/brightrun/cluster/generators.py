@@ -26,7 +26,7 @@ MODULE = "brightrun_trainer.generate"
 IDLE_SECONDS = 300.0
 SILENCE_SECONDS = 300.0
 """The longest; a large base model takes its time to load."""
-LONGEST_LINE = 1 << 20
+MAX_LINE_LENGTH = 1 << 20
 KIND_BYTES = 40
 LAST_KINDS = (b'"kind":"done"', b'"kind":"failed"')
 
@@ -136,10 +136,10 @@ class Generators:
                 *("--idle", str(IDLE_SECONDS), "--seconds", str(settings.generation_seconds)),
                 stdin=PIPE,
                 stdout=PIPE,
-                stderr=errors if errors.tell() < LONGEST_LINE else DEVNULL,
+                stderr=errors if errors.tell() < MAX_LINE_LENGTH else DEVNULL,
                 cwd=folder.path,
                 env=self._environment(),
-                limit=LONGEST_LINE,
+                limit=MAX_LINE_LENGTH,
             )
         log.info("generator.started", run_id=run.id)
         return process

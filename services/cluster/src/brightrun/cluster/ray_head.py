@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 5.0
 JOBS_FRESH_SECONDS = 1.0
 NODES_FRESH_SECONDS = 5.0
 ACCELERATOR = "accelerator_type:"
-LONGEST_QUOTE = 300
+MAX_QUOTE_LENGTH = 300
 OVER = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
@@ -163,4 +163,4 @@ class _Memory(Generic[T]):
 
 def _last_line(answer: httpx.Response) -> str:
     lines = [line for line in answer.text.splitlines() if line.strip(" .")]
-    return lines[-1][:LONGEST_QUOTE] if lines else ""
+    return lines[-1][:MAX_QUOTE_LENGTH] if lines else ""

@@ -18,8 +18,8 @@ from brightrun.contracts.reports import CheckpointReport, FinishedReport, PlanRe
 from brightrun.contracts.training import MetricPoint, TrainingSpec
 
 TOKENS_A_STEP = 2048
-MOST_REPORTS_PER_SECOND = 10
-MOST_REPORTS_PER_SECOND_AND_CORE = 250
+MAX_REPORTS_PER_SECOND = 10
+MAX_REPORTS_PER_SECOND_AND_CORE = 250
 """Of all simulations: about what the services can bring to their ends, where they share the machine."""
 
 STEPS_A_CHECKPOINT = 50
@@ -36,8 +36,8 @@ class Pace:
     @classmethod
     def of(cls, steps_per_second: float, simulations: int) -> Self:
         """At most ten reports a second of one simulation, and as many of all as the machine's cores allow."""
-        most = MOST_REPORTS_PER_SECOND_AND_CORE * (os.cpu_count() or 1)
-        seconds = max(1 / MOST_REPORTS_PER_SECOND, simulations / most)
+        most = MAX_REPORTS_PER_SECOND_AND_CORE * (os.cpu_count() or 1)
+        seconds = max(1 / MAX_REPORTS_PER_SECOND, simulations / most)
         steps = max(1, round(steps_per_second * seconds))
         return cls(steps / steps_per_second, steps)
 

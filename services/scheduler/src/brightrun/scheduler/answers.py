@@ -10,7 +10,7 @@ from brightrun.contracts.training import JobError
 from brightrun.contracts.values import Value
 from brightrun.scheduler.models import Accepted, Busy, Rejected, Silent, Submission, Unsent
 
-LONGEST_QUOTE = 200
+MAX_QUOTE_LENGTH = 200
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,7 +34,7 @@ class Answer:
     @property
     def quote(self) -> str:
         """Its beginning, for logs and messages."""
-        return self.content[: 4 * LONGEST_QUOTE].decode(errors="replace")[:LONGEST_QUOTE]
+        return self.content[: 4 * MAX_QUOTE_LENGTH].decode(errors="replace")[:MAX_QUOTE_LENGTH]
 
     def checked(self) -> "Answer":
         """Itself, if it is a success. Raises NoGoodAnswer."""

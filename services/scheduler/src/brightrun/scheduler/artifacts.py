@@ -9,12 +9,12 @@ from brightrun.contracts.cluster_api import AdapterInput, RunInput
 from brightrun.contracts.events import AdapterRef, DatasetRef, JobQueued
 from brightrun.contracts.training import JobError
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import Neighbour, Refused
+from brightrun.runtime.tokens import PeerError, ServiceClient
 
 SHARE_OF_LIFE = 24
 """A URL is handed out during the first 1/24 of its life, an hour of a day: a run may fetch its data late, or again."""
 
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 
 
 class InputGone(Exception):
@@ -37,12 +37,12 @@ class Inputs:
 class InputUrls:
     """Where clusters fetch data sets and adapters from, kept while they are good for long."""
 
-    def __init__(self, neighbour: Neighbour) -> None:
-        self._neighbour = neighbour
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
         self._known: dict[tuple[UUID, str], tuple[dict[str, Any], float]] = {}
 
     async def of(self, job: JobQueued) -> Inputs:
-        """All that the job's runs are given. Raises `InputGone`, `Unavailable`, or `Refused` for another reason."""
+        """All that the job's runs are given. Raises `InputGone`, `Unavailable`, or `PeerError` for another reason."""
         return Inputs(
             dataset=await self._dataset(job.user_id, job.dataset, "data set"),
             validation=await self._dataset(job.user_id, job.validation, "validation data set")
@@ -85,13 +85,13 @@ class InputUrls:
         now = time.monotonic()
         if now >= good_until:
             try:
-                signed = await self._neighbour.get(path, user_id)
-            except Refused as refusal:
+                signed = await self._client.get(path, user_id)
+            except PeerError as refusal:
                 if refusal.status == NotFound.status:
                     raise _Gone from None
                 raise
             good_until = now + signed["expires_in"] / SHARE_OF_LIFE
-            if len(self._known) >= MOST_KEPT:
+            if len(self._known) >= MAX_KEPT:
                 self._known.clear()
             self._known[user_id, path] = signed, good_until
         return signed

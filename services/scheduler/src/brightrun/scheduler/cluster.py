@@ -17,7 +17,7 @@ from brightrun.scheduler.models import Lease, Missing, Order, Silent, StatusAnsw
 from brightrun.scheduler.settings import ClusterSettings
 
 BUDGET_SECONDS = 5.0
-LONGEST_WAIT_SECONDS = 4
+MAX_WAIT_SECONDS = 4
 RUNS_A_PAGE = 1000
 CONNECTIONS = 128
 KEEP_ALIVE_SECONDS = 4.0
@@ -110,8 +110,8 @@ class Cluster:
         """Up to `limit` events after the cursor; waits a while for one. Raises NoGoodAnswer."""
         answer = await self._ask(
             "/training/events",
-            params={"after": after, "wait": LONGEST_WAIT_SECONDS, "limit": limit},
-            read_seconds=LONGEST_WAIT_SECONDS + BUDGET_SECONDS,
+            params={"after": after, "wait": MAX_WAIT_SECONDS, "limit": limit},
+            read_seconds=MAX_WAIT_SECONDS + BUDGET_SECONDS,
         )
         return answer.read(RunEvents)
 

@@ -8,7 +8,7 @@ from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from brightrun.runtime.service import Service, open_service, run
-from brightrun.runtime.tokens import Neighbour
+from brightrun.runtime.tokens import ServiceClient
 from brightrun.scheduler import routes, subscribers
 from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.cluster import Cluster
@@ -23,7 +23,7 @@ from brightrun.scheduler.queries.clusters import add_clusters
 from brightrun.scheduler.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LARGEST_BODY = 65_536
+MAX_BODY_BYTES = 65_536
 """Bytes; a callback has a few hundred."""
 
 RECONCILE_SECONDS = 30.0
@@ -31,10 +31,10 @@ RECONCILE_SECONDS = 30.0
 
 async def start(settings: Settings) -> None:
     """Serve until the process is told to stop."""
-    async with open_service("scheduler", settings, MIGRATIONS, CATALOGUE, max_body_size=LARGEST_BODY) as service:
+    async with open_service("scheduler", settings, MIGRATIONS, CATALOGUE, max_body_size=MAX_BODY_BYTES) as service:
         clusters = {one.name: Cluster(one, settings.callbacks) for one in settings.all_clusters}
         secret = settings.service_secret.get_secret_value()
-        artifacts = Neighbour("artifacts", settings.artifacts_url, secret, service.name)
+        artifacts = ServiceClient("artifacts", settings.artifacts_url, secret, service.name)
         wake = service.waker("queue")
         dispatcher = Dispatcher(service.pool, clusters, InputUrls(artifacts), settings.quota_gpus, wake)
         async with transaction(service.pool) as conn:

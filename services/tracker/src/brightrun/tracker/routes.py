@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.tracker import actions
 from brightrun.tracker.queries import checkpoints, ledger, log
@@ -20,7 +20,7 @@ from brightrun.tracker.schemas import (
     points_of,
 )
 
-MOST_RECORDS = 10_000
+MAX_RECORDS = 10_000
 LATEST = (2**31 - 1, 2**63 - 1)
 
 router = APIRouter()
@@ -35,7 +35,7 @@ async def read_metrics(job_id: UUID, caller: CallerOf, pool: Db, window: Annotat
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await actions.require_owner(conn, job_id, caller.user)
         curve = await actions.draw_curve(conn, job_id, window.first, window.last, window.max_points)
-    answer = Answer[Any](data={"points": points_of(curve)})
+    answer = Envelope[Any](data={"points": points_of(curve)})
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -46,13 +46,13 @@ async def read_checkpoints(
     pool: Db,
     after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
-) -> Answer[CheckpointsView]:
+) -> Envelope[CheckpointsView]:
     """What the job's runs saved, newest first: the first of them, or those that follow the checkpoint `after`."""
     attempt, step = map(int, after.split("-")) if after else LATEST
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
         saved = await checkpoints.list_checkpoints(conn, job_id, (attempt, step), limit)
-    return Answer(data=CheckpointsView(checkpoints=[CheckpointView.of(one) for one in saved]))
+    return Envelope(data=CheckpointsView(checkpoints=[CheckpointView.of(one) for one in saved]))
 
 
 @router.get("/jobs/{job_id}/events")
@@ -64,7 +64,7 @@ async def read_events(
     after: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
     order: Literal["asc", "desc"] = "asc",
-) -> Answer[EventsView]:
+) -> Envelope[EventsView]:
     """The part of the job's log that follows the entry `after`: oldest first, or newest first with `order=desc`."""
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
@@ -72,22 +72,22 @@ async def read_events(
             entries = await log.list_entries(conn, job_id, after or 0, limit)
         else:
             entries = await log.list_newest_entries(conn, job_id, after, limit)
-    return Answer(data=EventsView.model_validate({"events": entries}))
+    return Envelope(data=EventsView.model_validate({"events": entries}))
 
 
 @router.get("/jobs/{job_id}/costs")
-async def read_job_costs(job_id: UUID, caller: CallerOf, pool: Db) -> Answer[JobCostsView]:
+async def read_job_costs(job_id: UUID, caller: CallerOf, pool: Db) -> Envelope[JobCostsView]:
     """What the job has cost so far."""
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
         records = await ledger.list_job_costs(conn, job_id)
-    return Answer(data=JobCostsView.model_validate({"cost_records": records}))
+    return Envelope(data=JobCostsView.model_validate({"cost_records": records}))
 
 
 @router.get("/costs")
-async def read_costs(caller: CallerOf, pool: Db, start: AwareDatetime, end: AwareDatetime) -> Answer[CostsView]:
+async def read_costs(caller: CallerOf, pool: Db, start: AwareDatetime, end: AwareDatetime) -> Envelope[CostsView]:
     """What the user's jobs cost from `start` to `end`, both included."""
     async with pool.acquire() as conn:
         days = await ledger.sum_costs(conn, caller.user, start, end)
-        newest = await ledger.list_costs(conn, caller.user, start, end, MOST_RECORDS + 1)
-    return Answer(data=CostsView.of(days, newest, MOST_RECORDS))
+        newest = await ledger.list_costs(conn, caller.user, start, end, MAX_RECORDS + 1)
+    return Envelope(data=CostsView.of(days, newest, MAX_RECORDS))

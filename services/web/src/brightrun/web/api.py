@@ -7,14 +7,14 @@ import httpx
 from fastapi import Depends, Request
 
 from brightrun.runtime.errors import Unauthorized, Unavailable
-from brightrun.runtime.tokens import Refused
+from brightrun.runtime.tokens import PeerError
 
 TIMEOUT = httpx.Timeout(10.0)
 UPLOAD_TIMEOUT = httpx.Timeout(60.0)
 
 
 class Api:
-    """Answers are the `data` of the API's; its refusals are `Refused`, an unknown token is `Unauthorized`."""
+    """Answers are the `data` of the API's; its refusals are `PeerError`, an unknown token is `Unauthorized`."""
 
     def __init__(self, http: httpx.AsyncClient, token: str | None, headers: dict[str, str]) -> None:
         self._http = http
@@ -51,7 +51,7 @@ class Api:
             raise Unavailable
         if body.get("code") == Unauthorized.code:
             raise Unauthorized
-        raise Refused(answer.status_code, body)
+        raise PeerError(answer.status_code, body)
 
 
 async def _visitor(request: Request) -> Api:

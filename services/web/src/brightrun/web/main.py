@@ -16,13 +16,13 @@ from brightrun.web.browser import SecurityHeaders, require_own_origin
 from brightrun.web.refusals import REFUSABLE, refuse
 from brightrun.web.settings import Settings
 
-LARGEST_FORM = 65_536
+MAX_FORM_BYTES = 65_536
 """Bytes."""
 
 
 def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     """The application over a client of the public API."""
-    app = create_app("web", dependencies=[Depends(require_own_origin)], max_body_size=LARGEST_FORM, openapi_url=None)
+    app = create_app("web", dependencies=[Depends(require_own_origin)], max_body_size=MAX_FORM_BYTES, openapi_url=None)
     app.state.http = http
     secret = settings.web_secret.get_secret_value()
     app.add_middleware(SessionMiddleware, secret, "brightrun", https_only=settings.web_https)

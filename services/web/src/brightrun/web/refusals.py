@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from brightrun.runtime.errors import ServiceError, Unauthorized
-from brightrun.runtime.http import refusal
+from brightrun.runtime.http import error_response
 from brightrun.web import pages
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ async def refuse(request: Request, error: Exception) -> Response:
     """The answer to a request that failed; whoever is not signed in is sent to do so."""
     status, lines = _explain(error)
     if "application/json" in request.headers.get("accept", ""):
-        return refusal(status, " ".join(lines), "refused")
+        return error_response(status, " ".join(lines), "refused")
     if isinstance(error, Unauthorized):
         request.session.clear()
         return pages.go("/sign-in")

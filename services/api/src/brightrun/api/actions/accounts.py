@@ -11,7 +11,7 @@ from brightrun.api.rules.sessions import SESSION, digest, new_token
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 
-LONGEST_CLIENT = 200
+MAX_CLIENT_LENGTH = 200
 """Characters of what the program that signs in calls itself."""
 
 
@@ -33,7 +33,7 @@ async def open_account(conn: Connection, email: str, name: str, role: Role, pass
 async def sign_in(conn: Connection, user_id: UUID, lifetime: timedelta, client: str) -> str:
     """A new bearer token of the user's; only its digest is kept."""
     token = new_token(SESSION)
-    shown = "".join(filter(str.isprintable, client))[:LONGEST_CLIENT]
+    shown = "".join(filter(str.isprintable, client))[:MAX_CLIENT_LENGTH]
     await sessions.insert_session(conn, digest(token), user_id, utc_now() + lifetime, shown)
     return token
 

@@ -6,7 +6,7 @@ from brightrun.api.queries import job_lists, prices
 from brightrun.api.rules import calibration, estimates, memory
 from brightrun.api.rules.prices import named, rate_of
 from brightrun.api.schemas.estimates import Estimate, EstimateJob, MemoryEstimate
-from brightrun.contracts.serving import foresee
+from brightrun.contracts.serving import check_servability
 from brightrun.contracts.training import TrainingSpec
 from brightrun.runtime.database import Connection
 
@@ -26,5 +26,5 @@ async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Est
         past_error=calibration.past_error(past),
         memory=MemoryEstimate.of([memory.judge(spec, shape, gpu) for gpu in gpus], body.gpu_config.type),
         model_hours=estimates.model_hours(quote, dataset, spec, shape, body.gpu_config),
-        serving=foresee(spec),
+        serving=check_servability(spec),
     )

@@ -8,7 +8,7 @@ from brightrun.api.access import ApiKey, Grant
 from brightrun.api.errors import TooManyKeys, WrongScope
 from brightrun.api.models import Scope
 from brightrun.api.queries import keys
-from brightrun.api.rules.keys import MOST_KEYS, VISIBLE, end_of, with_implied
+from brightrun.api.rules.keys import MAX_KEYS, VISIBLE, end_of, with_implied
 from brightrun.api.rules.sessions import KEY, digest, new_token
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
@@ -22,7 +22,7 @@ async def create_key(
     granted = with_implied(scopes)
     if missing := granted - maker.scopes:
         raise WrongScope({"needed": sorted(missing)})
-    if await keys.count_keys(conn, maker.user.id) >= MOST_KEYS:
+    if await keys.count_keys(conn, maker.user.id) >= MAX_KEYS:
         raise TooManyKeys
     secret = new_token(KEY)
     key = ApiKey(

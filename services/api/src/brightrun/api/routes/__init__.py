@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from brightrun.api import browser
+from brightrun.api.clients import Clients
 from brightrun.api.conflicts import Conflicts
 from brightrun.api.live import Live
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.rates import Rates
 from brightrun.api.routes import (
     accounts,
@@ -42,10 +42,10 @@ ABOUT: dict[str, Any] = {
 }
 
 
-def mount(app: FastAPI, settings: Settings, neighbours: Neighbours) -> None:
+def mount(app: FastAPI, settings: Settings, clients: Clients) -> None:
     """Give the app the API's routes and what they need."""
     app.state.settings = settings
-    app.state.neighbours = neighbours
+    app.state.clients = clients
     app.state.rates = Rates(
         reads=settings.rate_limit_reads,
         changes=settings.rate_limit_changes,

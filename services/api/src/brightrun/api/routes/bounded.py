@@ -9,12 +9,12 @@ from starlette.types import Message, Receive
 
 from brightrun.api.errors import TooLarge
 
-LARGEST_BODY = 1_048_576
+MAX_BODY_BYTES = 1_048_576
 """Bytes of JSON; uploads are streamed and bounded by the artifacts service."""
 
 
 class BoundedRoute(APIRoute):
-    """A route that answers 413 once its body exceeds `LARGEST_BODY`."""
+    """A route that answers 413 once its body exceeds `MAX_BODY_BYTES`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The usual handler over a request that stops at the limit."""
@@ -27,7 +27,7 @@ class BoundedRoute(APIRoute):
 
 
 def _bounded(receive: Receive) -> Receive:
-    room = LARGEST_BODY
+    room = MAX_BODY_BYTES
 
     async def receive_within_bounds() -> Message:
         nonlocal room

@@ -9,9 +9,9 @@ from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Others, Reader
 from brightrun.api.rules import periods
 from brightrun.api.rules.periods import Period
-from brightrun.api.schemas.neighbours import Costs
+from brightrun.api.schemas.passed import Costs
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.http import Answer
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/costs", tags=["costs"], route_class=BoundedRoute)
 
@@ -21,7 +21,7 @@ Moment = Annotated[str | None, Query(max_length=40, examples=["2026-11-24"], des
 @router.get("", summary="What was spent")
 async def get_costs(
     user: Reader, others: Others, period: Period = "month", start_date: Moment = None, end_date: Moment = None
-) -> Answer[Costs]:
+) -> Envelope[Costs]:
     """The last week, month or year; or from `start_date` to `end_date`, both included."""
     if start_date is None and end_date is None:
         start, end = periods.last(period, utc_now())
@@ -33,4 +33,4 @@ async def get_costs(
             start, end = periods.between(start_date, end_date)
         except ValueError as error:
             raise Invalid({"start_date, end_date": [str(error)]}) from None
-    return Answer(data=await others.tracker.get("/costs", user.id, start=start.isoformat(), end=end.isoformat()))
+    return Envelope(data=await others.tracker.get("/costs", user.id, start=start.isoformat(), end=end.isoformat()))

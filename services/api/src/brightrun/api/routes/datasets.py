@@ -14,9 +14,9 @@ from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.routes.removing import remove_dataset
 from brightrun.api.schemas.body import JsonObject
-from brightrun.api.schemas.neighbours import DatasetErrors, DatasetPage, RenameDataset
+from brightrun.api.schemas.passed import DatasetErrors, DatasetPage, RenameDataset
 from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
@@ -49,48 +49,48 @@ async def upload_dataset(
     user: Trainer,
     others: Others,
     format: Format | None = None,  # noqa: A002
-) -> Answer[JsonObject]:
+) -> Envelope[JsonObject]:
     """The body is the file itself, JSON Lines in UTF-8; it is streamed on and validated in the background."""
     named = {"name": name} if format is None else {"name": name, "format": format}
     try:
-        return Answer(data=await others.artifacts.upload("/datasets", user.id, request.stream(), **named))
+        return Envelope(data=await others.artifacts.upload("/datasets", user.id, request.stream(), **named))
     except ClientDisconnect:
         raise UploadAborted from None
 
 
 @router.get("", summary="Your data sets, newest first")
-async def list_datasets(user: Reader, others: Others, page: Page = 1, limit: Limit = 20) -> Answer[DatasetPage]:
+async def list_datasets(user: Reader, others: Others, page: Page = 1, limit: Limit = 20) -> Envelope[DatasetPage]:
     """Each with its status and what its validation found."""
-    return Answer(data=await others.artifacts.get("/datasets", user.id, page=page, limit=limit))
+    return Envelope(data=await others.artifacts.get("/datasets", user.id, page=page, limit=limit))
 
 
 @router.get("/{dataset_id}", summary="One data set")
-async def get_dataset(dataset_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
+async def get_dataset(dataset_id: UUID, user: Reader, others: Others) -> Envelope[JsonObject]:
     """Its status and what its validation found."""
-    return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}", user.id))
+    return Envelope(data=await others.artifacts.get(f"/datasets/{dataset_id}", user.id))
 
 
 @router.patch("/{dataset_id}", summary="Rename a data set")
 async def rename_dataset(
     dataset_id: UUID, body: RenameDataset, user: Trainer, pool: Db, others: Others
-) -> Answer[JsonObject]:
+) -> Envelope[JsonObject]:
     """Jobs that were submitted before keep the name that they were submitted with."""
     changed = await others.artifacts.send("PATCH", f"/datasets/{dataset_id}", user.id, json=body.model_dump())
     async with transaction(pool) as conn:
         await removals.rename_dataset(conn, user.id, dataset_id, body.name)
-    return Answer(data=changed)
+    return Envelope(data=changed)
 
 
 @router.delete("/{dataset_id}", summary="Delete a data set", responses=refuses(DatasetInUse, DatasetNotFound))
-async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, others: Others) -> Answer[None]:
+async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, others: Others) -> Envelope[None]:
     """Refused while a job that is not over trains on it; models that were made from it stay."""
     await remove_dataset(pool, others, user.id, dataset_id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.get("/{dataset_id}/errors", summary="What is wrong with a data set")
 async def list_dataset_errors(
     dataset_id: UUID, user: Reader, others: Others, page: Page = 1, limit: Limit = 20
-) -> Answer[DatasetErrors]:
+) -> Envelope[DatasetErrors]:
     """Every error with its line, in the order of the lines."""
-    return Answer(data=await others.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))
+    return Envelope(data=await others.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

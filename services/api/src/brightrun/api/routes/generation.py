@@ -13,12 +13,12 @@ from brightrun.api.errors import GenerationBusy, GenerationUnsupported, ModelNot
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Others, Trainer
 from brightrun.api.routes.refusals import refuses
-from brightrun.api.schemas.neighbours import TryModel
+from brightrun.api.schemas.passed import TryModel
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-SPOKEN: dict[int | str, dict[str, Any]] = {
+GENERATION_EVENT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-Sent Events: `loading`, if the model has to be loaded first; `token`, the next piece of "
         "a side's text; `finished`, a side is through, and why; at last `done`, or `failed` with the error",
@@ -38,7 +38,7 @@ SPOKEN: dict[int | str, dict[str, Any]] = {
     "/{model_id}/generate",
     summary="Try a model beside its base model",
     response_class=Response,
-    responses=SPOKEN | refuses(ModelNotStored, GenerationUnsupported, GenerationBusy),
+    responses=GENERATION_EVENT | refuses(ModelNotStored, GenerationUnsupported, GenerationBusy),
 )
 async def try_model(model_id: UUID, body: TryModel, user: Trainer, others: Others) -> Response:
     """What both answer to the same conversation, side by side and token by token, where the model's cluster can."""

@@ -35,12 +35,12 @@ from brightrun.api.rules import repeats
 from brightrun.api.schemas.body import Pagination
 from brightrun.api.schemas.job_lists import EventsWanted, JobsWanted, MetricsWanted
 from brightrun.api.schemas.jobs import CloneJob, JobDetail, JobEvents, JobPage, JobView, Metrics, SubmitJob
-from brightrun.api.schemas.neighbours import CostRecord
+from brightrun.api.schemas.passed import CostRecord
 from brightrun.api.schemas.scheduling import QueuePlace
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
@@ -62,19 +62,19 @@ UNORDERED = (
 @router.post("", status_code=201, summary="Submit a job", responses=refuses(*UNORDERED))
 async def submit_job(
     body: SubmitJob, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
-) -> Answer[JobView]:
+) -> Envelope[JobView]:
     """The job is recorded at the prices of this moment and waits for GPUs."""
     claim = claim_of("submit", body, key)
     return _answer(await carry_out(pool, others, user.id, body.order(), claim))
 
 
 @router.get("", summary="Your jobs, newest first")
-async def list_jobs(wanted: Annotated[JobsWanted, Query()], user: Reader, pool: Db) -> Answer[JobPage]:
+async def list_jobs(wanted: Annotated[JobsWanted, Query()], user: Reader, pool: Db) -> Envelope[JobPage]:
     """All of them, or those that every given filter admits."""
     page, limit = wanted.page, wanted.limit
     found, total = await job_lists.list_jobs(pool, user.id, wanted.filter(), limit, (page - 1) * limit)
     now = utc_now()
-    return Answer(
+    return Envelope(
         data=JobPage(
             jobs=[JobView.of(job, now) for job in found],
             pagination=Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit)),
@@ -83,14 +83,14 @@ async def list_jobs(wanted: Annotated[JobsWanted, Query()], user: Reader, pool: 
 
 
 @router.get("/{job_id}", summary="One job with its curve and its ledger")
-async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answer[JobDetail]:
+async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Envelope[JobDetail]:
     """Where the tracker does not answer, its parts are empty and named in `unavailable`."""
     job = await _find_job(pool, user.id, job_id)
     metrics, cost_records = await asyncio.gather(
         _unless_silent(tracker.fetch_metrics(others.tracker, user.id, job_id)),
         _unless_silent(tracker.fetch_cost_records(others.tracker, user.id, job_id)),
     )
-    return Answer(
+    return Envelope(
         data=JobDetail(
             job=JobView.of(job, utc_now()),
             metrics=metrics or [],
@@ -100,7 +100,7 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answe
     )
 
 
-@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Answer[Metrics])
+@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Envelope[Metrics])
 async def get_metrics(
     job_id: UUID, wanted: Annotated[MetricsWanted, Query()], user: Reader, pool: Db, others: Others
 ) -> Response:
@@ -114,22 +114,22 @@ async def get_metrics(
 @router.get("/{job_id}/events", summary="A job's history")
 async def list_events(
     job_id: UUID, wanted: Annotated[EventsWanted, Query()], user: Reader, pool: Db, others: Others
-) -> Answer[JobEvents]:
+) -> Envelope[JobEvents]:
     """What happened after the event with the id `after`, oldest first."""
     await _find_job(pool, user.id, job_id)
     events = await tracker.fetch_events(others.tracker, user.id, job_id, **wanted.model_dump())
-    return Answer(data=JobEvents(events=events))
+    return Envelope(data=JobEvents(events=events))
 
 
 @router.get("/{job_id}/queue", summary="A job's place in the queue")
-async def get_queue_place(job_id: UUID, user: Reader, pool: Db, others: Others) -> Answer[QueuePlace]:
+async def get_queue_place(job_id: UUID, user: Reader, pool: Db, others: Others) -> Envelope[QueuePlace]:
     """And when it is expected to start; null in all fields when the job does not wait."""
     await _find_job(pool, user.id, job_id)
-    return Answer(data=await scheduler.fetch_queue_place(others.scheduler, user.id, job_id))
+    return Envelope(data=await scheduler.fetch_queue_place(others.scheduler, user.id, job_id))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=refuses(JobFinished))
-async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
+async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """The job is asked to stop, once however often this is called; its status follows when it has."""
     async with transaction(pool) as conn:
         await actions.cancel_job(conn, user.id, job_id)
@@ -137,7 +137,7 @@ async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
 
 
 @router.post("/{job_id}/pause", summary="Pause a job", responses=refuses(JobNotPausable))
-async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
+async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """The job is asked to save a checkpoint and to give its GPUs back; it is `paused` when it has."""
     async with transaction(pool) as conn:
         await actions.pause_job(conn, user.id, job_id)
@@ -145,7 +145,7 @@ async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
 
 
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=refuses(JobNotPaused))
-async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
+async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """The job waits for GPUs again, and goes on from its last checkpoint where its cluster still has it."""
     async with transaction(pool) as conn:
         await actions.resume_job(conn, user.id, job_id)
@@ -155,7 +155,7 @@ async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[JobView]:
 @router.post("/{job_id}/retry", status_code=201, summary="Try a job again", responses=refuses(*UNORDERED, NotRetryable))
 async def retry_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, key: IdempotencyKey = None
-) -> Answer[JobView]:
+) -> Envelope[JobView]:
     """A new job with the order of one that has failed or was cancelled, at the prices of this moment."""
     job = await _find_job(pool, user.id, job_id)
     if job.state.status not in repeats.RETRYABLE:
@@ -168,7 +168,7 @@ async def retry_job(
 )
 async def clone_job(
     job_id: UUID, user: Trainer, pool: Db, others: Others, *, body: CloneJob | None = None, key: IdempotencyKey = None
-) -> Answer[JobView]:
+) -> Envelope[JobView]:
     """A new job at the prices of this moment; what is given takes the place of what was submitted."""
     changes = body or CloneJob()
     order = changes.order(await _find_job(pool, user.id, job_id))
@@ -176,23 +176,23 @@ async def clone_job(
 
 
 @router.delete("/{job_id}", summary="Delete a job", responses=refuses(JobNotOver))
-async def delete_job(job_id: UUID, user: Trainer, pool: Db) -> Answer[None]:
+async def delete_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[None]:
     """One that is over, with its curve and its log. What it cost stays in the ledger, and its model stays."""
     async with transaction(pool) as conn:
         await actions.delete_job(conn, user.id, job_id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 async def _unless_silent(part: Awaitable[T]) -> T | None:
-    """None where the neighbour does not answer."""
+    """None where the peer service does not answer."""
     try:
         return await part
     except Unavailable:
         return None
 
 
-def _answer(job: Job) -> Answer[JobView]:
-    return Answer(data=JobView.of(job, utc_now()))
+def _answer(job: Job) -> Envelope[JobView]:
+    return Envelope(data=JobView.of(job, utc_now()))
 
 
 async def _find_job(pool: Pool, user_id: UUID, job_id: UUID) -> Job:

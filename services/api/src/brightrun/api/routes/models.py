@@ -11,8 +11,8 @@ from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import JsonObject
-from brightrun.api.schemas.neighbours import ChangeModel, DownloadModel, Downloads, ModelPage
-from brightrun.runtime.http import Answer, Db
+from brightrun.api.schemas.passed import ChangeModel, DownloadModel, Downloads, ModelPage
+from brightrun.runtime.http import Db, Envelope
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
@@ -24,36 +24,36 @@ async def list_models(
     page: Page = 1,
     limit: Limit = 12,
     sort: Literal["created_at", "quality", "cost"] = "created_at",
-) -> Answer[ModelPage]:
+) -> Envelope[ModelPage]:
     """Newest, best or most expensive first."""
-    return Answer(data=await others.artifacts.get("/models", user.id, page=page, limit=limit, sort=sort))
+    return Envelope(data=await others.artifacts.get("/models", user.id, page=page, limit=limit, sort=sort))
 
 
 @router.get("/{model_id}", summary="One model")
-async def get_model(model_id: UUID, user: Reader, others: Others) -> Answer[JsonObject]:
+async def get_model(model_id: UUID, user: Reader, others: Others) -> Envelope[JsonObject]:
     """Its files, its quality and what it was made from."""
-    return Answer(data=await others.artifacts.get(f"/models/{model_id}", user.id))
+    return Envelope(data=await others.artifacts.get(f"/models/{model_id}", user.id))
 
 
 @router.patch("/{model_id}", summary="Rename a model, or give it a version")
-async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, others: Others) -> Answer[JsonObject]:
+async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, others: Others) -> Envelope[JsonObject]:
     """What is not given stays as it is."""
     changes = body.model_dump(exclude_none=True)
-    return Answer(data=await others.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
+    return Envelope(data=await others.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
 
 
 @router.delete("/{model_id}", summary="Delete a model", responses=refuses(ModelNotStored, ModelInUse))
-async def delete_model(model_id: UUID, user: Trainer, pool: Db, others: Others) -> Answer[None]:
+async def delete_model(model_id: UUID, user: Trainer, pool: Db, others: Others) -> Envelope[None]:
     """Its files go soon after; what it cost stays in the ledger. One that is still being stored is refused."""
     await check_unused(pool, user.id, model_id)
     await others.artifacts.send("DELETE", f"/models/{model_id}", user.id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.post("/{model_id}/download", summary="Where to fetch a model's files")
 async def download_model(
     model_id: UUID, user: Reader, others: Others, body: DownloadModel | None = None
-) -> Answer[Downloads]:
+) -> Envelope[Downloads]:
     """Signed URLs that expire."""
     wanted = (body or DownloadModel()).model_dump(exclude_none=True)
-    return Answer(data=await others.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=wanted))
+    return Envelope(data=await others.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=wanted))

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Limit, Others, Reader, Trainer
 from brightrun.api.schemas.body import JsonObject
-from brightrun.api.schemas.neighbours import Notifications
-from brightrun.runtime.http import Answer
+from brightrun.api.schemas.passed import Notifications
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=BoundedRoute)
 
@@ -16,18 +16,18 @@ router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=
 @router.get("", summary="Your notifications, newest first")
 async def list_notifications(
     user: Reader, others: Others, unread: bool = False, limit: Limit = 20
-) -> Answer[Notifications]:
+) -> Envelope[Notifications]:
     """All of them, or the unread ones."""
-    return Answer(data=await others.notifier.get("/notifications", user.id, unread=unread, limit=limit))
+    return Envelope(data=await others.notifier.get("/notifications", user.id, unread=unread, limit=limit))
 
 
 @router.patch("/{notification_id}/read", summary="Mark a notification as read")
-async def read_notification(notification_id: UUID, user: Trainer, others: Others) -> Answer[JsonObject | None]:
+async def read_notification(notification_id: UUID, user: Trainer, others: Others) -> Envelope[JsonObject | None]:
     """Marking it twice is as good as once."""
-    return Answer(data=await others.notifier.send("PATCH", f"/notifications/{notification_id}/read", user.id))
+    return Envelope(data=await others.notifier.send("PATCH", f"/notifications/{notification_id}/read", user.id))
 
 
 @router.post("/read-all", summary="Mark all notifications as read")
-async def read_all_notifications(user: Trainer, others: Others) -> Answer[JsonObject | None]:
+async def read_all_notifications(user: Trainer, others: Others) -> Envelope[JsonObject | None]:
     """Those that there are by now."""
-    return Answer(data=await others.notifier.send("POST", "/notifications/read-all", user.id))
+    return Envelope(data=await others.notifier.send("POST", "/notifications/read-all", user.id))

@@ -15,6 +15,7 @@ from httpx import URL
 from pydantic import ValidationError
 
 from brightrun.api.actions import accounts, identities
+from brightrun.api.clients import Clients
 from brightrun.api.errors import (
     NoIdentityProvider,
     SignInBroken,
@@ -22,7 +23,6 @@ from brightrun.api.errors import (
     WrongCode,
 )
 from brightrun.api.identity_provider import IdentityProvider
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import sessions
 from brightrun.api.routes.accounts import UserAgent
 from brightrun.api.routes.bounded import BoundedRoute
@@ -37,7 +37,7 @@ from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import ServiceError
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 
 log = structlog.get_logger()
 
@@ -107,14 +107,14 @@ async def finish_oidc(
 @router.post("/token", summary="Fetch the token of a sign-in", responses=refuses(WrongCode))
 async def fetch_token(
     body: FetchToken, _: Visitor, pool: Db, settings: Configured, user_agent: UserAgent = ""
-) -> Answer[SignedInAccount]:
+) -> Envelope[SignedInAccount]:
     """A code is good for two minutes, and once."""
     async with transaction(pool) as conn:
         user = await sessions.take_code(conn, digest(body.code), flows.challenge_of(body.verifier))
         if user is None:
             raise WrongCode
         token = await accounts.sign_in(conn, user.id, settings.session_lifetime, user_agent)
-    return Answer(data=SignedInAccount(user=UserView.model_validate(user), token=token))
+    return Envelope(data=SignedInAccount(user=UserView.model_validate(user), token=token))
 
 
 async def _admit(pool: Pool, settings: Settings, who: Claims, flow: Flow) -> str:
@@ -125,7 +125,7 @@ async def _admit(pool: Pool, settings: Settings, who: Claims, flow: Flow) -> str
         return await identities.issue_code(conn, user, flow.challenge)
 
 
-def _provider(others: Neighbours) -> IdentityProvider:
+def _provider(others: Clients) -> IdentityProvider:
     if others.identity_provider is None:
         raise NoIdentityProvider
     return others.identity_provider

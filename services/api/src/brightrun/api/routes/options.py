@@ -8,25 +8,25 @@ from brightrun.api.routes.parameters import Reader
 from brightrun.api.rules.presets import PRESETS
 from brightrun.api.schemas.options import Presets, PresetView
 from brightrun.api.schemas.prices import BaseModels, BaseModelView, Gpus, GpuView
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 
 router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 
 
 @router.get("/gpus", summary="GPU types and their prices")
-async def list_gpus(_: Reader, pool: Db) -> Answer[Gpus]:
+async def list_gpus(_: Reader, pool: Db) -> Envelope[Gpus]:
     """Those that can be asked for, cheapest first."""
-    return Answer(data=Gpus(gpus=[GpuView.model_validate(price) for price in await prices.list_gpus(pool)]))
+    return Envelope(data=Gpus(gpus=[GpuView.model_validate(price) for price in await prices.list_gpus(pool)]))
 
 
 @router.get("/base-models", summary="Base models that can be fine-tuned")
-async def list_base_models(_: Reader, pool: Db) -> Answer[BaseModels]:
+async def list_base_models(_: Reader, pool: Db) -> Envelope[BaseModels]:
     """With the other names that they go by, their own prices, and their shapes."""
     models = [BaseModelView.of(model) for model in await prices.list_base_models(pool)]
-    return Answer(data=BaseModels(base_models=models))
+    return Envelope(data=BaseModels(base_models=models))
 
 
 @router.get("/presets", summary="Presets of hyperparameters")
-async def list_presets(_: Reader) -> Answer[Presets]:
+async def list_presets(_: Reader) -> Envelope[Presets]:
     """What each preset fills in."""
-    return Answer(data=Presets(presets=[PresetView.model_validate(preset) for preset in PRESETS]))
+    return Envelope(data=Presets(presets=[PresetView.model_validate(preset) for preset in PRESETS]))

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from brightrun.api import artifacts
 from brightrun.api.actions import orders
+from brightrun.api.clients import Clients
 from brightrun.api.inputs import Told
 from brightrun.api.models import Claim, Job, Order
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.rules import repetition
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
@@ -34,7 +34,7 @@ def claim_of(operation: str, body: BaseModel | None, key: str | None) -> Claim:
     return Claim(sha256=sha256, began_at=utc_now(), key=key)
 
 
-async def carry_out(pool: Pool, others: Neighbours, user_id: UUID, order: Order, claim: Claim) -> Job:
+async def carry_out(pool: Pool, others: Clients, user_id: UUID, order: Order, claim: Claim) -> Job:
     """The job of the order, new or made before. No transaction is open while the artifacts service is asked."""
     async with transaction(pool) as conn:
         job = await orders.carry_out(conn, user_id, order, claim)
@@ -47,7 +47,7 @@ async def carry_out(pool: Pool, others: Neighbours, user_id: UUID, order: Order,
     return job
 
 
-async def _ask(others: Neighbours, user_id: UUID, order: Order) -> Told:
+async def _ask(others: Clients, user_id: UUID, order: Order) -> Told:
     """What the artifacts service says of all that the order names."""
     evaluated, start_id = order.hyperparameters.validation_dataset_id, order.hyperparameters.init_from
     dataset, validation, start = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What routes ask FastAPI for: who is signed in, the settings, the neighbours, a page."""
+"""What routes ask FastAPI for: who is signed in, the settings, the peer services, a page."""
 
 from typing import Annotated, cast
 
@@ -6,10 +6,10 @@ from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from brightrun.api.access import Grant
+from brightrun.api.clients import Clients
 from brightrun.api.errors import AdminOnly, WrongScope
 from brightrun.api.identity_provider import IdentityProvider
 from brightrun.api.models import User
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import grants
 from brightrun.api.rates import Rates
 from brightrun.api.rules.networks import network_of
@@ -24,8 +24,8 @@ async def _settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
-async def _neighbours(request: Request) -> Neighbours:
-    return cast("Neighbours", request.app.state.neighbours)
+async def _clients(request: Request) -> Clients:
+    return cast("Clients", request.app.state.clients)
 
 
 async def _rates(request: Request) -> Rates:
@@ -33,7 +33,7 @@ async def _rates(request: Request) -> Rates:
 
 
 Configured = Annotated[Settings, Depends(_settings)]
-Others = Annotated[Neighbours, Depends(_neighbours)]
+Others = Annotated[Clients, Depends(_clients)]
 RateLimits = Annotated[Rates, Depends(_rates)]
 
 

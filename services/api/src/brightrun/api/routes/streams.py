@@ -18,7 +18,7 @@ from brightrun.api.schemas.streams import Checkpoint, Checkpoints
 from brightrun.api.streams import JobStream, Sources
 from brightrun.runtime.database import Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 
@@ -91,11 +91,11 @@ async def list_checkpoints(
     *,
     after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$", description="the `id` of one")] = None,
     limit: Limit = 100,
-) -> Answer[Checkpoints]:
+) -> Envelope[Checkpoints]:
     """The states that were saved: the newest, or those that follow the checkpoint `after`."""
     await _require_job(pool, user.id, job_id)
     found = await tracker.fetch_checkpoints(others.tracker, user.id, job_id, after=after, limit=limit)
-    return Answer(data=Checkpoints(checkpoints=[Checkpoint.model_validate(one) for one in found]))
+    return Envelope(data=Checkpoints(checkpoints=[Checkpoint.model_validate(one) for one in found]))
 
 
 async def _require_job(pool: Pool, user_id: UUID, job_id: UUID) -> None:

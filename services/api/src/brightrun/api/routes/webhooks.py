@@ -25,78 +25,78 @@ from brightrun.contracts.webhooks import (
     WebhookTestResult,
     WebhookWithSecret,
 )
-from brightrun.runtime.http import Answer
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=BoundedRoute)
 
 
 @router.get("", summary="Your webhooks")
-async def list_webhooks(user: Reader, others: Others) -> Answer[Webhooks]:
+async def list_webhooks(user: Reader, others: Others) -> Envelope[Webhooks]:
     """All of them, newest first."""
-    return Answer(data=Webhooks(webhooks=await webhooks.fetch_all(others.notifier, user.id)))
+    return Envelope(data=Webhooks(webhooks=await webhooks.fetch_all(others.notifier, user.id)))
 
 
 @router.post("", status_code=201, summary="Make a webhook", responses=refuses(TooManyWebhooks))
-async def create_webhook(body: CreateWebhook, user: Holder, others: Others) -> Answer[WebhookWithSecret]:
+async def create_webhook(body: CreateWebhook, user: Holder, others: Others) -> Envelope[WebhookWithSecret]:
     """Events are sent to a public https address. The secret that signs them is in this answer and nowhere else."""
     made = await webhooks.ask(others.notifier, "POST", "", user.id, body.model_dump(mode="json"))
-    return Answer(data=WebhookWithSecret.model_validate(made))
+    return Envelope(data=WebhookWithSecret.model_validate(made))
 
 
 @router.get("/event-types", summary="What events there are")
-async def list_webhook_event_types(_: Reader) -> Answer[WebhookEventTypes]:
+async def list_webhook_event_types(_: Reader) -> Envelope[WebhookEventTypes]:
     """A webhook may name others as well: they may come."""
-    return Answer(data=WebhookEventTypes(event_types=list(EVENT_TYPES)))
+    return Envelope(data=WebhookEventTypes(event_types=list(EVENT_TYPES)))
 
 
 @router.get("/{webhook_id}", summary="One webhook")
-async def get_webhook(webhook_id: UUID, user: Reader, others: Others) -> Answer[Webhook]:
+async def get_webhook(webhook_id: UUID, user: Reader, others: Others) -> Envelope[Webhook]:
     """With how it fares, without its secret."""
-    return Answer(data=Webhook.model_validate(await others.notifier.get(f"/webhooks/{webhook_id}", user.id)))
+    return Envelope(data=Webhook.model_validate(await others.notifier.get(f"/webhooks/{webhook_id}", user.id)))
 
 
 @router.patch("/{webhook_id}", summary="Change a webhook")
-async def change_webhook(webhook_id: UUID, body: ChangeWebhook, user: Holder, others: Others) -> Answer[Webhook]:
+async def change_webhook(webhook_id: UUID, body: ChangeWebhook, user: Holder, others: Others) -> Envelope[Webhook]:
     """Once it is enabled again, what waits for it is sent."""
     changes = body.model_dump(mode="json", exclude_none=True)
     changed = await webhooks.ask(others.notifier, "PATCH", f"/{webhook_id}", user.id, changes)
-    return Answer(data=Webhook.model_validate(changed))
+    return Envelope(data=Webhook.model_validate(changed))
 
 
 @router.delete("/{webhook_id}", summary="Delete a webhook")
-async def delete_webhook(webhook_id: UUID, user: Holder, others: Others) -> Answer[None]:
+async def delete_webhook(webhook_id: UUID, user: Holder, others: Others) -> Envelope[None]:
     """What waits for it is not sent any more."""
     await webhooks.ask(others.notifier, "DELETE", f"/{webhook_id}", user.id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret")
 async def rotate_webhook_secret(
     webhook_id: UUID, user: Holder, others: Others, body: RotateSecret | None = None
-) -> Answer[WebhookWithSecret]:
+) -> Envelope[WebhookWithSecret]:
     """For 24 hours both secrets sign, so that the receiver may change at its own time, unless the old one leaked."""
     wanted = (body or RotateSecret()).model_dump()
     rotated = await webhooks.ask(others.notifier, "POST", f"/{webhook_id}/rotate", user.id, wanted)
-    return Answer(data=WebhookWithSecret.model_validate(rotated))
+    return Envelope(data=WebhookWithSecret.model_validate(rotated))
 
 
 @router.post("/{webhook_id}/test", summary="Try a webhook")
 async def try_webhook(
     webhook_id: UUID, user: Holder, others: Others, body: TryWebhook | None = None
-) -> Answer[WebhookTestResult]:
+) -> Envelope[WebhookTestResult]:
     """A made-up event is sent now, once; the answer tells what came back."""
     wanted = (body or TryWebhook()).model_dump()
     result = await webhooks.ask(others.notifier, "POST", f"/{webhook_id}/test", user.id, wanted)
-    return Answer(data=WebhookTestResult.model_validate(result))
+    return Envelope(data=WebhookTestResult.model_validate(result))
 
 
 @router.get("/{webhook_id}/deliveries", summary="What was sent to a webhook")
 async def list_webhook_deliveries(
     webhook_id: UUID, user: Reader, others: Others, page: Page = 1, limit: Limit = 20
-) -> Answer[WebhookDeliveries]:
+) -> Envelope[WebhookDeliveries]:
     """The last 30 days, newest first, each with its newest attempts."""
     told = await others.notifier.get(f"/webhooks/{webhook_id}/deliveries", user.id, page=page, limit=limit)
-    return Answer(data=WebhookDeliveries.model_validate(told))
+    return Envelope(data=WebhookDeliveries.model_validate(told))
 
 
 @router.post(
@@ -106,7 +106,7 @@ async def list_webhook_deliveries(
 )
 async def replay_webhook_delivery(
     webhook_id: UUID, delivery_id: UUID, user: Holder, others: Others
-) -> Answer[WebhookDelivery]:
+) -> Envelope[WebhookDelivery]:
     """At once, under the same id, and with all retries."""
     path = f"/{webhook_id}/deliveries/{delivery_id}/replay"
-    return Answer(data=WebhookDelivery.model_validate(await webhooks.ask(others.notifier, "POST", path, user.id)))
+    return Envelope(data=WebhookDelivery.model_validate(await webhooks.ask(others.notifier, "POST", path, user.id)))

@@ -8,7 +8,7 @@ from statistics import median, quantiles
 from brightrun.api.quotes import PastJob, Quote
 from brightrun.contracts.values import to_cents
 
-FEWEST_JOBS = 5
+MIN_JOBS = 5
 """Fewer tell nothing, and could tell of somebody's one job."""
 
 
@@ -45,8 +45,8 @@ class PastError:
 def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> Range | None:
     """The quote in the light of how long past jobs took against their estimates; None while there are too few."""
     alike = [job for job in past if job.gpu_type == gpu_type]
-    known, learned_from = (alike, gpu_type) if len(alike) >= FEWEST_JOBS else (past, None)
-    if len(known) < FEWEST_JOBS:
+    known, learned_from = (alike, gpu_type) if len(alike) >= MIN_JOBS else (past, None)
+    if len(known) < MIN_JOBS:
         return None
     ratios = [job.seconds / job.planned_seconds for job in known]
     deciles = quantiles(ratios, n=10, method="inclusive")
@@ -62,6 +62,6 @@ def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> Range | N
 def past_error(past: Sequence[PastJob]) -> PastError | None:
     """How good estimates were; None while there are too few jobs that cost anything."""
     errors = [abs(job.estimated_cost - job.cost) / job.cost for job in past if job.cost]
-    if len(errors) < FEWEST_JOBS:
+    if len(errors) < MIN_JOBS:
         return None
     return PastError(median_absolute_percentage=round(float(median(errors) * 100), 1), count=len(errors))

@@ -21,7 +21,7 @@ SAVING_SECONDS = 300
 TOLERANCE = Decimal("0.10")
 LARGEST = Fraction(9_999_999_999)
 """USD; the greatest whole amount that is stored. What costs more is estimated at that."""
-LONGEST_SECONDS = 10**12
+MAX_SECONDS = 10**12
 
 
 def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec, rate: Rate) -> Quote:
@@ -41,7 +41,7 @@ def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec,
         total=_to_hundredths(compute + Fraction(rate.storage)),
         compute=_to_hundredths(compute),
         storage=rate.storage,
-        seconds=min(round(seconds), LONGEST_SECONDS),
+        seconds=min(round(seconds), MAX_SECONDS),
         hours=_to_hundredths(hours),
         hourly_rate=rate.hourly,
         total_steps=steps,

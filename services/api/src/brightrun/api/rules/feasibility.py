@@ -17,7 +17,7 @@ STATEFUL = frozenset(
 )
 """Model types that know where a token stands from those before it, and so cannot tell packed examples apart."""
 EMBEDDINGS = "embed_tokens"
-FEWEST_EXAMPLES = 20
+MIN_EXAMPLES = 20
 """Of smaller data sets the trainer holds nothing out by itself."""
 
 
@@ -61,4 +61,4 @@ def _unknown_modules(spec: TrainingSpec, shape: ModelShape) -> list[str]:
 
 def _evaluates(spec: TrainingSpec, examples: int | None) -> bool:
     given = spec.validation_split is not None or spec.validation_dataset_id is not None
-    return given or examples is None or examples >= FEWEST_EXAMPLES
+    return given or examples is None or examples >= MIN_EXAMPLES

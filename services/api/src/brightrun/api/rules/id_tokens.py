@@ -15,7 +15,7 @@ TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 """ID tokens and the access tokens of RFC 9068, but none of the other things that are signed with the same key."""
 
 LEEWAY_SECONDS = 30
-LONGEST_SUBJECT = 255
+MAX_SUBJECT_LENGTH = 255
 
 
 class Untrusted(Exception):
@@ -59,6 +59,6 @@ def verify(token: str, key: jwt.PyJWK, issuer: str, audience: str) -> dict[str, 
         )
     except (jwt.PyJWTError, ValueError, OverflowError) as error:
         raise Untrusted(str(error)) from None
-    if not 0 < len(claims["sub"]) <= LONGEST_SUBJECT or not claims["sub"].isprintable():
+    if not 0 < len(claims["sub"]) <= MAX_SUBJECT_LENGTH or not claims["sub"].isprintable():
         raise Untrusted("the subject is none")
     return claims

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from brightrun.api.models import ALL_SCOPES, Scope
 
-MOST_KEYS = 100
+MAX_KEYS = 100
 """Of one account, revoked ones not counted."""
 
 VISIBLE = 10

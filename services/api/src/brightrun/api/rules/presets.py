@@ -43,7 +43,7 @@ PRESETS = (
 )
 
 _HYPERPARAMETERS = {preset.id: preset.hyperparameters for preset in PRESETS}
-MOST_EPOCHS = 20
+MAX_EPOCHS = 20
 """On `/api`, as in the original; the OpenAI face takes as many as OpenAI does."""
 _NEEDED_BY_CUSTOM = ("learning_rate", "batch_size", "rank")
 
@@ -52,8 +52,8 @@ def problems(order: Order) -> dict[str, list[str]]:
     """What is wrong with the hyperparameters of an order, by their paths: what is missing, what is too much."""
     submitted = order.hyperparameters
     found = {name: ["Field required by the preset custom"] for name in missing(order.preset_id, submitted)}
-    if order.face == "api" and (submitted.epochs or 0) > MOST_EPOCHS:
-        found["epochs"] = [f"Input should be less than or equal to {MOST_EPOCHS}"]
+    if order.face == "api" and (submitted.epochs or 0) > MAX_EPOCHS:
+        found["epochs"] = [f"Input should be less than or equal to {MAX_EPOCHS}"]
     return {f"hyperparameters.{name}": sentences for name, sentences in found.items()}
 
 

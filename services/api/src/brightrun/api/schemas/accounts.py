@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from brightrun.api.models import Role
 from brightrun.api.schemas.body import Body, example
 
-SHORTEST_PASSWORD = 10
-LONGEST_PASSWORD = 1024
+MIN_PASSWORD_LENGTH = 10
+MAX_PASSWORD_LENGTH = 1024
 
 for domain in ("local", "localhost", "test"):  # a team's own network may well have addresses in these
     email_validator.SPECIAL_USE_DOMAIN_NAMES.remove(domain)
@@ -25,8 +25,8 @@ def _normalize(address: str) -> str:
 
 Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_normalize)]
 
-NewPassword = Annotated[str, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
-GivenPassword = Annotated[str, Field(max_length=LONGEST_PASSWORD)]
+NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH)]
+GivenPassword = Annotated[str, Field(max_length=MAX_PASSWORD_LENGTH)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 

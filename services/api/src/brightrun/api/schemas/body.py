@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LARGEST = 2**63 - 1
-MOST_VALUES = 20_000
+MAX_VALUES = 20_000
 """Of a body: each may be wrong, and all that is wrong is answered."""
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
@@ -48,8 +48,8 @@ def _unstorable(body: Any) -> Iterator[tuple[Place, str]]:
     while waiting:
         place, value = waiting.pop()
         seen += 1
-        if seen + len(waiting) > MOST_VALUES:
-            yield (), f"a body must not have more than {MOST_VALUES} values"
+        if seen + len(waiting) > MAX_VALUES:
+            yield (), f"a body must not have more than {MAX_VALUES} values"
             return
         if isinstance(value, str) and UNSTORABLE.search(value):
             yield place, "text must not contain NUL or lone surrogates"

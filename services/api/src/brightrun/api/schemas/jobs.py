@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from brightrun.api.models import Job, Order, PendingDataset, PresetId
 from brightrun.api.rules import repeats
 from brightrun.api.schemas.body import Body, JsonObject, Number, Pagination, example
-from brightrun.api.schemas.neighbours import CostRecord
+from brightrun.api.schemas.passed import CostRecord
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec

@@ -10,7 +10,7 @@ from brightrun.api.models import Scope
 from brightrun.api.schemas.body import Body, example
 from brightrun.contracts.values import Utc, utc_now
 
-LONGEST_DAYS = 3650
+MAX_DAYS = 3650
 
 
 class CreateKey(Body):
@@ -21,7 +21,7 @@ class CreateKey(Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["train"]])]
     expires_at: Utc | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
 
     @field_validator("expires_at")
     @classmethod

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from brightrun.api.schemas.body import Body, example
-from brightrun.api.schemas.neighbours import Passed
+from brightrun.api.schemas.passed import Passed
 
 
 class QueuePlace(Passed):

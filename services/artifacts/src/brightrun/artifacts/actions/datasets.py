@@ -13,13 +13,13 @@ from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
-LONGEST_WRITE = timedelta(days=1)
+MAX_WRITE = timedelta(days=1)
 """An object that is not recorded within this time is removed; its writer must have died."""
 
 
 async def announce_object(conn: Connection, key: str) -> None:
     """Note that an object of a data set is about to be written, so that it is removed if its writer dies."""
-    await discards.discard(conn, DATASETS, key, LONGEST_WRITE)
+    await discards.discard(conn, DATASETS, key, MAX_WRITE)
 
 
 async def record_dataset(

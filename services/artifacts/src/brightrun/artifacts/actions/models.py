@@ -19,7 +19,7 @@ from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound, ServiceError
 
-LONGEST_PROBLEM = 500
+MAX_PROBLEM_LENGTH = 500
 
 
 async def expect_model(conn: Connection, job: JobCompleted) -> None:
@@ -81,7 +81,7 @@ async def record_problem(
     """Have a failed transfer tried again later, or give it up after `most_tries`; the reason is kept for the user."""
     status = "failed" if model.tries >= most_tries else "pending"
     said = error.message if isinstance(error, ServiceError) else str(error) or type(error).__name__
-    problem = said.replace("\0", "")[:LONGEST_PROBLEM]
+    problem = said.replace("\0", "")[:MAX_PROBLEM_LENGTH]
     await models.save_problem(conn, model.claim, status, problem, retries.pause_after(model.tries, first_pause))
 
 

@@ -12,7 +12,7 @@ from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
-from brightrun.artifacts.rules.files import LARGEST_FILE, MANIFEST, MODELS, check_offer, model_key
+from brightrun.artifacts.rules.files import MANIFEST, MAX_FILE_BYTES, MODELS, check_offer, model_key
 from brightrun.artifacts.rules.manifest import write_manifest
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
@@ -62,7 +62,7 @@ async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[lis
         failpoint("transfer.file_stored")
     manifest = write_manifest(model, files, offer.model_metadata)
     key = model_key(model.user_id, model.id, MANIFEST)
-    written = await store.put(MODELS, key, _in_one_piece(manifest), LARGEST_FILE)
+    written = await store.put(MODELS, key, _in_one_piece(manifest), MAX_FILE_BYTES)
     failpoint("transfer.manifest_stored")
     return [*files, ArtifactFile(name=MANIFEST, size=written.size, sha256=written.sha256)], offer.model_metadata
 
@@ -73,7 +73,7 @@ async def _move_file(
     if expected and await store.holds(MODELS, key, expected):
         return expected
     async with cluster.download(address) as stream:
-        return await store.put(MODELS, key, stream, LARGEST_FILE, expected)
+        return await store.put(MODELS, key, stream, MAX_FILE_BYTES, expected)
 
 
 async def _in_one_piece(content: bytes) -> AsyncIterator[bytes]:

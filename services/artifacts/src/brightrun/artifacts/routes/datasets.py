@@ -16,7 +16,7 @@ from brightrun.artifacts.models import Dataset
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.routes.dependencies import PageOf, SliceOf, Store
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
-from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, DATASETS, LARGEST_DATASET, dataset_key
+from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, DATASETS, MAX_DATASET_BYTES, dataset_key
 from brightrun.artifacts.rules.validation import FORMATS
 from brightrun.artifacts.schemas.datasets import ChangeDataset, Datasets, DatasetSlice, DatasetView, Errors, SignedUrl
 from brightrun.artifacts.schemas.pages import Name
@@ -24,7 +24,7 @@ from brightrun.artifacts.storage import ObjectMissing
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ async def upload_dataset(
     pool: Db,
     store: Store,
     file_format: Annotated[str, Query(alias="format")] = OPENAI_CHAT,
-) -> Answer[DatasetView]:
+) -> Envelope[DatasetView]:
     """Take a JSONL file of up to 5 GiB as the request's body; it is validated afterwards."""
     if file_format not in FORMATS:
         raise UnsupportedFormat({"supported": list(FORMATS)})
@@ -77,7 +77,7 @@ async def upload_dataset(
     async with transaction(pool) as conn:
         await actions.announce_object(conn, key)
     try:
-        stored = await store.put(DATASETS, key, request.stream(), LARGEST_DATASET)
+        stored = await store.put(DATASETS, key, request.stream(), MAX_DATASET_BYTES)
     except ClientDisconnect:
         log.info("upload.aborted", dataset_id=str(dataset_id))
         raise UploadAborted from None
@@ -89,47 +89,47 @@ async def upload_dataset(
     except BaseException:
         await store.remove(DATASETS, key)
         raise
-    return Answer(data=DatasetView.of(dataset))
+    return Envelope(data=DatasetView.of(dataset))
 
 
 @router.get("")
-async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Answer[Datasets]:
+async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Datasets]:
     """The user's data sets, newest first."""
     rows = await datasets.list_datasets(pool, caller.user, page.offset, page.limit)
     total = await datasets.count_datasets(pool, caller.user)
-    return Answer(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
+    return Envelope(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
 
 
 @router.get("/slice")
-async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Answer[DatasetSlice]:
+async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Envelope[DatasetSlice]:
     """The user's data sets by age, from the one after a given one on."""
     after = (part.at, part.id) if part.at and part.id else None
     rows = await datasets.slice_datasets(pool, caller.user, after, part.limit, newest_first=part.order == "desc")
-    return Answer(data=DatasetSlice(datasets=[DatasetView.of(row) for row in rows]))
+    return Envelope(data=DatasetSlice(datasets=[DatasetView.of(row) for row in rows]))
 
 
 @router.get("/{dataset_id}")
-async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Answer[DatasetView]:
+async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
     """One data set."""
-    return Answer(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
+    return Envelope(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
 
 
 @router.patch("/{dataset_id}")
-async def rename_dataset(dataset_id: UUID, body: ChangeDataset, caller: CallerOf, pool: Db) -> Answer[DatasetView]:
+async def rename_dataset(dataset_id: UUID, body: ChangeDataset, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
     """Call a data set something else."""
     async with transaction(pool) as conn:
         dataset = await datasets.rename_dataset(conn, caller.user, dataset_id, body.name)
     if dataset is None:
         raise NotFound
-    return Answer(data=DatasetView.of(dataset))
+    return Envelope(data=DatasetView.of(dataset))
 
 
 @router.delete("/{dataset_id}")
-async def delete_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+async def delete_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
     """Forget a data set; whether a job still needs it is for the caller to know."""
     async with transaction(pool) as conn:
         await actions.delete_dataset(conn, caller.user, dataset_id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.get("/{dataset_id}/content", response_class=StreamingResponse)
@@ -139,7 +139,7 @@ async def read_content(content: Content) -> StreamingResponse:
 
 
 @router.get("/{dataset_id}/errors")
-async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db) -> Answer[Errors]:
+async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Errors]:
     """The errors of a data set in the order of its lines."""
     dataset = await _find(pool, caller.user, dataset_id)
     errors = Errors(
@@ -148,15 +148,15 @@ async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db
         errors_by_code=dataset.errors_by_code,
         pagination=page.of(await datasets.count_errors(pool, dataset_id)),
     )
-    return Answer(data=errors)
+    return Envelope(data=errors)
 
 
 @router.get("/{dataset_id}/url")
-async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Answer[SignedUrl]:
+async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrl]:
     """A URL that a cluster fetches the data set from."""
     await _find(pool, caller.user, dataset_id)
     url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
-    return Answer(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
+    return Envelope(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
 async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:

@@ -15,7 +15,7 @@ from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads,
 from brightrun.contracts.events import adapter_files
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/models")
@@ -29,45 +29,45 @@ class UnknownFiles(ServiceError):
 
 
 @router.get("")
-async def list_models(page: PageOf, caller: CallerOf, pool: Db, sort: Sort = "created_at") -> Answer[Models]:
+async def list_models(page: PageOf, caller: CallerOf, pool: Db, sort: Sort = "created_at") -> Envelope[Models]:
     """The user's models: newest, best or dearest first."""
     rows = await models.list_models(pool, caller.user, sort, page.offset, page.limit)
     files = await models.list_files(pool, [row.id for row in rows])
     total = await models.count_models(pool, caller.user)
     views = [ModelView.of(row, files[row.id]) for row in rows]
-    return Answer(data=Models(models=views, pagination=page.of(total)))
+    return Envelope(data=Models(models=views, pagination=page.of(total)))
 
 
 @router.get("/{model_id}")
-async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[ModelDetail]:
+async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Envelope[ModelDetail]:
     """One model, with all that is told of it."""
     model = await _find(pool, caller.user, model_id)
     view = ModelView.of(model, (await models.list_files(pool, [model_id]))[model_id])
-    return Answer(data=ModelDetail(**dict(view), report=await reports.find_report(pool, model_id)))
+    return Envelope(data=ModelDetail(**dict(view), report=await reports.find_report(pool, model_id)))
 
 
 @router.patch("/{model_id}")
-async def change_model(model_id: UUID, body: ChangeModel, caller: CallerOf, pool: Db) -> Answer[ModelView]:
+async def change_model(model_id: UUID, body: ChangeModel, caller: CallerOf, pool: Db) -> Envelope[ModelView]:
     """Call a model something else, or give it another version."""
     async with transaction(pool) as conn:
         model = await models.update_model(conn, caller.user, model_id, body.name, body.version)
     if model is None:
         raise NotFound
-    return Answer(data=ModelView.of(model, (await models.list_files(pool, [model_id]))[model_id]))
+    return Envelope(data=ModelView.of(model, (await models.list_files(pool, [model_id]))[model_id]))
 
 
 @router.delete("/{model_id}")
-async def delete_model(model_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+async def delete_model(model_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
     """Forget a model and its files."""
     async with transaction(pool) as conn:
         await actions.delete_model(conn, caller.user, model_id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.post("/{model_id}/download")
 async def sign_files(
     *, model_id: UUID, body: Download, caller: CallerOf, pool: Db, store: Store, settings: Configured
-) -> Answer[Downloads]:
+) -> Envelope[Downloads]:
     """A URL for each file that is wanted."""
     model = await _find(pool, caller.user, model_id)
     if model.status != "stored":
@@ -80,11 +80,11 @@ async def sign_files(
         name: store.sign(MODELS, model_key(model.user_id, model.id, name), settings.download_url_lifetime)
         for name in wanted
     }
-    return Answer(data=Downloads(download_urls=urls, expires_in=settings.download_url_seconds))
+    return Envelope(data=Downloads(download_urls=urls, expires_in=settings.download_url_seconds))
 
 
 @router.get("/{model_id}/adapter")
-async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Answer[Downloads]:
+async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[Downloads]:
     """URLs that a cluster fetches the model's adapter from, to go on with it."""
     model = await _find(pool, caller.user, model_id)
     files = adapter_files((await models.list_files(pool, [model_id]))[model_id])
@@ -92,7 +92,7 @@ async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store)
         file.name: store.sign(MODELS, model_key(model.user_id, model.id, file.name), CLUSTER_URL_LIFETIME)
         for file in files
     }
-    return Answer(data=Downloads(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
+    return Envelope(data=Downloads(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
 async def _find(pool: Pool, user_id: UUID, model_id: UUID) -> Model:

@@ -17,7 +17,7 @@ from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import datasets, uploads
 from brightrun.artifacts.routes.dependencies import Store
-from brightrun.artifacts.rules.files import DATASETS, LARGEST_PART, LARGEST_UPLOAD, dataset_key, part_key
+from brightrun.artifacts.rules.files import DATASETS, MAX_PART_BYTES, MAX_UPLOAD_BYTES, dataset_key, part_key
 from brightrun.artifacts.rules.uploads import status_at
 from brightrun.artifacts.schemas.uploads import CompleteUpload, OpenUpload, PartView, UploadView
 from brightrun.artifacts.storage import ObjectStore
@@ -25,7 +25,7 @@ from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
@@ -35,22 +35,24 @@ POLL_SECONDS = 0.5
 
 
 @router.post("", status_code=201)
-async def open_upload(body: OpenUpload, caller: CallerOf, pool: Db) -> Answer[UploadView]:
+async def open_upload(body: OpenUpload, caller: CallerOf, pool: Db) -> Envelope[UploadView]:
     """Begin a file of up to 8 GiB; an hour later it has to be complete."""
     async with transaction(pool) as conn:
         upload = await actions.open_upload(conn, caller.user, body.filename, body.size)
-    return Answer(data=UploadView.of(upload, utc_now()))
+    return Envelope(data=UploadView.of(upload, utc_now()))
 
 
 @router.post("/{upload_id}/parts", status_code=201)
-async def add_part(*, upload_id: UUID, request: Request, caller: CallerOf, pool: Db, store: Store) -> Answer[PartView]:
+async def add_part(
+    *, upload_id: UUID, request: Request, caller: CallerOf, pool: Db, store: Store
+) -> Envelope[PartView]:
     """Take a part of up to 64 MiB as the request's body; parts may come in any order and side by side."""
     part_id = new_id()
     async with transaction(pool) as conn:
         await actions.expect_part(conn, caller.user, upload_id, part_id)
     key = part_key(caller.user, upload_id, part_id)
     try:
-        stored = await store.put(DATASETS, key, request.stream(), LARGEST_PART)
+        stored = await store.put(DATASETS, key, request.stream(), MAX_PART_BYTES)
     except ClientDisconnect:
         raise UploadAborted from None
     try:
@@ -59,13 +61,13 @@ async def add_part(*, upload_id: UUID, request: Request, caller: CallerOf, pool:
     except BaseException:
         await store.remove(DATASETS, key)
         raise
-    return Answer(data=PartView(id=part_id, upload_id=upload_id, size=stored.size, created_at=created_at))
+    return Envelope(data=PartView(id=part_id, upload_id=upload_id, size=stored.size, created_at=created_at))
 
 
 @router.post("/{upload_id}/complete")
 async def complete_upload(
     *, upload_id: UUID, body: CompleteUpload, caller: CallerOf, pool: Db, store: Store
-) -> Answer[UploadView]:
+) -> Envelope[UploadView]:
     """Put the parts together as a data set. Repeated, it goes on, or answers with what the first call made."""
     while True:
         async with transaction(pool) as conn:
@@ -85,23 +87,23 @@ async def complete_upload(
         log.warning("upload.lease_lost", upload_id=str(upload_id))
         raise UploadOver({"status": "cancelled or taken over; ask again"})
     log.info("upload.completed", upload_id=str(upload_id), dataset_id=str(dataset.id), parts=len(assembly.parts))
-    return Answer(data=UploadView.of(replace(upload, status="completed"), utc_now(), dataset))
+    return Envelope(data=UploadView.of(replace(upload, status="completed"), utc_now(), dataset))
 
 
 @router.post("/{upload_id}/cancel")
-async def cancel_upload(upload_id: UUID, caller: CallerOf, pool: Db) -> Answer[UploadView]:
+async def cancel_upload(upload_id: UUID, caller: CallerOf, pool: Db) -> Envelope[UploadView]:
     """Give the file up; its parts are removed."""
     async with transaction(pool) as conn:
         upload = await actions.cancel_upload(conn, caller.user, upload_id)
-    return Answer(data=UploadView.of(upload, utc_now()))
+    return Envelope(data=UploadView.of(upload, utc_now()))
 
 
-async def _repeat(pool: Pool, upload: Upload, part_ids: Sequence[UUID]) -> Answer[UploadView]:
+async def _repeat(pool: Pool, upload: Upload, part_ids: Sequence[UUID]) -> Envelope[UploadView]:
     """What a completion answered before; another order of the parts is another file."""
     if upload.status != "completed" or upload.part_ids != list(part_ids) or upload.dataset_id is None:
         raise UploadOver({"status": upload.status})
     dataset = await datasets.find_dataset(pool, upload.user_id, upload.dataset_id)
-    return Answer(data=UploadView.of(upload, utc_now(), dataset))
+    return Envelope(data=UploadView.of(upload, utc_now(), dataset))
 
 
 async def _put_together(pool: Pool, store: ObjectStore, assembly: Assembly, md5: str | None) -> Dataset | None:
@@ -133,4 +135,4 @@ async def _write(store: ObjectStore, assembly: Assembly, md5: str | None) -> Sto
             raise UploadMismatch(f"the file has the MD5 {digest.hexdigest()}, {md5} was announced")
 
     key = dataset_key(upload.user_id, assembly.dataset_id)
-    return await store.put(DATASETS, key, content(), LARGEST_UPLOAD)
+    return await store.put(DATASETS, key, content(), MAX_UPLOAD_BYTES)

@@ -12,7 +12,7 @@ OPENAI_CHAT = "openai_chat"
 DPO = "dpo"
 ROLES = ("system", "user", "assistant", "tool")
 MESSAGE_KEYS = frozenset({"role", "content", "name", "weight", "tool_calls", "tool_call_id", "refusal"})
-LONGEST_QUOTE = 80
+MAX_QUOTE_LENGTH = 80
 
 Problem: TypeAlias = tuple[str, str, str]
 """JSON path, code, message."""
@@ -204,6 +204,6 @@ def kind(value: Any) -> str:
 def _quote(value: Any) -> str:
     """`value` as short, printable JSON: reports are shown in pages and stored as text without NUL."""
     if isinstance(value, str):
-        value = value[: LONGEST_QUOTE + 1]
+        value = value[: MAX_QUOTE_LENGTH + 1]
     text = json.dumps(value)
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
+    return text if len(text) <= MAX_QUOTE_LENGTH else text[:MAX_QUOTE_LENGTH] + "…"

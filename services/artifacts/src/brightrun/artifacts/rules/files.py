@@ -9,12 +9,12 @@ from brightrun.contracts.cluster_api import RunArtifacts
 DATASETS = "lora-datasets"
 MODELS = "lora-models"
 MANIFEST = "manifest.json"
-LARGEST_DATASET = 5 * 1024**3
-LARGEST_UPLOAD = 8 * 1024**3
-LARGEST_PART = 64 * 1024**2
-LARGEST_FILE = 40 * 1024**3
-MOST_FILES = 1000
-LONGEST_NAME = 200
+MAX_DATASET_BYTES = 5 * 1024**3
+MAX_UPLOAD_BYTES = 8 * 1024**3
+MAX_PART_BYTES = 64 * 1024**2
+MAX_FILE_BYTES = 40 * 1024**3
+MAX_FILES = 1000
+MAX_NAME_LENGTH = 200
 CLUSTER_URL_LIFETIME = timedelta(hours=24)
 """How long what a cluster fetches can be fetched; as in the original."""
 
@@ -63,10 +63,10 @@ def check_offer(offer: RunArtifacts) -> None:
     names = offer.download_urls.keys()
     if not names:
         raise UnusableFiles("the cluster offers no files")
-    if len(names) > MOST_FILES:
-        raise UnusableFiles(f"the cluster offers {len(names)} files; {MOST_FILES} is the most")
+    if len(names) > MAX_FILES:
+        raise UnusableFiles(f"the cluster offers {len(names)} files; {MAX_FILES} is the most")
     for name in names:
-        if name == MANIFEST or len(name) > LONGEST_NAME or not _SAFE_NAME.fullmatch(name):
-            raise UnusableFiles(f"the cluster offers a file with an unsafe name: {name[:LONGEST_NAME]!a}")
+        if name == MANIFEST or len(name) > MAX_NAME_LENGTH or not _SAFE_NAME.fullmatch(name):
+            raise UnusableFiles(f"the cluster offers a file with an unsafe name: {name[:MAX_NAME_LENGTH]!a}")
     if missing := {file.name for file in offer.files} - names:
         raise UnusableFiles(f"the cluster announces files without an address: {len(missing)}")

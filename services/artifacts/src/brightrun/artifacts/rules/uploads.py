@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.artifacts.models import Part, Upload
-from brightrun.artifacts.rules.files import LARGEST_PART
+from brightrun.artifacts.rules.files import MAX_PART_BYTES
 
 LIFETIME = timedelta(hours=1)
 KEPT = timedelta(days=30)
 """How long an upload that is over can still be asked for."""
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 
 
 class WrongParts(ValueError):
@@ -29,7 +29,7 @@ def status_at(upload: Upload, now: datetime) -> str:
 
 def has_room(upload: Upload, parts: Sequence[Part]) -> bool:
     """Whether one more part may come. Parts that are sent again after a lost answer leave unused ones behind."""
-    return len(parts) < MOST_PARTS and sum(part.size for part in parts) <= 2 * upload.size + LARGEST_PART
+    return len(parts) < MAX_PARTS and sum(part.size for part in parts) <= 2 * upload.size + MAX_PART_BYTES
 
 
 def arrange(upload: Upload, parts: Sequence[Part], part_ids: Sequence[UUID]) -> list[Part]:

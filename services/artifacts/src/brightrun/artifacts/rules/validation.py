@@ -12,10 +12,10 @@ from brightrun.artifacts.rules.chat_format import DPO, OPENAI_CHAT
 
 FORMATS = {OPENAI_CHAT: chat_format, DPO: preference_format}
 """What can be checked and trained on; the first example of a data set tells its format."""
-FEWEST_EXAMPLES = 10
+MIN_EXAMPLES = 10
 """OpenAI's minimum, and ours: fewer examples teach nothing."""
-LONGEST_LINE = 8 * 1024 * 1024
-MOST_ISSUES = 10_000
+MAX_LINE_LENGTH = 8 * 1024 * 1024
+MAX_ISSUES = 10_000
 """So many errors are kept with their place; all are counted."""
 DUPLICATES_AMONG = 100_000
 """Duplicates are looked for among so many examples from the first."""
@@ -52,8 +52,8 @@ class Validation:
         if (self._rest or self._overlong) and not self.hopeless:
             self._check_line(bytes(self._rest))
             self._rest.clear()
-        if self._line < FEWEST_EXAMPLES and not self.hopeless:
-            self._add(0, "$", "too_few_examples", f"{FEWEST_EXAMPLES} examples are needed, these are {self._line}")
+        if self._line < MIN_EXAMPLES and not self.hopeless:
+            self._add(0, "$", "too_few_examples", f"{MIN_EXAMPLES} examples are needed, these are {self._line}")
         return Report(
             format=self._format or OPENAI_CHAT,
             training_pairs=self._examples,
@@ -78,7 +78,7 @@ class Validation:
         self._keep(piece[start:])
 
     def _keep(self, part: bytes) -> None:
-        if self._overlong or len(self._rest) + len(part) > LONGEST_LINE:
+        if self._overlong or len(self._rest) + len(part) > MAX_LINE_LENGTH:
             self._overlong = True
             self._rest.clear()
         else:
@@ -86,9 +86,9 @@ class Validation:
 
     def _check_line(self, line: bytes) -> None:
         self._line += 1
-        if self._overlong or len(line) > LONGEST_LINE:
+        if self._overlong or len(line) > MAX_LINE_LENGTH:
             self._overlong = False
-            message = f"a line may have {LONGEST_LINE // 1024 // 1024} MiB at most"
+            message = f"a line may have {MAX_LINE_LENGTH // 1024 // 1024} MiB at most"
             self._add(self._line, "$", "line_too_long", message)
             return
         if self._line == 1:
@@ -128,7 +128,7 @@ class Validation:
 
     def _add(self, line: int, path: str, code: str, message: str) -> None:
         self._counts[code] += 1
-        if len(self._issues) < MOST_ISSUES:
+        if len(self._issues) < MAX_ISSUES:
             self._issues.append(Issue(line, path, code, message))
 
 

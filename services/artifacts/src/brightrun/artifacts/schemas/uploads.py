@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from brightrun.artifacts.models import Dataset, Upload
-from brightrun.artifacts.rules.files import LARGEST_UPLOAD
-from brightrun.artifacts.rules.uploads import MOST_PARTS, status_at
+from brightrun.artifacts.rules.files import MAX_UPLOAD_BYTES
+from brightrun.artifacts.rules.uploads import MAX_PARTS, status_at
 from brightrun.artifacts.schemas.datasets import DatasetView
 from brightrun.artifacts.schemas.pages import Name
 
@@ -19,7 +19,7 @@ class OpenUpload(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     filename: Name
-    size: Annotated[int, Field(ge=1, le=LARGEST_UPLOAD)]
+    size: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]
 
 
 class CompleteUpload(BaseModel):
@@ -27,7 +27,7 @@ class CompleteUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    part_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_PARTS)]
+    part_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_PARTS)]
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
 
 

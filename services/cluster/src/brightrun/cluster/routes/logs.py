@@ -13,7 +13,7 @@ from brightrun.cluster.routes.parameters import Cluster, ClusterOf
 
 router = APIRouter()
 
-MOST_FOLLOWERS = 200
+MAX_FOLLOWERS = 200
 SECONDS_BETWEEN_LOOKS = 0.3
 
 following: set[object] = set()
@@ -31,7 +31,7 @@ async def read_log(
     if not follow:
         text, _ = await asyncio.to_thread(cluster.folder(run_id).read_log, tail)
         return PlainTextResponse(text)
-    if len(following) >= MOST_FOLLOWERS:
+    if len(following) >= MAX_FOLLOWERS:
         raise TooManyFollowers
     return StreamingResponse(_follow(run_id, cluster, tail), media_type="text/plain; charset=utf-8")
 

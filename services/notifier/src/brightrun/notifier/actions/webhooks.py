@@ -7,7 +7,7 @@ import structlog
 from prometheus_client import Counter
 
 from brightrun.contracts.values import new_id
-from brightrun.contracts.webhooks import MOST_WEBHOOKS, NewWebhook, WebhookChanges
+from brightrun.contracts.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookChanges
 from brightrun.notifier.errors import TooManyWebhooks, WebhookDisabled
 from brightrun.notifier.models import Delivery, Endpoint, Lease, Reply, Sealed
 from brightrun.notifier.queries import deliveries, notifications, webhooks
@@ -24,8 +24,8 @@ SENT = Counter("brightrun_webhook_attempts_total", "Webhook events that were sen
 async def create(conn: Connection, user_id: UUID, wanted: NewWebhook, sealed: Sealed) -> Endpoint:
     """A new endpoint of the user. Raises `TooManyWebhooks`."""
     await webhooks.lock_user(conn, user_id)
-    if await webhooks.count_endpoints(conn, user_id) >= MOST_WEBHOOKS:
-        raise TooManyWebhooks({"most": MOST_WEBHOOKS})
+    if await webhooks.count_endpoints(conn, user_id) >= MAX_WEBHOOKS:
+        raise TooManyWebhooks({"most": MAX_WEBHOOKS})
     return await webhooks.insert_endpoint(
         conn, user_id, sealed, url=str(wanted.url), description=wanted.description, event_types=wanted.event_types
     )

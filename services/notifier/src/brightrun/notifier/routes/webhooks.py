@@ -27,7 +27,7 @@ from brightrun.notifier.rules.messages import sample
 from brightrun.notifier.schemas import DeliveriesView, Pagination, WebhooksView, delivery_view, webhook_view
 from brightrun.notifier.vault import Vault
 from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/webhooks")
@@ -46,36 +46,36 @@ Reach = Annotated[Receivers, Depends(_receivers)]
 
 
 @router.get("")
-async def list_webhooks(caller: CallerOf, pool: Db) -> Answer[WebhooksView]:
+async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[WebhooksView]:
     """All of them, newest first; there are few."""
     async with pool.acquire() as conn:
         endpoints = await webhooks.list_endpoints(conn, caller.user)
-    return Answer(data=WebhooksView(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
+    return Envelope(data=WebhooksView(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
 
 
 @router.post("", status_code=201)
 async def create_webhook(
     body: NewWebhook, caller: CallerOf, pool: Db, vault: Secrets, receivers: Reach
-) -> Answer[WebhookWithSecret]:
+) -> Envelope[WebhookWithSecret]:
     """The answer is the only place where the secret is shown."""
     await _check(receivers, body.url)
     secret, sealed = vault.new_secret()
     async with transaction(pool) as conn:
         endpoint = await actions.create(conn, caller.user, body, sealed)
-    return Answer(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
+    return Envelope(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
 
 
 @router.get("/{webhook_id}")
-async def get_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Answer[Webhook]:
+async def get_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[Webhook]:
     """One of the user's."""
     async with pool.acquire() as conn:
-        return Answer(data=webhook_view(await actions.find(conn, caller.user, webhook_id)))
+        return Envelope(data=webhook_view(await actions.find(conn, caller.user, webhook_id)))
 
 
 @router.patch("/{webhook_id}")
 async def change_webhook(
     webhook_id: UUID, body: WebhookChanges, caller: CallerOf, pool: Db, receivers: Reach
-) -> Answer[Webhook]:
+) -> Envelope[Webhook]:
     """Enabling it sends what waits, with a clean slate."""
     async with pool.acquire() as conn:
         await actions.find(conn, caller.user, webhook_id)
@@ -83,34 +83,34 @@ async def change_webhook(
         await _check(receivers, body.url)
     async with transaction(pool) as conn:
         endpoint = await actions.change(conn, caller.user, webhook_id, body)
-    return Answer(data=webhook_view(endpoint))
+    return Envelope(data=webhook_view(endpoint))
 
 
 @router.delete("/{webhook_id}")
-async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Answer[None]:
+async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
     """What waits for it is not sent any more, and its log is gone."""
     async with transaction(pool) as conn:
         await actions.delete(conn, caller.user, webhook_id)
-    return Answer(data=None)
+    return Envelope(data=None)
 
 
 @router.post("/{webhook_id}/rotate")
 async def rotate_secret(
     webhook_id: UUID, caller: CallerOf, pool: Db, vault: Secrets, body: SecretRotation
-) -> Answer[WebhookWithSecret]:
+) -> Envelope[WebhookWithSecret]:
     """The answer is the only place where the new secret is shown."""
     secret, sealed = vault.new_secret()
     async with transaction(pool) as conn:
         endpoint = await actions.rotate(
             conn, caller.user, webhook_id, sealed, keep_previous=body.keep_previous, now=utc_now()
         )
-    return Answer(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
+    return Envelope(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
 
 
 @router.post("/{webhook_id}/test")
 async def try_webhook(
     webhook_id: UUID, body: WebhookTest, caller: CallerOf, pool: Db, receivers: Reach
-) -> Answer[WebhookTestResult]:
+) -> Envelope[WebhookTestResult]:
     """Send a made-up event now, once, whatever the endpoint wants and whether or not it is enabled."""
     async with pool.acquire() as conn:
         endpoint = await actions.find(conn, caller.user, webhook_id)
@@ -121,7 +121,7 @@ async def try_webhook(
         duration_ms=reply.duration_ms,
         error=reply.error,
     )
-    return Answer(data=result)
+    return Envelope(data=result)
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -131,7 +131,7 @@ async def list_deliveries(
     pool: Db,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Answer[DeliveriesView]:
+) -> Envelope[DeliveriesView]:
     """What was sent to the endpoint in the last 30 days, newest first."""
     async with pool.acquire() as conn:
         await actions.find(conn, caller.user, webhook_id)
@@ -140,16 +140,16 @@ async def list_deliveries(
         attempts = await deliveries.list_attempts(conn, [delivery.id for delivery in found])
     views = [delivery_view(delivery, attempts[delivery.id]) for delivery in found]
     pagination = Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit))
-    return Answer(data=DeliveriesView(deliveries=views, pagination=pagination))
+    return Envelope(data=DeliveriesView(deliveries=views, pagination=pagination))
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay")
-async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerOf, pool: Db) -> Answer[WebhookDelivery]:
+async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerOf, pool: Db) -> Envelope[WebhookDelivery]:
     """Send an event again, under the same id and with all its retries."""
     async with transaction(pool) as conn:
         delivery = await actions.replay(conn, caller.user, webhook_id, delivery_id)
         attempts = await deliveries.list_attempts(conn, [delivery_id])
-    return Answer(data=delivery_view(delivery, attempts[delivery_id]))
+    return Envelope(data=delivery_view(delivery, attempts[delivery_id]))
 
 
 async def _check(receivers: Receivers, url: HttpUrl) -> None:

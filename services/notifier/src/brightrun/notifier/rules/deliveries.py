@@ -18,7 +18,7 @@ PAUSES = (
 )
 """After the first failure, the second …: nine attempts over about 24 hours."""
 JITTER = 0.1
-LONGEST_WAIT = timedelta(days=1)
+MAX_WAIT = timedelta(days=1)
 GIVE_UP_AFTER = timedelta(days=5)
 OLD_SECRET_SIGNS = timedelta(hours=24)
 
@@ -45,9 +45,9 @@ def _asked_pause(retry_after: str | None, now: datetime) -> timedelta:
     if retry_after is None:
         return timedelta(0)
     if retry_after.isascii() and retry_after.isdecimal():
-        return timedelta(seconds=min(int(retry_after[:9]), LONGEST_WAIT.total_seconds()))
+        return timedelta(seconds=min(int(retry_after[:9]), MAX_WAIT.total_seconds()))
     try:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:
         return timedelta(0)
-    return min(max(moment.replace(tzinfo=moment.tzinfo or UTC) - now, timedelta(0)), LONGEST_WAIT)
+    return min(max(moment.replace(tzinfo=moment.tzinfo or UTC) - now, timedelta(0)), MAX_WAIT)

@@ -15,7 +15,7 @@ from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transact
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.kafka import Subscription
-from brightrun.runtime.tokens import Refused
+from brightrun.runtime.tokens import PeerError
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.artifacts import InputGone, InputUrls
 from brightrun.scheduler.cluster import Cluster
@@ -204,7 +204,7 @@ class Dispatcher:
             return Rejected(gone.error)
         except Unavailable as error:
             return Unsent(f"no URLs: {error.details}", of_cluster=False)
-        except Refused as error:
+        except PeerError as error:
             return Unsent(f"no URLs: {error.message}", of_cluster=False)
         began = time.monotonic()
         try:

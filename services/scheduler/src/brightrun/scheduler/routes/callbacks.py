@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brightrun.contracts import signatures
 from brightrun.runtime.errors import Unauthorized
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.scheduler import queries
 from brightrun.scheduler.queries import polling
 
@@ -28,7 +28,7 @@ async def hear_callback(
     pool: Db,
     timestamp: Annotated[str, Header(alias=signatures.TIMESTAMP_HEADER)] = "",
     signature: Annotated[str, Header(alias=signatures.SIGNATURE_HEADER)] = "",
-) -> Answer[str]:
+) -> Envelope[str]:
     """Look at the run at once. A callback has no authority: what happened is read from the cluster."""
     secret = request.app.state.settings.callback_secret.get_secret_value()
     body = await request.body()
@@ -37,7 +37,7 @@ async def hear_callback(
     await queries.wake(pool, "watch")
     if (run := _run_of(body)) and await polling.hasten(pool, run):
         await queries.wake(pool, "polling")
-    return Answer(data="heard")
+    return Envelope(data="heard")
 
 
 def _run_of(body: bytes) -> str | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Answer, Db
+from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.queries import attempts, clusters, queue, shares
 from brightrun.scheduler.rules import capacity, forecast, retries
@@ -16,7 +16,7 @@ from brightrun.scheduler.rules.forecast import Outlook, Place
 from brightrun.scheduler.schemas import QueuePlace
 from brightrun.scheduler.settings import Settings
 
-MOST_FORECAST = 5000
+MAX_FORECAST = 5000
 """Waiting jobs, the oldest; a job behind them has no place yet."""
 
 NEWEST_FINISHED = 50
@@ -25,21 +25,21 @@ router = APIRouter()
 
 
 @router.get("/jobs/{job_id}/queue")
-async def read_queue_place(job_id: UUID, caller: CallerOf, pool: Db, request: Request) -> Answer[QueuePlace]:
+async def read_queue_place(job_id: UUID, caller: CallerOf, pool: Db, request: Request) -> Envelope[QueuePlace]:
     """The job's place among the waiting ones, and when it is expected to start."""
     state = await queue.find_state(pool, caller.user, job_id)
     if state is None:
         raise NotFound
     if state == "pausing":
-        return Answer(data=QueuePlace(waits_for="retry"))
+        return Envelope(data=QueuePlace(waits_for="retry"))
     if state != "waiting":
-        return Answer(data=QueuePlace())
+        return Envelope(data=QueuePlace())
     place = await _find_place(pool, job_id, cast("Settings", request.app.state.settings))
-    return Answer(data=QueuePlace.of(place) if place else QueuePlace())
+    return Envelope(data=QueuePlace.of(place) if place else QueuePlace())
 
 
 async def _find_place(pool: Pool, job_id: UUID, settings: Settings) -> Place | None:
-    waiting = await queue.read_waiting(pool, MOST_FORECAST)
+    waiting = await queue.read_waiting(pool, MAX_FORECAST)
     users = await shares.read_shares(pool, {job.user_id for job in waiting}, settings.quota_gpus)
     names = [cluster.name for cluster in settings.all_clusters]
     rooms = capacity.rooms_of(await clusters.read_reports(pool, names, retries.SILENCE))

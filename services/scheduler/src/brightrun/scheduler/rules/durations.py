@@ -3,7 +3,7 @@
 from brightrun.contracts.events import JobQueued
 
 USUAL_SECONDS = 3600.0
-SHORTEST_SECONDS = 1.0
+MIN_SECONDS = 1.0
 
 
 def expected_seconds(job: JobQueued) -> float:
@@ -11,4 +11,4 @@ def expected_seconds(job: JobQueued) -> float:
     compute = job.estimated_cost - job.pricing.storage
     if compute <= 0 or job.pricing.hourly_rate <= 0:
         return USUAL_SECONDS
-    return max(float(compute / job.pricing.hourly_rate * 3600), SHORTEST_SECONDS)
+    return max(float(compute / job.pricing.hourly_rate * 3600), MIN_SECONDS)

@@ -18,7 +18,7 @@ SAVES = 2
 """What an ending writes is of a checkpoint's size: the checkpoint, and the adapter with its evaluation."""
 
 USUAL_CHECKPOINT_SECONDS = 10.0
-MOST_OF_ALLOWANCE = 0.5
+MAX_OF_ALLOWANCE = 0.5
 """No reserve takes more of what is left: a job shall train too."""
 
 MICROSECONDS_AN_HOUR = Decimal(3_600_000_000)
@@ -50,7 +50,7 @@ def trained_seconds(segments: Sequence[Segment]) -> float:
 def reserve(allowed: float, checkpoint_seconds: float | None, step_seconds: float) -> float:
     """How many of the `allowed` seconds it takes to end a run, from the decision to its last word."""
     saving = USUAL_CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-    return min(REACTION_SECONDS + step_seconds + SAVES * saving, MOST_OF_ALLOWANCE * allowed)
+    return min(REACTION_SECONDS + step_seconds + SAVES * saving, MAX_OF_ALLOWANCE * allowed)
 
 
 def stop_in(allowed: float, trained: float, checkpoint_seconds: float | None, step_seconds: float) -> timedelta:

@@ -23,10 +23,10 @@ from brightrun.scheduler.models import Missing, Polled, StatusAnswer, Told, Unus
 FASTEST_SECONDS = 2.0
 SLOWEST_SECONDS = 60.0
 ENDING_SECONDS = 1.0
-MOST_PER_SECOND = 20
+MAX_PER_SECOND = 20
 """Questions to one cluster, however many runs it has."""
 
-LONGEST_DOUBLING = 10
+MAX_DOUBLING = 10
 MISSING_IN_A_ROW = 3
 """A run that the cluster does not know so often is gone: just after its submission it may not be known yet."""
 
@@ -85,8 +85,8 @@ def pause(polled: Polled, live: int, *, ending: bool) -> timedelta:
     """
     if ending or polled.missing:
         return timedelta(seconds=ENDING_SECONDS)
-    usual = min(FASTEST_SECONDS * 2 ** min(polled.quiet, LONGEST_DOUBLING), SLOWEST_SECONDS)
-    return timedelta(seconds=max(usual, live / MOST_PER_SECOND))
+    usual = min(FASTEST_SECONDS * 2 ** min(polled.quiet, MAX_DOUBLING), SLOWEST_SECONDS)
+    return timedelta(seconds=max(usual, live / MAX_PER_SECOND))
 
 
 def hear(watched: Watched, polled: Polled, answer: StatusAnswer, now: datetime, silence: timedelta) -> Heard:

@@ -10,7 +10,7 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.scheduler.models import Attempt, Key, Watched
 from brightrun.scheduler.rules import limits
 
-LONGEST_ETA_SECONDS = 10 * 365 * 86_400
+MAX_ETA_SECONDS = 10 * 365 * 86_400
 """What is longer is no estimate."""
 
 
@@ -66,7 +66,7 @@ def _note(known: Watched, event: RunEvent, now: datetime) -> Watched:
 
 def _expected_end(event: RunEvent) -> datetime | None:
     eta = event.run.eta_seconds
-    return event.at + timedelta(seconds=eta) if eta is not None and 0 <= eta < LONGEST_ETA_SECONDS else None
+    return event.at + timedelta(seconds=eta) if eta is not None and 0 <= eta < MAX_ETA_SECONDS else None
 
 
 def _stop_at(known: Watched, event: RunEvent, now: datetime) -> datetime | None:

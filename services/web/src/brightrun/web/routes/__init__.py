@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI, Response
 
-from brightrun.runtime.http import Answer
+from brightrun.runtime.http import Envelope
 from brightrun.web.api import Visitor
 from brightrun.web.routes import accounts, dashboard, datasets, jobs, models, notifications
 
@@ -14,8 +14,8 @@ def mount(app: FastAPI) -> None:
         app.include_router(module.router)
 
 
-async def _ready(response: Response, api: Visitor) -> Answer[bool]:
+async def _ready(response: Response, api: Visitor) -> Envelope[bool]:
     """503 until the API answers."""
     alive = await api.find("/health") is not None
     response.status_code = 200 if alive else 503
-    return Answer(success=alive, data=alive)
+    return Envelope(success=alive, data=alive)

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/datasets")
 
 MOST = 100
 OVER = ("ready", "invalid")
-LARGEST_BODY = 2**63 - 1
+MAX_BODY_BYTES = 2**63 - 1
 """Bytes; how large a data set may be is the API's to say, and its words are better than a bare 413."""
 
 
@@ -39,7 +39,7 @@ async def refresh_datasets(api: SignedIn) -> Response:
     return pages.part("_datasets.html", over=all(each["status"] in OVER for each in datasets), datasets=datasets)
 
 
-@router.post("", max_body_size=LARGEST_BODY)
+@router.post("", max_body_size=MAX_BODY_BYTES)
 async def upload_dataset(request: Request, api: SignedIn, name: str) -> Response:
     """Stream the body, which is the file itself, on to the API."""
     try:

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from brightrun.api import artifacts
+from brightrun.api.clients import Clients
 from brightrun.api.errors import (
     DatasetInUse,
     DatasetNotFound,
@@ -23,7 +24,6 @@ from brightrun.api.errors import (
 )
 from brightrun.api.forms import BrokenForm, FileTooLarge, Form
 from brightrun.api.models import FinishedJob
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import results as finished
 from brightrun.api.routes.openai import results
 from brightrun.api.routes.parameters import Others, Reader, Trainer
@@ -32,7 +32,7 @@ from brightrun.api.routes.removing import remove_dataset
 from brightrun.api.rules.openai import ids
 from brightrun.api.rules.openai.files import (
     FINE_TUNE,
-    LARGEST_FILE,
+    MAX_FILE_BYTES,
     RESULTS,
     RESULTS_NAME,
     File,
@@ -70,7 +70,7 @@ CONTENT: Responses = {200: {"description": "The file", "content": {"application/
 )
 async def create_file(request: Request, user: Trainer, others: Others) -> FileObject:
     """JSON Lines of up to 512 MiB with `purpose=fine-tune`; larger files come in parts. It is validated afterwards."""
-    form = Form(request.headers.get("content-type", ""), request.stream(), "file", LARGEST_FILE)
+    form = Form(request.headers.get("content-type", ""), request.stream(), "file", MAX_FILE_BYTES)
     try:
         found = await form.find_file()
         check_fields(form.fields, complete=not found, has_file=found)
@@ -194,7 +194,7 @@ async def _find_finished(pool: Pool, user_id: UUID, file_id: str) -> FinishedJob
     return job
 
 
-async def _find_dataset(others: Neighbours, user_id: UUID, file_id: str) -> File:
+async def _find_dataset(others: Clients, user_id: UUID, file_id: str) -> File:
     dataset_id = ids.read(ids.FILE, file_id)
     told = dataset_id and await artifacts.find(others.artifacts, user_id, f"/datasets/{dataset_id}")
     if not told:
@@ -202,14 +202,14 @@ async def _find_dataset(others: Neighbours, user_id: UUID, file_id: str) -> File
     return of_dataset(told)
 
 
-async def _find_place(pool: Pool, others: Neighbours, user_id: UUID, file_id: str) -> tuple[datetime, UUID]:
+async def _find_place(pool: Pool, others: Clients, user_id: UUID, file_id: str) -> tuple[datetime, UUID]:
     if job := await _find_finished(pool, user_id, file_id):
         return job.finished_at, job.id
     file = await _find_dataset(others, user_id, file_id)
     return file.created_at, UUID(hex=file_id.removeprefix(ids.FILE))
 
 
-async def _list_datasets(others: Neighbours, user_id: UUID, part: _Part) -> list[File]:
+async def _list_datasets(others: Clients, user_id: UUID, part: _Part) -> list[File]:
     """Slice by slice, as one answer must not grow with what is asked for."""
     found: list[File] = []
     at, last = part.after or (None, None)
@@ -225,7 +225,7 @@ async def _list_datasets(others: Neighbours, user_id: UUID, part: _Part) -> list
     return found
 
 
-async def _list_results(pool: Pool, others: Neighbours, user_id: UUID, part: _Part) -> list[File]:
+async def _list_results(pool: Pool, others: Clients, user_id: UUID, part: _Part) -> list[File]:
     jobs = await finished.slice_results(pool, user_id, part.after, part.limit, newest_first=part.order == "desc")
     lane = asyncio.Semaphore(RESULTS_AT_ONCE)
 

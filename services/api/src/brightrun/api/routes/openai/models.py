@@ -8,8 +8,8 @@ from fastapi import APIRouter
 
 from brightrun.api import artifacts
 from brightrun.api.actions.removals import check_unused
+from brightrun.api.clients import Clients
 from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import jobs, prices
 from brightrun.api.routes.parameters import Others, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
@@ -73,7 +73,7 @@ async def _bases(pool: Pool) -> list[Model]:
     ]
 
 
-async def _own(pool: Pool, others: Neighbours, user_id: UUID) -> list[Model]:
+async def _own(pool: Pool, others: Clients, user_id: UUID) -> list[Model]:
     """All of them, as OpenAI's list has no pages."""
     found: list[dict[str, Any]] = []
     page = pages = 1

@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from brightrun.api import tracker
+from brightrun.api.clients import Clients
 from brightrun.api.models import FinishedJob
-from brightrun.api.neighbours import Neighbours
 from brightrun.api.queries import jobs, results
 from brightrun.api.rules.openai.files import File, header, of_results, rows
 from brightrun.contracts.values import utc_now
@@ -19,7 +19,7 @@ SETTLED = timedelta(minutes=5)
 """So long after its end a job's last points have certainly been stored."""
 
 
-async def read(pool: Pool, others: Neighbours, user_id: UUID, job_id: UUID) -> AsyncIterator[str]:
+async def read(pool: Pool, others: Clients, user_id: UUID, job_id: UUID) -> AsyncIterator[str]:
     """The file as CSV, in pieces."""
     job = await jobs.find_job(pool, user_id, job_id)
     last = max(job.planned_steps, job.latest.step if job.latest else 0) if job else 0
@@ -30,7 +30,7 @@ async def read(pool: Pool, others: Neighbours, user_id: UUID, job_id: UUID) -> A
         piece = ""
 
 
-async def describe(pool: Pool, others: Neighbours, user_id: UUID, job: FinishedJob) -> File:
+async def describe(pool: Pool, others: Clients, user_id: UUID, job: FinishedJob) -> File:
     """The file's description; to know its size it is made once."""
     size = job.results_size
     if size is None:

@@ -20,7 +20,7 @@ from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Others, Trainer
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.rules.openai import ids
-from brightrun.api.rules.openai.files import LARGEST_PART, NO_EXPIRY, check_purpose, clean_name
+from brightrun.api.rules.openai.files import MAX_PART_BYTES, NO_EXPIRY, check_purpose, clean_name
 from brightrun.api.schemas.openai.files import CompleteUpload, CreateUpload, UploadObject, UploadPart
 
 router = APIRouter(prefix="/uploads", tags=["uploads"], route_class=BoundedRoute)
@@ -52,7 +52,7 @@ async def create_upload(body: CreateUpload, user: Trainer, others: Others) -> Up
 async def create_part(upload_id: str, request: Request, user: Trainer, others: Others) -> UploadPart:
     """Up to 64 MiB; parts may come in any order and side by side."""
     path = f"/uploads/{_read(upload_id)}/parts"
-    form = Form(request.headers.get("content-type", ""), request.stream(), "data", LARGEST_PART)
+    form = Form(request.headers.get("content-type", ""), request.stream(), "data", MAX_PART_BYTES)
     try:
         if not await form.find_file():
             raise Invalid({"data": ["Field required"]})

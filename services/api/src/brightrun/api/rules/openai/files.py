@@ -16,9 +16,9 @@ from brightrun.api.rules.openai import ids
 FINE_TUNE = "fine-tune"
 RESULTS = "fine-tune-results"
 RESULTS_NAME = "step_metrics.csv"
-LONGEST_NAME = 200
-LARGEST_FILE = 512 * 1024**2
-LARGEST_PART = 64 * 1024**2
+MAX_NAME_LENGTH = 200
+MAX_FILE_BYTES = 512 * 1024**2
+MAX_PART_BYTES = 64 * 1024**2
 
 Order = Literal["asc", "desc"]
 FileStatus = Literal["uploaded", "processed", "error"]
@@ -102,7 +102,7 @@ def check_purpose(purpose: str) -> dict[str, list[str]]:
 
 def clean_name(filename: str) -> str:
     """What a data set is called that was uploaded as this file."""
-    name = PurePath(re.sub(r"[\x00-\x1f\x7f]", "", filename).replace("\\", "/")).name[:LONGEST_NAME].strip()
+    name = PurePath(re.sub(r"[\x00-\x1f\x7f]", "", filename).replace("\\", "/")).name[:MAX_NAME_LENGTH].strip()
     return name if name.strip(".") else "upload"
 
 

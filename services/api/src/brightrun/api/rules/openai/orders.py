@@ -16,7 +16,7 @@ from brightrun.contracts.training import GpuConfig, TrainingSpec
 LEARNING_RATE = 1e-4
 """What a `learning_rate_multiplier` multiplies."""
 LOWEST_RATE, HIGHEST_RATE = 1e-5, 1e-3
-LARGEST_DEVICE_BATCH = 64
+MAX_DEVICE_BATCH = 64
 AUTO_EPOCHS, AUTO_BATCH, AUTO_RANK = 3, 4, 16
 
 THEIR_WORDS = {
@@ -109,7 +109,7 @@ def read_file(field: str, file_id: str) -> UUID:
 
 def split_batch(size: int) -> tuple[int, int]:
     """A batch as examples on the device at one time, as many as fit, and how often they are accumulated."""
-    device = max(divisor for divisor in range(1, min(size, LARGEST_DEVICE_BATCH) + 1) if size % divisor == 0)
+    device = max(divisor for divisor in range(1, min(size, MAX_DEVICE_BATCH) + 1) if size % divisor == 0)
     return device, size // device
 
 

@@ -11,7 +11,7 @@ from brightrun.api.schemas.body import Body, example
 
 UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
 
-LARGEST_UPLOAD = 8 * 1024**3
+MAX_UPLOAD_BYTES = 8 * 1024**3
 
 
 class FileObject(BaseModel):
@@ -48,7 +48,7 @@ class CreateUpload(Body):
         {"bytes": 1_048_576, "filename": "replies.jsonl", "mime_type": "application/jsonl", "purpose": "fine-tune"}
     )
 
-    bytes: Annotated[int, Field(ge=1, le=LARGEST_UPLOAD)]
+    bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
     mime_type: Annotated[str, StringConstraints(max_length=200)]
     purpose: Annotated[str, StringConstraints(max_length=100)]
