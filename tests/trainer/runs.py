@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 from brightrun.contracts.reports import (
     REPORT,
@@ -18,6 +19,7 @@ from brightrun.contracts.reports import (
     Report,
 )
 from brightrun.contracts.training import MetricPoint
+from tests.trainer.processes import Launcher, Process, Streams
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
@@ -27,35 +29,33 @@ Kind = TypeVar("Kind", CheckpointReport, PlanReport, PointsReport)
 
 
 class Trainer:
-    """The Python of the trainer's environment and the folder of base models."""
+    """The trainer's Python and the folder of base models; `launcher` decides how its processes start."""
 
-    def __init__(self, python: Path, models: Path) -> None:
+    def __init__(self, python: Path, environment: Mapping[str, str], launcher: Launcher) -> None:
         self.python = python
-        # One thread: with numbers as small as the tiny model's, two that wait for each other take longer.
-        self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models), "OMP_NUM_THREADS": "1"}
+        self.environment = dict(environment)
+        self._launcher = launcher
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.python, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        """Run `python ARGUMENTS` to its end."""
+        with open(os.devnull, "rb") as nothing, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+            process = self.launch(arguments, (nothing, stdout, stderr))
+            exit_code = process.wait(timeout=SECONDS)
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess(arguments, exit_code, stdout.read(), stderr.read())
 
     def start(self, folder: Path, *options: str) -> "RunningTrainer":
-        process = subprocess.Popen(
-            [self.python, "-m", "brightrun_trainer", folder, *options],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=(folder / "log").open("ab"),
-            text=True,
-        )
-        return RunningTrainer(process)
+        reports, stdout = os.pipe()
+        with open(os.devnull, "rb") as nothing, open(stdout, "wb") as output, (folder / "log").open("ab") as log:
+            process = self.launch(["-m", "brightrun_trainer", str(folder), *options], (nothing, output, log))
+        return RunningTrainer(process, open(reports))
 
     def run(self, folder: Path, *options: str) -> "Outcome":
         return self.start(folder, *options).outcome()
+
+    def launch(self, arguments: Sequence[str], streams: Streams) -> Process:
+        return self._launcher.start(arguments, self.environment, streams)
 
 
 class Outcome:
@@ -98,8 +98,9 @@ class Outcome:
 class RunningTrainer:
     """A trainer at work whose reports are read as they come."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Process, output: IO[str]) -> None:
         self._process = process
+        self._output = output
         self._reports = self._read()
         self._heard: list[Report] = []
 
@@ -121,11 +122,11 @@ class RunningTrainer:
         return Outcome(self._heard, self._process.wait(timeout=SECONDS))
 
     def _read(self) -> Iterator[Report]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            report = REPORT.validate_json(line)
-            self._heard.append(report)
-            yield report
+        with self._output:
+            for line in self._output:
+                report = REPORT.validate_json(line)
+                self._heard.append(report)
+                yield report
 
 
 GOOD, BAD = "Gladly, here it is.", "zzz qqq zzz"

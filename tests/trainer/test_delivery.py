@@ -31,12 +31,12 @@ def told(finished: Outcome) -> dict[str, Any]:
 
 
 def test_the_adapter_loads_in_a_fresh_process_with_peft_alone(
-    trainer: Trainer, finished: Outcome, finished_folder: Path, tmp_path: Path
+    fresh_trainer: Trainer, finished: Outcome, finished_folder: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / "plain.py"
     script.write_text(PLAIN_PEFT)
-    base = Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny"
-    done = trainer.call(str(script), str(finished_folder / "adapter"), str(base))
+    base = Path(fresh_trainer.environment["BRIGHTRUN_MODELS"]) / "tiny"
+    done = fresh_trainer.call(str(script), str(finished_folder / "adapter"), str(base))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "False"]
 

@@ -49,8 +49,8 @@ def test_data_that_cannot_be_read_is_named_by_its_line(trainer: Trainer, tmp_pat
     assert said in error.message
 
 
-def test_an_empty_data_set_is_refused(trainer: Trainer, tmp_path: Path) -> None:
-    assert failure(trainer, run_folder(tmp_path / "run", data="\n")).code == "data_empty"
+def test_an_empty_data_set_is_refused(fresh_trainer: Trainer, tmp_path: Path) -> None:
+    assert failure(fresh_trainer, run_folder(tmp_path / "run", data="\n")).code == "data_empty"
 
 
 def test_early_stopping_needs_something_to_evaluate_on(trainer: Trainer, tmp_path: Path) -> None:

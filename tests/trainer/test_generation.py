@@ -1,7 +1,7 @@
 """Models that are tried: base and adapter answer side by side, token by token."""
 
 import json
-import subprocess
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,23 +34,25 @@ class Conversation:
     """The process, spoken to."""
 
     def __init__(self, trainer: Trainer, folder: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [trainer.python, "-m", "brightrun_trainer.generate", folder, "--base", "tiny", *options],
-            env=trainer.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        (requests, stdin), (stdout, answers) = os.pipe(), os.pipe()
+        command = ["-m", "brightrun_trainer.generate", str(folder), "--base", "tiny", *options]
+        with open(requests, "rb") as theirs, open(answers, "wb") as output, open(os.devnull, "wb") as log:
+            self.process = trainer.launch(command, (theirs, output, log))
+        self._stdin, self._stdout = open(stdin, "wb"), open(stdout, "rb")
 
     def ask(self, **changes: Any) -> list[GenerationEvent]:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(QUESTION | changes).encode() + b"\n")
-        self.process.stdin.flush()
+        self._stdin.write(json.dumps(QUESTION | changes).encode() + b"\n")
+        self._stdin.flush()
         heard: list[GenerationEvent] = []
         while not heard or heard[-1].kind not in ("done", "failed"):
-            heard.append(GENERATION_EVENT.validate_json(self.process.stdout.readline()))
+            heard.append(GENERATION_EVENT.validate_json(self._stdout.readline()))
         return heard
+
+    def close(self) -> int:
+        """End its input; returns the exit code."""
+        self._stdin.close()
+        with self._stdout:
+            return self.process.wait(timeout=SECONDS)
 
     def texts(self, **changes: Any) -> dict[str, str]:
         said: dict[str, str] = {}
@@ -61,14 +63,13 @@ class Conversation:
 
 
 @pytest.fixture(scope="module")
-def conversation(trainer: Trainer, finished: Outcome, finished_folder: Path) -> Iterator[Conversation]:
+def conversation(fresh_trainer: Trainer, finished: Outcome, finished_folder: Path) -> Iterator[Conversation]:
     assert finished.exit_code == 0
-    conversation = Conversation(trainer, finished_folder / "adapter")
+    conversation = Conversation(fresh_trainer, finished_folder / "adapter")
     heard = conversation.ask()
     assert isinstance(heard[0], Loading)
     yield conversation
-    conversation.process.communicate(timeout=SECONDS)
-    assert conversation.process.returncode == 0
+    assert conversation.close() == 0
 
 
 def test_both_answer_while_they_stay_loaded(conversation: Conversation) -> None:
@@ -129,7 +130,7 @@ def test_an_answer_that_takes_too_long_ends_where_it_is(trainer: Trainer, finish
     finished = [one for one in conversation.ask(temperature=1.9, seed=1) if isinstance(one, Finished)]
     assert {one.reason for one in finished} <= {"time", "stop"}
     assert all(one.tokens <= 1 for one in finished)
-    conversation.process.communicate(timeout=SECONDS)
+    conversation.close()
 
 
 def test_it_ends_when_nobody_asks(trainer: Trainer, finished_folder: Path, tmp_path: Path) -> None:
@@ -139,3 +140,4 @@ def test_it_ends_when_nobody_asks(trainer: Trainer, finished_folder: Path, tmp_p
     assert isinstance(failed, Failed)
     assert failed.error.code == "adapter_missing"
     assert conversation.process.wait(timeout=SECONDS) == 0
+    conversation.close()

@@ -55,14 +55,14 @@ CASES: list[tuple[dict[str, Any], ModelShape]] = [
 
 def test_what_a_step_keeps_alive_is_foretold_to_a_tenth(trainer: Trainer) -> None:
     cases = [{"spec": spec, "shape": shape.model_dump()} for spec, shape in CASES]
-    called = trainer.call("-W", "ignore", str(HELD_MEMORY), json.dumps(cases))
+    called = trainer.call(str(HELD_MEMORY), json.dumps(cases))
     assert called.returncode == 0, called.stderr[-3000:]
 
     for (spec, shape), measured in zip(CASES, json.loads(called.stdout), strict=True):
         assert needed(TrainingSpec(**spec), shape).tensors == pytest.approx(measured, rel=0.1), spec
 
 
-def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
+def peak_of_training(fresh_trainer: Trainer, folder: Path, **spec: Any) -> int:
     """The most resident bytes of a training of three full batches.
 
     Larger blocks than 256 KiB go back to the system when they are freed, so that the peak is what was in use.
@@ -73,8 +73,8 @@ def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
         folder, data=f"{json.dumps({'messages': chat})}\n" * (size + 1), base_model="tiny", max_steps=3, **spec
     )
     called = subprocess.run(
-        [trainer.python, "-c", TRAIN_AND_TELL_PEAK, run],
-        env=trainer.environment | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TOP_PAD_": "65536"},
+        [fresh_trainer.python, "-c", TRAIN_AND_TELL_PEAK, run],
+        env=fresh_trainer.environment | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TOP_PAD_": "65536"},
         stdout=subprocess.DEVNULL,
         stderr=(run / "log").open("wb"),
         check=False,
@@ -83,13 +83,13 @@ def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
     return int((run / "peak").read_text()) * 1024
 
 
-def test_what_a_training_on_this_cpu_takes_is_foretold_to_a_quarter(trainer: Trainer, tmp_path: Path) -> None:
-    empty = peak_of_training(trainer, tmp_path / "empty", batch_size=1, max_length=16)
+def test_what_a_training_on_this_cpu_takes_is_foretold_to_a_quarter(fresh_trainer: Trainer, tmp_path: Path) -> None:
+    empty = peak_of_training(fresh_trainer, tmp_path / "empty", batch_size=1, max_length=16)
     for name, spec in {
         "wide": {"batch_size": 8, "max_length": 1024},
         "plain": {"batch_size": 16, "max_length": 512, "dropout": 0, "rank": 64},
     }.items():
-        took = peak_of_training(trainer, tmp_path / name, **spec) - empty
+        took = peak_of_training(fresh_trainer, tmp_path / name, **spec) - empty
         assert needed(TrainingSpec(**spec), KNOWN["tiny"], "cpu").tensors == pytest.approx(took, rel=0.25), spec
 
 

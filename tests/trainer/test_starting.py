@@ -58,19 +58,19 @@ def test_another_seed_trains_otherwise(trainer: Trainer, finished: Outcome, tmp_
     assert other.losses != finished.losses[:2]
 
 
-def test_a_run_of_two_processes_trains_one_adapter(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_run_of_two_processes_trains_one_adapter(fresh_trainer: Trainer, tmp_path: Path) -> None:
     """On this machine's CPU, through the same code and accelerate as on several GPUs."""
     folder = run_folder(tmp_path / "run", max_steps=6)
-    outcome = trainer.run(folder, "--processes", "2")
+    outcome = fresh_trainer.run(folder, "--processes", "2")
     assert [point.step for point in outcome.points] == list(range(1, 7))
     assert outcome.points[-1].epoch == 1  # of 11 batches of 4 each process took 6
     assert outcome.finished.outcome == "completed"
     assert json.loads((folder / "checkpoints" / "checkpoint-6" / "trainer_state.json").read_text())["global_step"] == 6
 
 
-def test_two_processes_stop_after_the_same_step(trainer: Trainer, tmp_path: Path) -> None:
+def test_two_processes_stop_after_the_same_step(fresh_trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", max_steps=400)
-    running = trainer.start(folder, "--processes", "2", "--patience", "60")
+    running = fresh_trainer.start(folder, "--processes", "2", "--patience", "60")
     running.stop_after("points")
     outcome = running.outcome()
     assert (outcome.exit_code, outcome.finished.outcome) == (0, "stopped")

@@ -51,9 +51,9 @@ def test_a_stop_does_not_wait_for_a_long_step(trainer: Trainer, tmp_path: Path) 
     assert resumed.finished.trained_tokens == whole.finished.trained_tokens
 
 
-def test_a_run_that_is_stopped_while_it_loads_ends_at_once(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_while_it_loads_ends_at_once(fresh_trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run")
-    running = trainer.start(folder)
+    running = fresh_trainer.start(folder)
     running.stop_after("stage")
     outcome = running.outcome()
     assert outcome.exit_code == 0
