@@ -7,8 +7,8 @@ import time
 
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
-from brightrun.runtime.dead_letters import describe
-from brightrun.runtime.delivery import BACKOFF_SECONDS
+from brightrun.runtime.commands.dead_letters import describe
+from brightrun.runtime.consumer import BACKOFF_SECONDS
 from brightrun.runtime.service import Service
 from tests.waiting import eventually
 from tests.wire.conftest import Wire

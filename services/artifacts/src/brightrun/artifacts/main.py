@@ -13,7 +13,8 @@ from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 2.0

@@ -25,7 +25,7 @@ from brightrun.cluster.supervisor import Supervisor
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
 from brightrun.runtime.loops import repeat
-from brightrun.runtime.service import run, serve_http
+from brightrun.runtime.server import run, serve_http
 
 
 async def start(settings: Settings) -> None:

@@ -1,7 +1,6 @@
 """Runs: taken, watched, listed and ended."""
 
 import asyncio
-import math
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -14,7 +13,6 @@ from brightrun.cluster.models import Run
 from brightrun.cluster.routes.parameters import Cluster, ClusterOf
 from brightrun.cluster.schemas import RunFilter
 from brightrun.contracts.cluster_api import (
-    Pagination,
     RunEvents,
     RunList,
     RunStatus,
@@ -22,6 +20,7 @@ from brightrun.contracts.cluster_api import (
     SubmitRun,
     SubmittedRun,
 )
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.errors import ServiceError
 
 router = APIRouter()
@@ -120,5 +119,5 @@ async def list_runs(wanted: Annotated[RunFilter, Query()], cluster: ClusterOf) -
         limit=limit,
         offset=(page - 1) * limit,
     )
-    pagination = Pagination(page=page, limit=limit, total=total, totalPages=math.ceil(total / limit))
+    pagination = Pagination.of(page, limit, total)
     return RunList(runs=tuple(runs), pagination=pagination)

@@ -11,11 +11,11 @@ from prometheus_client import Histogram
 
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.kafka import Subscription
-from brightrun.runtime.tokens import PeerError
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.artifacts import InputGone, InputUrls
 from brightrun.scheduler.cluster import Cluster
