@@ -82,10 +82,10 @@ class Scheduler:
         inputs = InputUrls(self.artifacts_client)
         return Dispatcher(self.pool, self.clients, inputs, self.quota_gpus, wake=lambda: None, callback_url=CALLBACKS)
 
-    async def add(self, cluster: FakeCluster, **settings: Any) -> None:
+    async def add(self, cluster: FakeCluster, runs_per_page: int = 1000, **settings: Any) -> None:
         """Let the scheduler know a cluster."""
         known = ClusterSettings(name=cluster.name, url=cluster.url, key=KEY, **settings)
-        self.clusters[cluster.name], self.clients[cluster.name] = cluster, ClusterClient(known)
+        self.clusters[cluster.name], self.clients[cluster.name] = cluster, ClusterClient(known, runs_per_page)
         async with transaction(self.pool) as conn:
             await add_clusters(conn, [cluster.name])
 

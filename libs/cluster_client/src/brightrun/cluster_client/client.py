@@ -55,9 +55,10 @@ UNCOMPRESSED = {"accept-encoding": "identity"}
 class ClusterClient:
     """One cluster, by its name. Its key is sent to its own origin only, as files may lie elsewhere."""
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, runs_per_page: int = RUNS_PER_PAGE) -> None:
         self.name = settings.name
         self._settings = settings
+        self._runs_per_page = runs_per_page
         self._url = settings.url.rstrip("/")
         self._base = URL(settings.url)
         self._proxy = _proxy_for(self._base)
@@ -142,7 +143,8 @@ class ClusterClient:
         runs: list[RunSummary] = []
         page, pages = 1, 1
         while page <= pages:
-            response = await self._get("/training/runs", params={"live": "true", "page": page, "limit": RUNS_PER_PAGE})
+            params = {"live": "true", "page": page, "limit": self._runs_per_page}
+            response = await self._get("/training/runs", params=params)
             run_list = response.read(RunList)
             runs.extend(run_list.runs)
             page, pages = page + 1, run_list.pagination.totalPages
