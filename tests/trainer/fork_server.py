@@ -17,9 +17,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-import brightrun_trainer.pretraining
-import brightrun_trainer.run
-import brightrun_trainer.speaker  # noqa: F401 - all that a start may import
+import brightrun_trainer.offline.pretraining
+import brightrun_trainer.training.run  # noqa: F401 - all that a start may import
 
 MAX_REQUEST_BYTES = 1 << 17
 THREADS = Path("/proc/self/task")

@@ -1,4 +1,4 @@
-"""Run folders for the trainer, and the trainer itself as a process of its own environment."""
+"""Run folders for the trainer, and the trainer as a process of its own environment."""
 
 import json
 import os
@@ -59,7 +59,7 @@ class Trainer:
 
 
 class Outcome:
-    """Everything a trainer reported, and how it exited."""
+    """All reports of a trainer, and its exit code."""
 
     def __init__(self, reports: list[Report], exit_code: int) -> None:
         self.reports = reports
@@ -96,36 +96,36 @@ class Outcome:
 
 
 class RunningTrainer:
-    """A trainer at work whose reports are read as they come."""
+    """A trainer whose reports are read as they come."""
 
     def __init__(self, process: Process, output: IO[str]) -> None:
         self._process = process
         self._output = output
         self._reports = self._read()
-        self._heard: list[Report] = []
+        self._received: list[Report] = []
 
     def stop_after(self, kind: str) -> None:
-        """Ask it to stop as soon as it has sent a report of this kind."""
+        """Send SIGTERM after the next report of this kind."""
         self.reaches(kind)
         self._process.send_signal(signal.SIGTERM)
 
     def reaches(self, kind: str) -> Report:
-        """The next report of this kind, as soon as it is sent."""
+        """Wait for the next report of this kind."""
         for report in self._reports:
             if report.kind == kind:
                 return report
-        raise AssertionError(f"it ended without a report of kind {kind}: {self._heard}")
+        raise AssertionError(f"it ended without a report of kind {kind}: {self._received}")
 
     def outcome(self) -> Outcome:
         for _ in self._reports:
             pass
-        return Outcome(self._heard, self._process.wait(timeout=SECONDS))
+        return Outcome(self._received, self._process.wait(timeout=SECONDS))
 
     def _read(self) -> Iterator[Report]:
         with self._output:
             for line in self._output:
                 report = REPORT.validate_json(line)
-                self._heard.append(report)
+                self._received.append(report)
                 yield report
 
 
@@ -133,13 +133,13 @@ GOOD, BAD = "Gladly, here it is.", "zzz qqq zzz"
 
 
 def preferences(count: int = 40) -> str:
-    """Preference examples of which one kind of answer is always the better one."""
+    """Preference examples in which the same answer is always the preferred one."""
     lines = SAMPLE.read_text().splitlines()[:count]
-    asked = [json.loads(line)["messages"][-2]["content"] for line in lines]
-    said = [{name: [{"role": "assistant", "content": text}] for name, text in _OUTPUTS.items()} for _ in asked]
+    questions = [json.loads(line)["messages"][-2]["content"] for line in lines]
+    outputs = {name: [{"role": "assistant", "content": text}] for name, text in _OUTPUTS.items()}
     return "\n".join(
-        json.dumps({"input": {"messages": [{"role": "user", "content": question}]}, **answers})
-        for question, answers in zip(asked, said, strict=True)
+        json.dumps({"input": {"messages": [{"role": "user", "content": question}]}, **outputs})
+        for question in questions
     )
 
 
