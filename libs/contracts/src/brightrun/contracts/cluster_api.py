@@ -10,6 +10,8 @@ from brightrun.contracts.values import Sha256, Utc, Value
 
 RunState = Literal["queued", "initializing", "running", "completed", "failed", "cancelled"]
 StopMode = Literal["checkpoint", "finish"]
+StopSignal = Literal["cancel", "checkpoint", "finish"]
+"""How a run ends: as soon as it has saved a checkpoint; the same, to be resumed; or with all that it can deliver."""
 
 
 class RunInput(Value):
