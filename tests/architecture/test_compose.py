@@ -85,6 +85,14 @@ def test_every_variable_is_a_secret_or_has_a_default() -> None:
     assert without_default <= secrets()
 
 
+def test_the_guide_lists_every_variable_that_is_no_secret() -> None:
+    guide = (REPOSITORY / "docs/deploy.md").read_text().split("## Settings in `.env`")[1].split("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    listed = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+
+    assert listed == set(re.findall(r"\$\{(\w+):-", TEXT)) | {"BRIGHTRUN_S3_PUBLIC_ENDPOINT"}
+
+
 def test_no_secret_stands_in_the_composition() -> None:
     """What a service holds as a secret comes out of a variable."""
     literal = {

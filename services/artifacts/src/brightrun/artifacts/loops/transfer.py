@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 
 from brightrun.artifacts.actions import models as actions
-from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
@@ -16,6 +15,7 @@ from brightrun.artifacts.rules.files import MANIFEST, MAX_FILE_BYTES, MODELS, ch
 from brightrun.artifacts.rules.manifest import write_manifest
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import ArtifactFile
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
@@ -23,7 +23,7 @@ from brightrun.runtime.failpoints import failpoint
 log = structlog.get_logger()
 
 
-async def transfer_next(pool: Pool, store: ObjectStore, cluster: Cluster, settings: Settings) -> bool:
+async def transfer_next(pool: Pool, store: ObjectStore, cluster: ClusterClient, settings: Settings) -> bool:
     """Move one model's files; False if none is due. A failed try is repeated later, and given up in the end.
 
     A crash anywhere leaves the model pending: the next claim verifies what is stored and moves the rest.
@@ -49,9 +49,9 @@ async def transfer_next(pool: Pool, store: ObjectStore, cluster: Cluster, settin
     return True
 
 
-async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
+async def _move(store: ObjectStore, cluster: ClusterClient, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
     """Move every file, then write the manifest; returns the files, it among them, and what the trainer says."""
-    offer = await cluster.get_artifacts(model.external_job_id)
+    offer = await cluster.artifacts(model.external_job_id)
     check_offer(offer)
     announced = {file.name: StoredObject(file.size, file.sha256) for file in offer.files}
     files = []
@@ -68,7 +68,7 @@ async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[lis
 
 
 async def _move_file(
-    store: ObjectStore, cluster: Cluster, key: str, address: str, expected: StoredObject | None
+    store: ObjectStore, cluster: ClusterClient, key: str, address: str, expected: StoredObject | None
 ) -> StoredObject:
     if expected and await store.holds(MODELS, key, expected):
         return expected
