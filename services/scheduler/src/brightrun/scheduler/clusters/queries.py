@@ -30,9 +30,7 @@ async def add_clusters(conn: Connection, names: Sequence[str]) -> None:
     await conn.execute("INSERT INTO clusters (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", names)
 
 
-async def read_reports(
-    conn: Connection | Pool, names: Collection[str], max_silence: timedelta
-) -> list[ClusterReport]:
+async def read_reports(conn: Connection | Pool, names: Collection[str], max_silence: timedelta) -> list[ClusterReport]:
     """What is known of the clusters now; one that was silent for `max_silence` is not usable."""
     rows = await conn.fetch(
         f"""
@@ -122,9 +120,7 @@ async def list_clusters(pool: Pool) -> list[ClusterState]:
 
 async def count_attempts(pool: Pool) -> Mapping[str, Mapping[str, int]]:
     """Attempts that hold GPUs, by cluster and state."""
-    rows = await pool.fetch(
-        f"SELECT cluster, state, count(*) FROM attempts WHERE state IN {HOLDS_GPUS} GROUP BY 1, 2"
-    )
+    rows = await pool.fetch(f"SELECT cluster, state, count(*) FROM attempts WHERE state IN {HOLDS_GPUS} GROUP BY 1, 2")
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for cluster, state, count in rows:
         counts[cluster][state] = count

@@ -11,8 +11,8 @@ from brightrun.runtime.http import Db, Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
 from brightrun.scheduler.clusters.models import ClusterState
-from brightrun.scheduler.states import AttemptState
 from brightrun.scheduler.settings import Settings
+from brightrun.scheduler.states import AttemptState
 
 router = APIRouter(prefix="/admin/clusters")
 

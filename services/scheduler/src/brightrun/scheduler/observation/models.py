@@ -36,8 +36,8 @@ class PollState(Value):
     """What polling a run has shown: `seq` events so far, and no change for the last `quiet` responses.
 
     `seen`: a digest of the last response. `missing`: how often in a row the cluster did not know the run.
-    `failing_since`: since when its responses are unusable. `point`: a digest of the last point made of it. `ran`: it was
-    seen running.
+    `failing_since`: since when its responses are unusable. `point`: a digest of the last point made of it. `ran`: it
+    was seen running.
     """
 
     seq: int = 0

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
+from brightrun.cluster_client.responses import Accepted, Busy, Rejected, Unanswered, Undelivered
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
-from brightrun.cluster_client.responses import Accepted, Busy, Rejected, Unanswered, Undelivered
 from brightrun.scheduler.clusters.models import ClusterReport
 from brightrun.scheduler.clusters.queries import mark_full, read_reports
 from brightrun.scheduler.clusters.rules import MAX_SILENCE, free_gpus_of

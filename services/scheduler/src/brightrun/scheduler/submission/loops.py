@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 from prometheus_client import Histogram
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import Rejected, Unanswered
 from brightrun.contracts.cluster_api import SubmitRun
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.tokens import PeerError
-from brightrun.cluster_client.responses import Rejected, Unanswered
-from brightrun.cluster_client.client import ClusterClient
 from brightrun.scheduler.coordination import lock_queue
 from brightrun.scheduler.submission import actions, rules
 from brightrun.scheduler.submission.artifacts import InputGone, InputUrls

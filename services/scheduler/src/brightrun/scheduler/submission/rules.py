@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from brightrun.contracts.training import JobError
 from brightrun.cluster_client.responses import Busy, Undelivered
+from brightrun.contracts.training import JobError
 from brightrun.scheduler.submission.models import SubmissionResult
 
 SUBMISSION_TIMEOUT = timedelta(seconds=12)

@@ -20,7 +20,7 @@ class EndedAttempt(NamedTuple):
 
 
 async def lock_attempts(conn: Connection, keys: Collection[Key]) -> None:
-    """Lock the attempts, in one order: what a response and what the stream say of them is written one after the other."""
+    """Lock the attempts, in order: a response and the stream write one after the other."""
     await conn.execute(
         """
         SELECT FROM attempts JOIN unnest($1::uuid[], $2::int[]) AS keys (job_id, attempt) USING (job_id, attempt)

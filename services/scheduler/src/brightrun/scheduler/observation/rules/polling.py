@@ -163,9 +163,7 @@ def _point(body: Mapping[str, Any]) -> MetricPoint | None:
     metrics = body.get("metrics") or body.get("current_metrics")
     if not isinstance(metrics, Mapping):
         return None
-    values = {
-        field: number for name, field in METRICS.items() if (number := _number(metrics.get(name))) is not None
-    }
+    values = {field: number for name, field in METRICS.items() if (number := _number(metrics.get(name))) is not None}
     if not values:
         return None
     step, epoch = (metrics.get(name, body.get(f"current_{name}")) for name in ("step", "epoch"))

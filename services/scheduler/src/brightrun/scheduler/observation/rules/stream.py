@@ -54,7 +54,7 @@ def updates_of(events: Sequence[RunEvent], runs: Mapping[Key, ObservedRun], now:
     return [after for before, after in updated if _differ(before, after)]
 
 
-def _update(known: ObservedRun, event: RunEvent, now: datetime) -> Watched:
+def _update(known: ObservedRun, event: RunEvent, now: datetime) -> ObservedRun:
     run = event.run
     return replace(
         known,

@@ -1,7 +1,6 @@
 """Jobs in the queue."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -118,7 +117,9 @@ async def count_bypasses(conn: Connection, times: Mapping[UUID, int]) -> None:
 
 async def read_shapes(pool: Pool) -> list[tuple[UUID, str, int]]:
     """The users with waiting jobs, and the GPUs that these need."""
-    return [tuple(row) for row in await pool.fetch(f"WITH {SHAPES} SELECT DISTINCT user_id, gpu_type, gpus FROM shapes")]
+    return [
+        tuple(row) for row in await pool.fetch(f"WITH {SHAPES} SELECT DISTINCT user_id, gpu_type, gpus FROM shapes")
+    ]
 
 
 async def lock_waiting(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> list[JobQueued]:

@@ -141,12 +141,16 @@ class _Planner:
         if shape in self.blocked or self._held_back(job):
             return True
         capable = self._capable(job)
-        fitting = [one for one in capable if one.free >= job.gpus and one.reserved_for in (None, job.job_id)]
+        fitting = [
+            allocation
+            for allocation in capable
+            if allocation.free >= job.gpus and allocation.reserved_for in (None, job.job_id)
+        ]
         if not fitting and capable:
             self.blocked[shape] = job
             self._reserve(job, capable)
-        elif open_ones := [one for one in fitting if self.open_slots[one.gpus.cluster] > 0]:
-            self._place(job, min(open_ones, key=lambda one: (one.free, one.gpus.cluster)))
+        elif fitting := [allocation for allocation in fitting if self.open_slots[allocation.gpus.cluster] > 0]:
+            self._place(job, min(fitting, key=_emptiness))
             self.placed[shape] += 1
             return self.placed[shape] < self.visible
         return True
@@ -190,10 +194,14 @@ class _Planner:
         if self._bypasses_left(job) > 0 or any(allocation.reserved_for == job.job_id for allocation in capable):
             return
         if unreserved := [allocation for allocation in capable if allocation.reserved_for is None]:
-            max(unreserved, key=lambda one: (one.free, one.gpus.cluster)).reserved_for = job.job_id
+            max(unreserved, key=_emptiness).reserved_for = job.job_id
 
     def _bypasses_left(self, job: WaitingJob) -> int:
         return MAX_BYPASSES - job.times_bypassed - self.bypassed[job.job_id]
+
+
+def _emptiness(allocation: _Allocation) -> tuple[int, str]:
+    return allocation.free, allocation.gpus.cluster
 
 
 def _shape(job: WaitingJob) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from brightrun.contracts.job_status import TERMINAL, JobStatus
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.scheduler.models import Attempt
-from brightrun.scheduler.rules import runs
+from brightrun.scheduler.observation.rules import stream
+from brightrun.scheduler.states import AttemptState
 from tests.builders import NOON, job_queued
 
 OURS = [job_queued(), job_queued()]
@@ -16,9 +17,9 @@ ATTEMPTS = {
     attempt.key: attempt
     for job in OURS
     for attempt in (
-        Attempt(job.job_id, job.user_id, 1, "local", fence=1, state="over", external_job_id="run-1"),
-        Attempt(job.job_id, job.user_id, 2, "local", fence=1, state="submitting", external_job_id=None),
-        Attempt(job.job_id, job.user_id, 3, "local", fence=1, state="given_back", external_job_id=None),
+        Attempt(job.job_id, job.user_id, 1, "local", fence=1, state=AttemptState.OVER, external_job_id="run-1"),
+        Attempt(job.job_id, job.user_id, 2, "local", fence=1, state=AttemptState.SUBMITTING, external_job_id=None),
+        Attempt(job.job_id, job.user_id, 3, "local", fence=1, state=AttemptState.GIVEN_BACK, external_job_id=None),
     )
 }
 JOB_IDS = [*(job.job_id for job in OURS), new_id()]
@@ -45,15 +46,15 @@ PAGES = st.lists(EVENTS, max_size=20)
 
 @given(PAGES)
 def test_every_point_of_our_runs_is_published_once_under_its_event_s_id(page: list[RunEvent]) -> None:
-    expected = [(one.event_id, one.points) for one in page if _is_ours(one) and one.points]
-    published = runs.progress_of(page, ATTEMPTS)
+    expected = [(event.event_id, event.points) for event in page if _is_ours(event) and event.points]
+    published = stream.progress_of(page, ATTEMPTS)
     assert [(one.event_id, one.points) for one in published if one.points] == expected
 
 
 @given(PAGES)
 def test_every_event_of_our_runs_is_progress_or_an_end(page: list[RunEvent]) -> None:
-    progress = {one.event_id for one in runs.progress_of(page, ATTEMPTS)}
-    ends = [run for _, run in runs.ends_of(page, ATTEMPTS)]
+    progress = {one.event_id for one in stream.progress_of(page, ATTEMPTS)}
+    ends = [run for _, run in stream.ended_by(page, ATTEMPTS)]
     assert [one.run for one in page if _is_ours(one) and one.run.status in TERMINAL] == ends
     assert {one.event_id for one in page if _is_ours(one) and one.run.status not in TERMINAL} <= progress
 
@@ -61,24 +62,24 @@ def test_every_event_of_our_runs_is_progress_or_an_end(page: list[RunEvent]) -> 
 @given(PAGES)
 def test_progress_says_whose_and_which_run_it_is_of(page: list[RunEvent]) -> None:
     events = {one.event_id: one for one in page}
-    for progress in runs.progress_of(page, ATTEMPTS):
-        told = events[progress.event_id]
-        owner = ATTEMPTS[told.run.job_id, told.run.attempt].user_id
-        assert (progress.job_id, progress.attempt, progress.seq) == (told.run.job_id, told.run.attempt, told.seq)
-        assert (progress.user_id, progress.occurred_at, progress.percent) == (owner, told.at, told.run.progress)
+    for progress in stream.progress_of(page, ATTEMPTS):
+        source = events[progress.event_id]
+        owner = ATTEMPTS[source.run.job_id, source.run.attempt].user_id
+        assert (progress.job_id, progress.attempt, progress.seq) == (source.run.job_id, source.run.attempt, source.seq)
+        assert (progress.user_id, progress.occurred_at, progress.percent) == (owner, source.at, source.run.progress)
         assert progress.status is (
-            JobStatus.INITIALIZING if told.run.status in ("queued", "initializing") else JobStatus.RUNNING
+            JobStatus.INITIALIZING if source.run.status in ("queued", "initializing") else JobStatus.RUNNING
         )
 
 
 @given(PAGES)
 def test_an_unanswered_attempt_is_adopted_once_and_an_answered_one_never(page: list[RunEvent]) -> None:
-    adopted = [attempt.key for attempt, _ in runs.accepted_by(page, ATTEMPTS)]
+    adopted = [attempt.key for attempt, _ in stream.accepted_by(page, ATTEMPTS)]
     assert len(adopted) == len(set(adopted))
     assert set(adopted) == {
         (one.run.job_id, one.run.attempt) for one in page if _is_ours(one) and one.run.attempt in (2, 3)
     }
 
 
-def _is_ours(one: RunEvent) -> bool:
-    return (one.run.job_id, one.run.attempt) in ATTEMPTS
+def _is_ours(event: RunEvent) -> bool:
+    return (event.run.job_id, event.run.attempt) in ATTEMPTS

@@ -1,4 +1,4 @@
-"""An installation in imagined time: the rules decide who starts, jobs end when they end, and everything is counted."""
+"""A simulated installation: the rules decide which jobs start, and what users get is counted."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -7,42 +7,47 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
-from brightrun.scheduler.models import Share, Waiting
-from brightrun.scheduler.rules import fairness
-from brightrun.scheduler.rules.fairness import Room
+from brightrun.scheduler.clusters.models import FreeGpus
+from brightrun.scheduler.queue.models import UserShare, WaitingJob
+from brightrun.scheduler.queue.rules import fairness
 from tests.builders import NOON
 
 VISIBLE = 4
 
 
 @dataclass
-class Yard:
-    """`rooms` are empty at first; who is not in `quotas` has none, and who is not in `weights` counts once."""
+class Simulation:
+    """Users without an entry in `quotas` have none, and those without one in `weights` have weight 1."""
 
-    rooms: Sequence[Room]
+    free_gpus: Sequence[FreeGpus]
     weights: dict[UUID, float] = field(default_factory=dict)
     quotas: dict[UUID, int] = field(default_factory=dict)
     now: float = 0.0
     clock: float = 0.0
 
     def __post_init__(self) -> None:
-        self.waiting: dict[UUID, Waiting] = {}
+        self.waiting: dict[UUID, WaitingJob] = {}
         self.lengths: dict[UUID, float] = {}
-        self.running: list[tuple[float, UUID, Waiting, str]] = []
+        self.running: list[tuple[float, UUID, WaitingJob, str]] = []
         self.virtual: dict[UUID, float] = defaultdict(float)
         self.used: Counter[UUID] = Counter()
         self.held: Counter[UUID | str] = Counter()
         """GPUs by user, and by cluster."""
-        self.started: list[Waiting] = []
+        self.started: list[WaitingJob] = []
 
     def submit(self, user: UUID, number: int, *, gpus: int = 1, kind: str = "CPU", takes: float = 100.0, **job) -> UUID:
         """A job that really `takes` so many seconds; it is expected to unless `seconds` says otherwise."""
-        if not any(one.user_id == user for one in self.waiting.values()):
+        if not any(other.user_id == user for other in self.waiting.values()):
             self.virtual[user] = max(self.virtual[user], self.clock)
-        values = {"home": "", "urgency": 1, "seconds": takes, "queued_at": NOON + timedelta(seconds=self.now)}
-        one = Waiting(UUID(int=number), user, kind, gpus, **values | job)
-        self.waiting[one.job_id], self.lengths[one.job_id] = one, takes
-        return one.job_id
+        values = {
+            "preferred_cluster": "",
+            "priority": 1,
+            "seconds": takes,
+            "queued_at": NOON + timedelta(seconds=self.now),
+        }
+        waiting_job = WaitingJob(UUID(int=number), user, kind, gpus, **values | job)
+        self.waiting[waiting_job.job_id], self.lengths[waiting_job.job_id] = waiting_job, takes
+        return waiting_job.job_id
 
     def decide(self) -> None:
         """Start what may start."""
@@ -51,10 +56,12 @@ class Yard:
 
     def _decide_once(self) -> bool:
         shares = [self.share(user) for user in {job.user_id for job in self.waiting.values()}]
-        slots = {room.cluster: 1000 for room in self.rooms}
-        plan = fairness.plan(self._seen(), shares, self.free_rooms(), self.clock, slots=slots, visible=VISIBLE)
-        for job_id, times in plan.overtaken.items():
-            self.waiting[job_id] = replace(self.waiting[job_id], overtaken=self.waiting[job_id].overtaken + times)
+        slots = {free.cluster: 1000 for free in self.free_gpus}
+        plan = fairness.plan(self._seen(), shares, self.gpus_left(), self.clock, slots=slots, visible=VISIBLE)
+        for job_id, times in plan.bypassed.items():
+            self.waiting[job_id] = replace(
+                self.waiting[job_id], times_bypassed=self.waiting[job_id].times_bypassed + times
+            )
         for placement in plan.placements:
             job = self.waiting.pop(placement.job.job_id)
             self.virtual[job.user_id] += placement.charge / self.weight(job.user_id)
@@ -64,11 +71,11 @@ class Yard:
         self.clock = plan.clock
         return bool(plan.placements)
 
-    def _seen(self) -> list[Waiting]:
+    def _seen(self) -> list[WaitingJob]:
         """As the queue shows them: the first few of each user and shape."""
-        shapes: dict[tuple, list[Waiting]] = defaultdict(list)
-        for job in fairness.line(self.waiting.values()):
-            shapes[job.user_id, job.gpu_type, job.gpus, job.home].append(job)
+        shapes: dict[tuple, list[WaitingJob]] = defaultdict(list)
+        for job in fairness.in_order(self.waiting.values()):
+            shapes[job.user_id, job.gpu_type, job.gpus, job.preferred_cluster].append(job)
         return [job for jobs in shapes.values() for job in jobs[:VISIBLE]]
 
     def wait_for_an_end(self) -> UUID:
@@ -87,8 +94,8 @@ class Yard:
             used[job.user_id] += job.gpus * (self.lengths[job_id] - (end - self.now))
         return used
 
-    def share(self, user: UUID) -> Share:
-        return Share(user, self.weight(user), self.quotas.get(user), self.held_by(user), self.virtual[user])
+    def share(self, user: UUID) -> UserShare:
+        return UserShare(user, self.weight(user), self.quotas.get(user), self.held_by(user), self.virtual[user])
 
     def weight(self, user: UUID) -> float:
         return self.weights.get(user, 1.0)
@@ -96,10 +103,10 @@ class Yard:
     def held_by(self, user: UUID) -> int:
         return self.held[user]
 
-    def free_rooms(self) -> list[Room]:
-        return [replace(room, free=room.free - self.held[room.cluster]) for room in self.rooms]
+    def gpus_left(self) -> list[FreeGpus]:
+        return [replace(free, free=free.free - self.held[free.cluster]) for free in self.free_gpus]
 
 
-def room(cluster: str = "local", gpus: int = 8, types: Iterable[str] | None = ("CPU",)) -> Room:
+def cluster_gpus(cluster: str = "local", gpus: int = 8, types: Iterable[str] | None = ("CPU",)) -> FreeGpus:
     """A cluster with GPUs of one kind, all free."""
-    return Room(cluster, frozenset(types) if types is not None else None, gpus, gpus)
+    return FreeGpus(cluster, frozenset(types) if types is not None else None, gpus, gpus)
