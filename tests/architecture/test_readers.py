@@ -7,7 +7,7 @@ import pytest
 from faststream import AckPolicy
 
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.kafka import Bus, Subscription
+from brightrun.runtime.kafka import KafkaClient, Subscription
 from brightrun.runtime.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +44,8 @@ async def test_no_reader_commits_on_its_own(event: type, batch: bool) -> None:
 
     async def handle(events: object, conn: object) -> None: ...
 
-    bus = Bus(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "anybody")
-    reader = bus.reader(Subscription(event, handle, batch), consume)
-    assert reader.ack_policy is AckPolicy.MANUAL
-    assert reader._connection_args["enable_auto_commit"] is False
-    assert reader._connection_args["auto_offset_reset"] == "earliest"
+    kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "anybody")
+    subscriber = kafka.subscriber(Subscription(event, handle, batch), consume)
+    assert subscriber.ack_policy is AckPolicy.MANUAL
+    assert subscriber._connection_args["enable_auto_commit"] is False
+    assert subscriber._connection_args["auto_offset_reset"] == "earliest"

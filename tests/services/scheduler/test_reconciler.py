@@ -8,7 +8,9 @@ import pytest
 from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress, JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, MetricPoint
+from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
+from brightrun.scheduler.coordination import lead
 from brightrun.scheduler.submission import actions as submission
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
@@ -235,9 +237,7 @@ async def test_a_late_answer_of_a_cluster_that_was_given_up_is_remembered_and_st
 
 async def test_one_scheduler_compares_a_cluster(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
-    await scheduler.pool.execute(
-        "INSERT INTO leaders VALUES ('reconcile.local', gen_random_uuid(), now() + '1 minute')"
-    )
+    await lead(scheduler.pool, "local", new_id())
     await scheduler.pool.execute("UPDATE queue SET state = 'over'")
     await scheduler.reconcile()
     assert scheduler.cluster.cancelled == {}

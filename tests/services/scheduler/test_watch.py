@@ -10,7 +10,6 @@ from brightrun.contracts.training import Checkpoint, JobError, MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.scheduler.coordination import lead, resign
 from brightrun.scheduler.lifecycle.rules import retry_pause
-from brightrun.scheduler.observation.loops.watch import LEASE
 from brightrun.scheduler.observation.queries import move_cursor, read_position
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
@@ -188,7 +187,7 @@ async def test_one_scheduler_listens_to_a_cluster_and_another_takes_over_when_it
 async def test_a_scheduler_that_stops_leaves_its_cluster_to_others_at_once(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
     me = new_id()
-    assert await lead(scheduler.pool, "watch.local", me, LEASE)
+    assert await lead(scheduler.pool, "local", me)
     scheduler.cluster.report(job, "completed")
     assert not await scheduler.watch()
     await resign(scheduler.pool, me)

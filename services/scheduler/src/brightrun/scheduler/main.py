@@ -7,9 +7,10 @@ from uuid import UUID
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import transaction
-from brightrun.runtime.service import Service, open_service, run
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.server import run
+from brightrun.runtime.service import Service, open_service
 from brightrun.scheduler import coordination, subscribers
 from brightrun.scheduler.clusters import routes as clusters_routes
 from brightrun.scheduler.clusters.loops import CapacityProbe
@@ -76,7 +77,7 @@ def _add_loops(service: Service, clusters: list[str], settings: Settings) -> Non
 def _add_cluster_loops(service: Service, cluster: ClusterClient, settings: Settings, scheduler: UUID) -> None:
     name, pool, max_attempts = cluster.name, service.pool, settings.job_attempts
     probe = CapacityProbe(pool, cluster, service.waker("queue"))
-    watcher = Watcher(pool, service.bus, cluster, scheduler, max_attempts)
+    watcher = Watcher(pool, service.kafka, cluster, scheduler, max_attempts)
     poller = Poller(pool, cluster, settings.cluster_silence, max_attempts)
     stopper = stopping_loops.Stopper(pool, cluster, max_attempts)
     reconciler = Reconciler(pool, cluster, scheduler, max_attempts, stop_unknown=settings.stop_unknown_runs)

@@ -6,8 +6,8 @@ from typing import cast
 from fastapi import APIRouter, Request
 
 from brightrun.contracts.scheduling import Cluster, GpuPool
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
 from brightrun.scheduler.clusters.models import ClusterState

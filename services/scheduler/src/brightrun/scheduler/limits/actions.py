@@ -8,7 +8,7 @@ from brightrun.contracts.events import BudgetReached, DurationReached, JobQueued
 from brightrun.contracts.values import utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
-from brightrun.scheduler.coordination import wake
+from brightrun.runtime.notify import notify
 from brightrun.scheduler.limits import queries, rules
 from brightrun.scheduler.limits.models import LimitReached
 from brightrun.scheduler.models import Key
@@ -35,7 +35,7 @@ async def stop_limited(conn: Connection) -> bool:
     for run in reached:
         LIMITED.labels(run.limit).inc()
         await outbox.add(conn, _event(run, segments[run.job.job_id]))
-    await wake(conn, "stops")
+    await notify(conn, "stops")
     return True
 
 

@@ -118,9 +118,9 @@ CREATE TABLE clusters (
     cursor         bigint NOT NULL DEFAULT 0          -- the last event of its stream that is applied and published
 );
 
--- What one scheduler at a time does, such as reading a cluster's stream.
+-- The one scheduler that reads a cluster's stream and compares its runs.
 CREATE TABLE leaders (
-    task       text        PRIMARY KEY,
+    cluster    text        PRIMARY KEY,
     scheduler  uuid        NOT NULL,
     until      timestamptz NOT NULL
 );

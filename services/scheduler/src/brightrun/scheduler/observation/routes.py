@@ -6,9 +6,10 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brightrun.contracts import signatures
+from brightrun.runtime.database import Db
 from brightrun.runtime.errors import Unauthorized
-from brightrun.runtime.http import Db, Envelope
-from brightrun.scheduler.coordination import wake
+from brightrun.runtime.http import Envelope
+from brightrun.runtime.notify import notify
 from brightrun.scheduler.observation.queries import poll_at_once
 
 router = APIRouter()
@@ -34,9 +35,9 @@ async def receive_callback(
     body = await request.body()
     if not signatures.valid(secret, body, timestamp, signature):
         raise Unauthorized
-    await wake(pool, "watch")
+    await notify(pool, "watch")
     if (run := _run_of(body)) and await poll_at_once(pool, run):
-        await wake(pool, "polling")
+        await notify(pool, "polling")
     return Envelope(data="heard")
 
 

@@ -11,7 +11,8 @@ from brightrun.contracts.training import JobError
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.scheduler.coordination import lock_queue, wake
+from brightrun.runtime.notify import notify
+from brightrun.scheduler.coordination import lock_queue
 from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_waiting_job
 from brightrun.scheduler.queue.queries import jobs as queries
 from brightrun.scheduler.queue.queries import shares
@@ -34,7 +35,7 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
             await complete_job(conn, queued[job_id], JobStatus.CANCELLED, utc_now())
         else:
             await pause_waiting_job(conn, queued[job_id])
-    await wake(conn, "queue")
+    await notify(conn, "queue")
 
 
 async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> None:
@@ -52,11 +53,11 @@ async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> N
 async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
     """Give a user a weight and a quota of GPUs, from the next decision on."""
     await shares.set_share(conn, user_id, weight, quota)
-    await wake(conn, "queue")
+    await notify(conn, "queue")
 
 
 async def set_priority(conn: Connection, job_id: UUID, priority: str) -> None:
     """Move a waiting job. Raises NotFound."""
     if not await queries.set_priority(conn, job_id, fairness.priority_of(priority)):
         raise NotFound
-    await wake(conn, "queue")
+    await notify(conn, "queue")

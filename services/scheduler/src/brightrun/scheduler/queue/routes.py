@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 
 from brightrun.contracts.scheduling import ChangePriority, QueuePosition, SetShare, Share
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters.queries import read_reports
 from brightrun.scheduler.clusters.rules import MAX_SILENCE, free_gpus_of

@@ -29,8 +29,6 @@ from brightrun.scheduler.reconciliation.rules import GRACE, is_known, orphan_run
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=90)
-
 ORPHANS = Counter("brightrun_orphan_runs_total", "Runs stopped because no attempt owned them.", ["cluster", "kind"])
 GONE_RUNS = Counter("brightrun_gone_runs_total", "Attempts whose runs were gone.", ["cluster", "why"])
 
@@ -61,7 +59,7 @@ class Reconciler:
     async def work(self) -> bool:
         """Compare once. False: the clock repeats it."""
         name = self._cluster.name
-        if not await lead(self._pool, f"reconcile.{name}", self._scheduler, LEASE):
+        if not await lead(self._pool, name, self._scheduler):
             return False
         capabilities = await read_capabilities(self._pool, name)
         try:

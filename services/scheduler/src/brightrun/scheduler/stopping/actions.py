@@ -8,7 +8,8 @@ from prometheus_client import Counter
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
-from brightrun.scheduler.coordination import lock_queue, wake
+from brightrun.runtime.notify import notify
+from brightrun.scheduler.coordination import lock_queue
 from brightrun.scheduler.lifecycle.actions.attempts import lose_attempt
 from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_waiting_job
 from brightrun.scheduler.lifecycle.queries.jobs import get_job
@@ -29,7 +30,7 @@ async def request_cancel(conn: Connection, job_id: UUID) -> None:
     if state in (JobState.WAITING, JobState.PAUSED):
         await complete_job(conn, await get_job(conn, job_id), JobStatus.CANCELLED, utc_now())
     elif state:
-        await wake(conn, "stops")
+        await notify(conn, "stops")
 
 
 async def request_pause(conn: Connection, job_id: UUID, turn: int) -> None:
@@ -39,14 +40,14 @@ async def request_pause(conn: Connection, job_id: UUID, turn: int) -> None:
     if state is JobState.WAITING:
         await pause_waiting_job(conn, await get_job(conn, job_id))
     elif state in (JobState.SUBMITTING, JobState.LIVE):
-        await wake(conn, "stops")
+        await notify(conn, "stops")
 
 
 async def request_resume(conn: Connection, job_id: UUID, turn: int) -> None:
     """Let a paused job wait again, in its old position; one that has not paused yet goes on once it has."""
     await lock_queue(conn)
     if await queries.request_resume(conn, job_id, turn):
-        await wake(conn, "queue")
+        await notify(conn, "queue")
 
 
 async def give_up_unacknowledged(conn: Connection, max_attempts: int) -> None:

@@ -11,10 +11,10 @@ from prometheus_client import Histogram
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.cluster_client.responses import Rejected, Unanswered
 from brightrun.contracts.cluster_api import SubmitRun
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.tokens import PeerError
 from brightrun.scheduler.coordination import lock_queue
 from brightrun.scheduler.submission import actions, rules
 from brightrun.scheduler.submission.artifacts import InputGone, InputUrls

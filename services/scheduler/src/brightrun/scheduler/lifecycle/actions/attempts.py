@@ -14,7 +14,7 @@ from brightrun.contracts.training import JobError
 from brightrun.contracts.values import utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
-from brightrun.scheduler.coordination import wake
+from brightrun.runtime.notify import notify
 from brightrun.scheduler.lifecycle import rules
 from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_ended_job, requeue_job
 from brightrun.scheduler.lifecycle.models import StartedAttempt
@@ -42,7 +42,7 @@ async def accept_attempts(conn: Connection, runs: Sequence[tuple[Attempt, str]])
         await outbox.add(conn, *map(_started, started))
         await set_allowances(conn, {start.attempt.key: start.job for start in started})
     if any(start.stop_requested for start in started):
-        await wake(conn, "stops")
+        await notify(conn, "stops")
     if len(started) < len(runs):
         await queries.save_late_runs(conn, runs)
 
@@ -70,7 +70,7 @@ async def end_attempts(conn: Connection, ended: Sequence[tuple[Attempt, RunStatu
             used[attempt.user_id] += end.excess
     if used:
         await queries.charge_users(conn, used)
-        await wake(conn, "clusters")
+        await notify(conn, "clusters")
 
 
 async def lose_attempt(conn: Connection, attempt: Attempt, error: JobError, max_attempts: int) -> None:

@@ -1,19 +1,15 @@
 """A cluster's stream is read, by one scheduler at a time."""
 
 import time
-from datetime import timedelta
 from uuid import UUID
 
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.kafka import Bus
+from brightrun.runtime.kafka import KafkaClient
 from brightrun.scheduler.coordination import lead
 from brightrun.scheduler.observation import actions, queries
 from brightrun.scheduler.observation.rules import stream
-
-LEASE = timedelta(seconds=12)
-"""Longer than a cluster may take to respond, so that another scheduler reads only when the leader is gone."""
 
 EVENTS_PER_PAGE = 2000
 
@@ -27,9 +23,11 @@ class Watcher:
     A page that another scheduler has applied meanwhile changes nothing: the cursor has moved.
     """
 
-    def __init__(self, pool: Pool, bus: Bus, cluster: ClusterClient, scheduler: UUID, max_attempts: int) -> None:
+    def __init__(
+        self, pool: Pool, kafka: KafkaClient, cluster: ClusterClient, scheduler: UUID, max_attempts: int
+    ) -> None:
         self._pool = pool
-        self._bus = bus
+        self._kafka = kafka
         self._cluster = cluster
         self._scheduler = scheduler
         self._max_attempts = max_attempts
@@ -41,14 +39,14 @@ class Watcher:
         """
         name = self._cluster.name
         position = await queries.read_position(self._pool, name)
-        if not position.streams or not await lead(self._pool, f"watch.{name}", self._scheduler, LEASE):
+        if not position.streams or not await lead(self._pool, name, self._scheduler):
             return False
         began = time.monotonic()
         page = await self._cluster.events(position.cursor, EVENTS_PER_PAGE)
         if page.cursor == position.cursor:
             return time.monotonic() - began > LONG_POLL_SECONDS
         runs = await queries.find_runs(self._pool, name, stream.keys_of(page.events))
-        await self._bus.publish(stream.progress_of(page.events, {run.attempt.key: run.attempt for run in runs}))
+        await self._kafka.publish(stream.progress_of(page.events, {run.attempt.key: run.attempt for run in runs}))
         failpoint("watch.published")
         async with transaction(self._pool) as conn:
             if not await queries.move_cursor(conn, name, position.cursor, page.cursor):
