@@ -132,6 +132,12 @@ class Webhook(Value):
     updated_at: Utc
 
 
+class Webhooks(Value):
+    """All endpoints of a user, newest first."""
+
+    webhooks: list[Webhook]
+
+
 class WebhookWithSecret(Webhook):
     """An endpoint with the secret that signs its events; it is shown only this once."""
 

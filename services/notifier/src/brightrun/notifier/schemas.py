@@ -42,12 +42,6 @@ class MarkedView(BaseModel):
     marked: int
 
 
-class WebhooksView(BaseModel):
-    """All endpoints of a user, newest first."""
-
-    webhooks: list[Webhook]
-
-
 class Pagination(BaseModel):
     """Where a page lies among all."""
 

@@ -14,6 +14,7 @@ from brightrun.contracts.webhooks import (
     Webhook,
     WebhookChanges,
     WebhookDelivery,
+    Webhooks,
     WebhookTest,
     WebhookTestResult,
     WebhookWithSecret,
@@ -24,7 +25,7 @@ from brightrun.notifier.queries import deliveries, webhooks
 from brightrun.notifier.receivers import Receivers
 from brightrun.notifier.rules.addresses import ForbiddenAddress
 from brightrun.notifier.rules.messages import sample
-from brightrun.notifier.schemas import DeliveriesView, Pagination, WebhooksView, delivery_view, webhook_view
+from brightrun.notifier.schemas import DeliveriesView, Pagination, delivery_view, webhook_view
 from brightrun.notifier.vault import Vault
 from brightrun.runtime.database import transaction
 from brightrun.runtime.http import Db, Envelope
@@ -46,11 +47,11 @@ Reach = Annotated[Receivers, Depends(_receivers)]
 
 
 @router.get("")
-async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[WebhooksView]:
+async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[Webhooks]:
     """All of them, newest first; there are few."""
     async with pool.acquire() as conn:
         endpoints = await webhooks.list_endpoints(conn, caller.user)
-    return Envelope(data=WebhooksView(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
+    return Envelope(data=Webhooks(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
 
 
 @router.post("", status_code=201)
