@@ -14,9 +14,9 @@ from brightrun.artifacts.schemas.models import ModelDetail, Models, ModelView
 from brightrun.contracts.artifacts import DownloadRequest, ModelChanges, SignedUrls
 from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import adapter_files
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/models")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import time
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.schemas import RunFilters
 from brightrun.contracts.cluster_api import (
     Capacity,
-    Pagination,
     RunEvents,
     RunList,
     RunStatus,
@@ -25,6 +23,7 @@ from brightrun.contracts.cluster_api import (
     SubmitRun,
     SubmittedRun,
 )
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.errors import ServiceError
 
 router = APIRouter()
@@ -99,7 +98,7 @@ async def list_runs(filters: Annotated[RunFilters, Query()], context: ContextOf)
         limit=limit,
         offset=(page - 1) * limit,
     )
-    pagination = Pagination(page=page, limit=limit, total=total, totalPages=math.ceil(total / limit))
+    pagination = Pagination.of(page, limit, total)
     return RunList(runs=tuple(runs), pagination=pagination)
 
 
