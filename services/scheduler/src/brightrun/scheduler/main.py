@@ -48,7 +48,12 @@ async def start(settings: Settings) -> None:
         service.app.state.settings = settings
         for router in ROUTERS:
             service.app.include_router(router)
-        service.subscribe(*subscribers.ALL)
+        service.subscribe(
+            subscribers.on_jobs_queued,
+            subscribers.on_job_cancel_requested,
+            subscribers.on_job_pause_requested,
+            subscribers.on_job_resume_requested,
+        )
         service.every("dispatch", 1.0, dispatcher.work, wake="queue")
         service.every("take_over", 1.0, dispatcher.take_over)
         _add_loops(service, list(clusters), settings)

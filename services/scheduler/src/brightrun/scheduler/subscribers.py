@@ -27,6 +27,3 @@ async def on_job_pause_requested(event: JobPauseRequested, conn: Connection) -> 
 @subscribe(JobResumeRequested)
 async def on_job_resume_requested(event: JobResumeRequested, conn: Connection) -> None:
     await stopping.request_resume(conn, event.job_id, event.turn)
-
-
-ALL = (on_jobs_queued, on_job_cancel_requested, on_job_pause_requested, on_job_resume_requested)
