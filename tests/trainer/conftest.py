@@ -27,7 +27,7 @@ def fresh_trainer() -> Trainer:
 
 @pytest.fixture(scope="session")
 def trainer(fresh_trainer: Trainer) -> Iterator[Trainer]:
-    """The same, but processes are forked from one that has imported PyTorch: a start takes no time."""
+    """The same, with processes forked from one that has imported PyTorch, which saves seconds a start."""
     with ForkServer(fresh_trainer.python, fresh_trainer.environment) as server:
         yield Trainer(fresh_trainer.python, fresh_trainer.environment, server)
 
@@ -39,5 +39,5 @@ def finished_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(trainer: Trainer, finished_folder: Path) -> Outcome:
-    """A whole training that nobody disturbed."""
+    """An uninterrupted training."""
     return trainer.run(finished_folder)

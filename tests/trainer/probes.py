@@ -105,7 +105,7 @@ def scored(base: LoadedModel) -> int:
 
 
 def utilization() -> list[Any]:
-    """The mean of two GPUs; and how often NVML is asked after it has failed."""
+    """The mean of two GPUs; and how often NVML is called after a failure."""
     mean = ResourceUsage(2, lambda gpu: 40 + 20 * gpu).gpu_utilization()
     calls: list[int] = []
 

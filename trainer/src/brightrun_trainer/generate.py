@@ -29,7 +29,7 @@ READ_BYTES = 1 << 16
 
 
 def main() -> None:
-    """Serve requests until the input ends or nothing is asked for a while."""
+    """Serve requests until the input ends or none comes for a while."""
     parser = argparse.ArgumentParser(prog="brightrun_trainer.generate", description=__doc__)
     parser.add_argument("folder", metavar="ADAPTER_DIR", type=Path)
     parser.add_argument("--base", required=True, help="folder in BRIGHTRUN_MODELS, path, or name on the Hub")

@@ -51,7 +51,7 @@ def compare(model: PeftModel, rows: Dataset, pad_token_id: int, may_continue: Ca
     """The manifest's `comparison`: losses, perplexities and token accuracies of both on encoded held-out examples.
 
     For pairs of answers also how often each model finds the preferred one likelier, and how often the adapter's margin
-    is larger than the base model's (`reward_accuracy`, what DPO trains). Raises StopRequested if `may_continue` denies.
+    is larger than the base model's (`reward_accuracy`, what DPO trains). Raises StopRequested like `evaluate`.
     """
     adapter = evaluate(model, rows, pad_token_id, may_continue)
     with model.disable_adapter():
@@ -76,7 +76,7 @@ def sample(
 ) -> list[dict[str, Any]]:
     """The manifest's `samples`: what both answer to a few held-out conversations, and what was expected.
 
-    The conversations are evenly spread over the source. Fewer come if `may_continue` denies or the time is up.
+    The conversations are evenly spread. There are fewer if `may_continue` returns False or the time is up.
     """
     deadline = time.monotonic() + MAX_SAMPLES_SECONDS
     chosen = {number * held_out.count // SAMPLES for number in range(SAMPLES)}

@@ -39,7 +39,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(model: PeftModel, rows: Dataset, pad_token_id: int, may_continue: Callable[[], bool]) -> Evaluation:
-    """Evaluate on all rows. Raises StopRequested if `may_continue`, which is asked before each batch, denies."""
+    """Evaluate on all rows; calls `may_continue` before each batch and raises StopRequested if it returns False."""
     model.eval()
     collate = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
     loss, correct, tokens = 0.0, 0, 0

@@ -108,7 +108,7 @@ def complete(
     on_text: OnText = lambda _side, _text: None,
     may_continue: Callable[[], bool] = lambda: True,
 ) -> dict[Side, Completion]:
-    """Let the sides answer `prompt` together; ends early when `may_continue` denies."""
+    """Let the sides answer `prompt` together; ends early when `may_continue` returns False."""
     model.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
@@ -185,7 +185,7 @@ class _Streamer(BaseStreamer):  # type: ignore[no-untyped-call, misc, unused-ign
 
 
 class _Deadline(StoppingCriteria):
-    """Ends a generation whose time is up, or when `may_continue` denies."""
+    """Ends a generation whose time is up, or when `may_continue` returns False."""
 
     def __init__(self, seconds: float, may_continue: Callable[[], bool]) -> None:
         self._deadline = time.monotonic() + seconds
