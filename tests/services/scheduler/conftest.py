@@ -22,10 +22,10 @@ from brightrun.contracts.event import Event
 from brightrun.contracts.events import CATALOGUE, JobEvent, JobQueued
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres, TansuBroker
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import Bus, ensure_topics
+from brightrun.runtime.kafka import KafkaClient, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
-from brightrun.runtime.tokens import ServiceClient
 from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.loops import stops, survey
 from brightrun.scheduler.loops.dispatch import Dispatcher
@@ -60,7 +60,7 @@ class Scheduler:
     """One scheduler, each of its loops turned by hand, and the world around it."""
 
     pool: Pool
-    bus: Bus
+    bus: KafkaClient
     kafka: KafkaSettings
     database_url: str
     clusters: dict[str, FakeCluster]
@@ -270,9 +270,9 @@ def kafka_settings(tansu: TansuBroker) -> KafkaSettings:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[Bus]:
+async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[KafkaClient]:
     await ensure_topics(kafka_settings, CATALOGUE)
-    bus = Bus(kafka_settings, "tests")
+    bus = KafkaClient(kafka_settings, "tests")
     await bus.start()
     yield bus
     await bus.stop()
@@ -296,7 +296,7 @@ async def served_fakes() -> AsyncIterator[Fakes]:
 async def scheduler(
     slice_pool: SlicePool,
     postgres: Postgres,
-    bus: Bus,
+    bus: KafkaClient,
     kafka_settings: KafkaSettings,
     served_fakes: Fakes,
 ) -> AsyncIterator[Scheduler]:

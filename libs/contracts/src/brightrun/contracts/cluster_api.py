@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Sha256, Utc, Value
 
@@ -154,15 +155,6 @@ class RunSummary(Value):
     attempt: int
     status: RunState
     live: bool
-
-
-class Pagination(Value):
-    """Which page of a list this is."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815
 
 
 class RunList(Value):

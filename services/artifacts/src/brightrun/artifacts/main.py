@@ -13,7 +13,8 @@ from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 2.0

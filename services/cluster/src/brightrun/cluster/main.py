@@ -25,7 +25,7 @@ from brightrun.cluster.store import Store, open_store
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
 from brightrun.runtime.loops import repeat
-from brightrun.runtime.service import run, serve_http
+from brightrun.runtime.server import run, serve_http
 
 SECONDS_BETWEEN_CLEANUPS = 60.0
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import transaction
-from brightrun.runtime.service import Service, open_service, run
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.server import run
+from brightrun.runtime.service import Service, open_service
 from brightrun.scheduler import routes, subscribers
 from brightrun.scheduler.artifacts import InputUrls
 from brightrun.scheduler.loops import stops, survey
@@ -74,7 +75,7 @@ def _attend(service: Service, cluster: ClusterClient, settings: Settings, me: UU
     surveyor = survey.Surveyor(pool, cluster, service.waker("queue"))
     reconciler = Reconciler(pool, cluster, me, most, stop_unknown=settings.stop_unknown_runs)
     service.every(f"survey.{name}", 2.0, surveyor.work, wake="clusters")
-    service.every(f"watch.{name}", 1.0, Watcher(pool, service.bus, cluster, me, most).work, wake="watch")
+    service.every(f"watch.{name}", 1.0, Watcher(pool, service.kafka, cluster, me, most).work, wake="watch")
     service.every(f"polling.{name}", 1.0, Poller(pool, cluster, settings.cluster_silence, most).work, wake="polling")
     service.every(f"stops.{name}", 1.0, Stopper(pool, cluster, most).work, wake="stops")
     service.every(f"reconciler.{name}", RECONCILE_SECONDS, reconciler.work)

@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 
 from brightrun.artifacts.actions import models as actions
-from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MANIFEST, MAX_FILE_BYTES, MODELS, check_offer, model_key
@@ -19,6 +18,7 @@ from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import ArtifactFile
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 
@@ -26,15 +26,15 @@ log = structlog.get_logger()
 async def transfer_next(pool: Pool, store: ObjectStore, cluster: ClusterClient, settings: Settings) -> bool:
     """Move one model's files; False if none is due. A failed try is repeated later, and given up in the end.
 
-    A crash anywhere leaves the model pending: the next claim verifies what is stored and moves the rest.
+    A crash anywhere leaves the model pending: the next lease verifies what is stored and moves the rest.
     """
     async with transaction(pool) as conn:
-        model = await models.claim_model(conn, cluster.name, LEASE)
+        model = await models.lease_model(conn, cluster.name, LEASE)
     if model is None:
         return False
     bound = log.bind(job_id=str(model.job_id), artifact_id=str(model.id), tries=model.tries)
     try:
-        renew = partial(models.renew_transfer, pool, model.claim, LEASE)
+        renew = partial(models.renew_transfer, pool, model.lease, LEASE)
         files, metadata = await while_leased(_move(store, cluster, model), renew)
         async with transaction(pool) as conn:
             stored = await actions.finish_transfer(conn, model, files, metadata)

@@ -16,9 +16,8 @@ from brightrun.artifacts.routes.dependencies import Clusters
 from brightrun.cluster_client.responses import ClusterError
 from brightrun.contracts.generation import Failed, Generate
 from brightrun.contracts.training import JobError
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.http import Db
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()

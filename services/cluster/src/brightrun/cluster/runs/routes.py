@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import time
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.schemas import RunFilters
 from brightrun.contracts.cluster_api import (
     Capacity,
-    Pagination,
     RunEvents,
     RunList,
     RunStatus,
@@ -25,6 +23,7 @@ from brightrun.contracts.cluster_api import (
     SubmitRun,
     SubmittedRun,
 )
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.errors import ServiceError
 
 router = APIRouter()
@@ -90,8 +89,7 @@ async def read_events(
 async def list_runs(filters: Annotated[RunFilters, Query()], context: ContextOf) -> RunList:
     """The runs, newest first; those of a job or an attempt, or those that are (not) live."""
     runs, total = await context.store.read(queries.list_runs, filters)
-    pages = math.ceil(total / filters.limit)
-    pagination = Pagination(page=filters.page, limit=filters.limit, total=total, totalPages=pages)
+    pagination = Pagination.of(filters.page, filters.limit, total)
     return RunList(runs=tuple(runs), pagination=pagination)
 
 

@@ -14,11 +14,11 @@ from brightrun.cluster_client.responses import Rejected, Unanswered
 from brightrun.contracts.cluster_api import SubmitRun
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.kafka import Subscription
-from brightrun.runtime.tokens import PeerError
 from brightrun.scheduler.actions import dispatch as actions
 from brightrun.scheduler.artifacts import InputGone, Inputs, InputUrls
 from brightrun.scheduler.models import Lease, NoInputs, SubmissionResult

@@ -1,7 +1,7 @@
-"""What happens to a message: handled once, retried with back-off, parked as a dead letter, or waited for.
+"""What happens to a message: handled once, retried with back-off, or sent to the dead letters.
 
-Undecodable: dead letter at once. Handler fails: bounded back-off, then dead letter. Database away: wait, never a dead
-letter. Nothing is acknowledged before its effect is committed.
+A message that cannot be decoded becomes a dead letter at once, one whose handler fails after a bounded back-off. While
+the database is down the consumer waits. A message is acknowledged only after its effect is committed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from brightrun.contracts.values import utc_now
 from brightrun.runtime import inbox
 from brightrun.runtime.database import DATABASE_DOWN, Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription
+from brightrun.runtime.kafka import DEAD_SUFFIX, KafkaClient, Subscription
 
 log = structlog.get_logger()
 
@@ -32,14 +32,16 @@ REDELIVERY_SECONDS = 1.0
 MAX_HEADER_LENGTH = 2000
 
 HANDLED = Histogram("brightrun_handler_seconds", "Time to handle one delivery, retries included.", ["topic"])
-DEAD = Counter("brightrun_dead_letters_total", "Messages parked as dead letters.", ["topic", "cause"])
+DEAD = Counter("brightrun_dead_letters_total", "Messages sent to the dead letters.", ["topic", "cause"])
 
 
-class Delivery:
-    """The consumer of one subscription."""
+class Consumer:
+    """Handles the messages of one subscription."""
 
-    def __init__(self, bus: Bus, pool: Pool, subscription: Subscription[Any], then: Callable[[], None]) -> None:
-        self._bus = bus
+    def __init__(
+        self, kafka: KafkaClient, pool: Pool, subscription: Subscription[Any], then: Callable[[], None]
+    ) -> None:
+        self._kafka = kafka
         self._pool = pool
         self._subscription = subscription
         self._then = then
@@ -47,7 +49,7 @@ class Delivery:
         self.busy_since: float | None = None
 
     async def consume(self, message: KafkaMessage) -> None:
-        """Handle the message's records and acknowledge them; on any surprise have all of them delivered again."""
+        """Handle the message's records and acknowledge them; after an unexpected error they are delivered again."""
         raw = message.raw_message
         records: Sequence[ConsumerRecord[Any, Any]] = raw if isinstance(raw, tuple) else (raw,)
         self.busy_since = time.monotonic()
@@ -71,38 +73,38 @@ class Delivery:
             try:
                 decoded.append((self._subscription.event.model_validate_json(record.value or b""), record))
             except ValidationError as error:
-                await self._park(record, "undecodable", str(error))
-        if not decoded or await self._try_together([event for event, _ in decoded]) is None:
+                await self._send_dead(record, "undecodable", str(error))
+        if not decoded or await self._try_batch([event for event, _ in decoded]) is None:
             return
         for event, record in decoded:
-            failure = await self._try_patiently(event)
+            failure = await self._retry(event)
             if failure is not None:
-                await self._park(record, "handler_failed", repr(failure))
+                await self._send_dead(record, "handler_failed", repr(failure))
 
-    async def _try_patiently(self, event: Event) -> Exception | None:
+    async def _retry(self, event: Event) -> Exception | None:
         failure = None
         for pause in (0.0, *BACKOFF_SECONDS):
             await asyncio.sleep(pause)
-            failure = await self._try_together([event])
+            failure = await self._try_batch([event])
             if failure is None:
                 return None
             log.warning("handler.failed", topic=self._topic, event_id=str(event.event_id), error=repr(failure))
         return failure
 
-    async def _try_together(self, events: Sequence[Event]) -> Exception | None:
-        """One transaction for all of `events`; waits for as long as the database is away."""
+    async def _try_batch(self, events: Sequence[Event]) -> Exception | None:
+        """Handle `events` in one transaction; waits while the database is down."""
         while True:
             try:
                 async with transaction(self._pool) as conn:
                     unseen = await inbox.mark(conn, [event.event_id for event in events])
-                    fresh = list({event.event_id: event for event in events if event.event_id in unseen}.values())
+                    new = list({event.event_id: event for event in events if event.event_id in unseen}.values())
                     ids = {"topic": self._topic, "key": events[0].key, "event_id": str(events[0].event_id)}
                     with structlog.contextvars.bound_contextvars(**ids):
-                        if fresh:
-                            await self._subscription.handle(fresh, conn)
+                        if new:
+                            await self._subscription.handle(new, conn)
                 self._then()
                 return None
-            except asyncpg.DataError as error:  # of the message, though asyncpg counts it among the connection's
+            except asyncpg.DataError as error:  # the message's fault, though an InterfaceError
                 return error
             except DATABASE_DOWN as error:
                 log.warning("consumer.database_down", topic=self._topic, error=repr(error))
@@ -110,16 +112,16 @@ class Delivery:
             except Exception as error:
                 return error
 
-    async def _park(self, record: ConsumerRecord[Any, Any], cause: str, error: str) -> None:
-        """Put the untouched bytes into the dead-letter topic, with the cause and where they came from."""
+    async def _send_dead(self, record: ConsumerRecord[Any, Any], cause: str, error: str) -> None:
+        """Send the unchanged bytes to the dead-letter topic, with their cause and origin as headers."""
         headers = {
             "cause": cause,
             "error": error[:MAX_HEADER_LENGTH],
-            "reader": self._bus.client_id,
+            "reader": self._kafka.client_id,
             "origin": f"{record.topic}/{record.partition}/{record.offset}",
             "failed_at": utc_now().isoformat(),
         }
-        await self._bus.send(
+        await self._kafka.send(
             record.topic + DEAD_SUFFIX, (record.key or b"").decode(errors="replace"), record.value, headers
         )
         DEAD.labels(record.topic, cause).inc()

@@ -4,13 +4,10 @@ import asyncio
 
 import pytest
 
-from brightrun.artifacts import lease
-from brightrun.artifacts.lease import LeaseLost, while_leased
+from brightrun.runtime.leases import LeaseLost, while_leased
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
+PERIOD = 0.01
+"""Seconds."""
 
 
 async def test_a_lease_is_renewed_until_the_work_is_done():
@@ -28,7 +25,7 @@ async def test_a_lease_is_renewed_until_the_work_is_done():
             enough.set()
         return True
 
-    assert await while_leased(work(), renew) == "done"
+    assert await while_leased(work(), renew, PERIOD) == "done"
     assert renewed == 3
 
 
@@ -46,7 +43,7 @@ async def test_work_ends_when_its_lease_is_lost():
         return False
 
     with pytest.raises(LeaseLost):
-        await while_leased(work(), renew)
+        await while_leased(work(), renew, PERIOD)
     assert ended
 
 
@@ -58,4 +55,4 @@ async def test_what_the_work_raises_is_raised():
         return True
 
     with pytest.raises(ValueError, match="broken"):
-        await while_leased(work(), renew)
+        await while_leased(work(), renew, PERIOD)
