@@ -35,6 +35,7 @@ class Completion:
 
     def __init__(self, process: Process, request: Generate) -> None:
         self.process = process
+        self._killed = False
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._task = asyncio.create_task(self._ask(request))
 
@@ -42,6 +43,11 @@ class Completion:
     def done(self) -> bool:
         """Whether the process has answered."""
         return self._task.done()
+
+    @property
+    def process_alive(self) -> bool:
+        """Whether the process can take another request."""
+        return not self._killed and self.process.returncode is None
 
     async def events(self) -> AsyncIterator[bytes]:
         """One line an event, for one reader; one who leaves early ends the process, which would go on for nobody."""
@@ -53,7 +59,7 @@ class Completion:
                 yield line
         finally:
             if not self.done:
-                _kill(self.process)
+                self._kill()
 
     async def _ask(self, request: Generate) -> None:
         stdin, stdout = self.process.stdin, self.process.stdout
@@ -71,8 +77,18 @@ class Completion:
                 self._lines.put_nowait(line)
         except (OSError, TimeoutError, ValueError) as error:
             log.warning("generator.lost", error=repr(error))
-            _kill(self.process)
+            self._kill()
             self._lines.put_nowait(_lost(error).model_dump_json().encode() + b"\n")
+
+    async def end_process(self) -> None:
+        """Kill the process and wait for its exit."""
+        self._kill()
+        await self.process.wait()
+
+    def _kill(self) -> None:
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
 
 
 class Generators:
@@ -97,7 +113,7 @@ class Generators:
         if not (folder.adapter / "adapter_config.json").exists():
             raise Removed
         async with self._changing:
-            self._last = {run_id: last for run_id, last in self._last.items() if last.process.returncode is None}
+            self._last = {run_id: last for run_id, last in self._last.items() if last.process_alive}
             last = self._last.get(run.id)
             if last and not last.done:
                 raise GenerationBusy
@@ -110,14 +126,14 @@ class Generators:
 
     async def close(self) -> None:
         for last in self._last.values():
-            await _end(last.process)
+            await last.end_process()
 
     async def _make_room(self) -> None:
         while len(self._last) >= self._settings.generators:
             idle = next((run_id for run_id, last in self._last.items() if last.done), None)
             if idle is None:
                 raise GenerationBusy
-            await _end(self._last.pop(idle).process)
+            await self._last.pop(idle).end_process()
 
     async def _start(self, run: Run, folder: RunFolder) -> Process:
         spec, settings = run.request.hyperparameters, self._settings
@@ -137,16 +153,6 @@ class Generators:
             )
         log.info("generator.started", run_id=run.id)
         return process
-
-
-def _kill(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-
-
-async def _end(process: Process) -> None:
-    _kill(process)
-    await process.wait()
 
 
 def _is_last(line: bytes) -> bool:
