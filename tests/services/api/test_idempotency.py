@@ -13,8 +13,8 @@ from brightrun.api.actions import orders
 from brightrun.api.models import Claim, Job
 from brightrun.api.routes.ordering import carry_out
 from brightrun.contracts.values import utc_now
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import PeerError
 from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts
 from tests.services.api.test_held_jobs import order

@@ -11,8 +11,8 @@ from brightrun.api.inputs import EarlierModel
 from brightrun.api.models import Dataset
 from brightrun.contracts.events import ArtifactFile, adapter_files
 from brightrun.contracts.training import TrainingSpec
+from brightrun.runtime.clients import UPLOAD_TIMEOUT_SECONDS, PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.tokens import UPLOAD_SECONDS, PeerError, ServiceClient
 
 Json = dict[str, Any]
 
@@ -22,7 +22,7 @@ class Artifacts(ServiceClient):
 
     @asynccontextmanager
     async def open(
-        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_SECONDS, **request: Any
+        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_TIMEOUT_SECONDS, **request: Any
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Lend the bytes that are answered, in pieces as they come; a silence of `seconds` breaks it off."""
         asked = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from brightrun.api.artifacts import Artifacts
 from brightrun.api.identity_provider import IdentityProvider
 from brightrun.api.settings import Settings
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.clients import ServiceClient
 
 N = TypeVar("N", bound=ServiceClient)
 
@@ -31,7 +31,7 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
 
         def client(name: str, url: str, kind: type[N]) -> N:
-            client = kind(name, url, secret, me="api")
+            client = kind(name, url, secret, caller="api")
             stack.push_async_callback(client.close)
             return client
 

@@ -9,7 +9,7 @@ from brightrun.api.queries import idempotency, removals, sessions, tries
 from brightrun.api.rules.repetition import KEY_LIFETIME
 from brightrun.api.rules.tries import FORGOTTEN_AFTER, KNOWN_FOR
 from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import Bus
+from brightrun.runtime.kafka import KafkaClient
 
 REMOVALS_AT_ONCE = 20
 
@@ -29,7 +29,7 @@ async def prune_keys(pool: Pool) -> bool:
     return False
 
 
-async def follow_jobs(bus: Bus, live: Live) -> bool:
+async def follow_jobs(bus: KafkaClient, live: Live) -> bool:
     """Hear what jobs tell, for ever."""
     await bus.follow(list(FOLLOWED), live.hear)
     return False

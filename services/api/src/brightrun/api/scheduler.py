@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from brightrun.api.schemas.scheduling import QueuePlace
+from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import PeerError, ServiceClient
 
 
 async def fetch_queue_place(scheduler: ServiceClient, user_id: UUID, job_id: UUID) -> QueuePlace:

@@ -16,9 +16,9 @@ from brightrun.api.models import Job
 from brightrun.api.queries import jobs
 from brightrun.api.rules.streams import changes_costs, is_over
 from brightrun.api.schemas.streams import LogEntry
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import DATABASE_DOWN, Pool
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.tokens import ServiceClient
 
 log = structlog.get_logger()
 

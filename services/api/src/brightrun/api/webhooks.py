@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from brightrun.contracts.webhooks import Webhook
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.clients import ServiceClient
 
 PATIENCE_SECONDS = 15.0
 """More than the notifier gives a receiver, or the resolver of its name."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from brightrun.notifier.models import Attempt, Delivery, Endpoint, Priority
 from brightrun.notifier.rules.messages import event_name
@@ -46,15 +47,6 @@ class WebhooksView(BaseModel):
     """All endpoints of a user, newest first."""
 
     webhooks: list[Webhook]
-
-
-class Pagination(BaseModel):
-    """Where a page lies among all."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815 - the original's name
 
 
 class DeliveriesView(BaseModel):

@@ -33,9 +33,9 @@ from brightrun.api.schemas.accounts import (
     SignInMethods,
     UserView,
 )
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/auth", tags=["accounts"], route_class=BoundedRoute)
 

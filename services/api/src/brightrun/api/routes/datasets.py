@@ -15,8 +15,8 @@ from brightrun.api.routes.refusals import refuses
 from brightrun.api.routes.removing import remove_dataset
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.passed import DatasetErrors, DatasetPage, RenameDataset
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])

@@ -14,8 +14,8 @@ from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Others, Reader
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.estimates import Estimate, EstimateJob
-from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 

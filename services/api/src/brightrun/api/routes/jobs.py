@@ -38,9 +38,9 @@ from brightrun.api.schemas.jobs import CloneJob, JobDetail, JobEvents, JobPage, 
 from brightrun.api.schemas.passed import CostRecord
 from brightrun.api.schemas.scheduling import QueuePlace
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 

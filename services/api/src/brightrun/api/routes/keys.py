@@ -12,8 +12,8 @@ from brightrun.api.routes.parameters import Holder, HolderGrant
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.keys import CreatedKey, CreateKey, Keys, KeyView
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/keys", tags=["keys"], route_class=BoundedRoute)
 

@@ -12,7 +12,8 @@ from brightrun.api.routes.parameters import Limit, Others, Page, Reader, Trainer
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import JsonObject
 from brightrun.api.schemas.passed import ChangeModel, DownloadModel, Downloads, ModelPage
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 

@@ -35,9 +35,9 @@ from brightrun.api.schemas.accounts import SignedInAccount, UserView
 from brightrun.api.schemas.oidc import Claims, FetchToken
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import ServiceError
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 
 log = structlog.get_logger()
 

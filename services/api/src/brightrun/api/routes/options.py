@@ -8,7 +8,8 @@ from brightrun.api.routes.parameters import Reader
 from brightrun.api.rules.presets import PRESETS
 from brightrun.api.schemas.options import Presets, PresetView
 from brightrun.api.schemas.prices import BaseModels, BaseModelView, Gpus, GpuView
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 

@@ -15,9 +15,8 @@ from brightrun.api.rates import Rates
 from brightrun.api.rules.networks import network_of
 from brightrun.api.rules.sessions import KEY, SESSION, digest
 from brightrun.api.settings import Settings
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import Unauthorized
-from brightrun.runtime.http import Db
 
 
 async def _settings(request: Request) -> Settings:

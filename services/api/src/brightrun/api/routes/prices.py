@@ -15,8 +15,8 @@ from brightrun.api.routes.parameters import Admin, Limit, Page
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import Pagination
 from brightrun.api.schemas.prices import PriceHistory, PriceTable, PriceView, SetBaseModel, SetFee, SetGpu
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(
     prefix="/admin/prices", tags=["administration"], route_class=BoundedRoute, responses=refuses(AdminOnly)

@@ -11,9 +11,9 @@ from brightrun.api.routes.bounded import BoundedRoute
 from brightrun.api.routes.parameters import Admin, Others
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.scheduling import ChangePriority, Cluster, Clusters, SetShare, Share
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/admin", tags=["administration"], route_class=BoundedRoute, responses=refuses(AdminOnly))
 

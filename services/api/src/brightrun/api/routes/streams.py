@@ -16,9 +16,9 @@ from brightrun.api.routes.parameters import Limit, Others, Reader
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.streams import Checkpoint, Checkpoints
 from brightrun.api.streams import JobStream, Sources
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 

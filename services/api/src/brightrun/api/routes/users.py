@@ -16,8 +16,8 @@ from brightrun.api.routes.parameters import Admin, Limit, Page
 from brightrun.api.routes.refusals import refuses
 from brightrun.api.schemas.body import Pagination
 from brightrun.api.schemas.users import ChangeUser, CreateUser, ManagedUser, ResetPassword, UserPage
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 
 router = APIRouter(
     prefix="/admin/users", tags=["administration"], route_class=BoundedRoute, responses=refuses(AdminOnly)

@@ -22,9 +22,9 @@ from brightrun.artifacts.schemas.datasets import ChangeDataset, Datasets, Datase
 from brightrun.artifacts.schemas.pages import Name
 from brightrun.artifacts.storage import ObjectMissing
 from brightrun.contracts.values import new_id
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()

@@ -13,9 +13,9 @@ from brightrun.artifacts.routes.dependencies import Configured, PageOf, Store
 from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, MODELS, model_key
 from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads, ModelDetail, Models, ModelView
 from brightrun.contracts.events import adapter_files
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/models")

@@ -1,12 +1,12 @@
 """A user's webhooks: made, changed, tried out, and what was sent to them."""
 
-from math import ceil
 from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import HttpUrl
 
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.contracts.webhooks import (
     NewWebhook,
@@ -24,10 +24,10 @@ from brightrun.notifier.queries import deliveries, webhooks
 from brightrun.notifier.receivers import Receivers
 from brightrun.notifier.rules.addresses import ForbiddenAddress
 from brightrun.notifier.rules.messages import sample
-from brightrun.notifier.schemas import DeliveriesView, Pagination, WebhooksView, delivery_view, webhook_view
+from brightrun.notifier.schemas import DeliveriesView, WebhooksView, delivery_view, webhook_view
 from brightrun.notifier.vault import Vault
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/webhooks")
@@ -139,7 +139,7 @@ async def list_deliveries(
         total = await deliveries.count(conn, webhook_id)
         attempts = await deliveries.list_attempts(conn, [delivery.id for delivery in found])
     views = [delivery_view(delivery, attempts[delivery.id]) for delivery in found]
-    pagination = Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit))
+    pagination = Pagination.of(page, limit, total)
     return Envelope(data=DeliveriesView(deliveries=views, pagination=pagination))
 
 

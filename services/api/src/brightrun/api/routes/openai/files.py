@@ -45,9 +45,8 @@ from brightrun.api.rules.openai.files import (
 )
 from brightrun.api.schemas.openai.files import FileObject
 from brightrun.api.schemas.openai.lists import After, Deleted, ListOf
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.http import Db
 
 router = APIRouter(prefix="/files", tags=["files"])
 

@@ -40,9 +40,8 @@ from brightrun.api.schemas.openai.jobs import Checkpoints, CreateJob, FineTuning
 from brightrun.api.schemas.openai.lists import After, ListOf
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=BoundedRoute)
 

@@ -17,8 +17,7 @@ from brightrun.api.rules.openai import ids
 from brightrun.api.rules.openai.bases import names
 from brightrun.api.schemas.openai.lists import Deleted
 from brightrun.api.schemas.openai.models import Model, Models
-from brightrun.runtime.database import Pool
-from brightrun.runtime.http import Db
+from brightrun.runtime.database import Db, Pool
 
 router = APIRouter(prefix="/models", tags=["models"])
 
