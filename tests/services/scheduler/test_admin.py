@@ -15,6 +15,7 @@ from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.http import create_app
 from brightrun.runtime.tokens import issue
 from brightrun.scheduler import routes
+from tests.builders import UNKNOWN_ID
 from tests.conftest import SECRET
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
@@ -23,9 +24,9 @@ ROUTES = [
     ("GET", "/admin/clusters"),
     ("POST", "/admin/clusters/local/drain"),
     ("POST", "/admin/clusters/local/undrain"),
-    ("GET", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/jobs/{new_id()}/priority"),
+    ("GET", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/jobs/{UNKNOWN_ID}/priority"),
 ]
 
 
