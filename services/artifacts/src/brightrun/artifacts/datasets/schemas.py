@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from brightrun.artifacts.datasets.models import Dataset, Issue
+from brightrun.contracts.pagination import Pagination
 
 
 class DatasetView(BaseModel):
@@ -53,7 +54,7 @@ class Datasets(BaseModel):
     """A page of data sets."""
 
     datasets: list[DatasetView]
-    pagination: dict[str, int]
+    pagination: Pagination
 
 
 class DatasetSlice(BaseModel):
@@ -68,4 +69,4 @@ class Errors(BaseModel):
     errors: list[Issue]
     error_count: int
     errors_by_code: dict[str, int]
-    pagination: dict[str, int]
+    pagination: Pagination

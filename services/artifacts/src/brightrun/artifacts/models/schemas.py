@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from brightrun.artifacts.models.models import Model, ModelReport, QualityMetrics
 from brightrun.contracts.events import ArtifactFile, DatasetRef
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Money
 
@@ -109,4 +110,4 @@ class Models(BaseModel):
     """A page of models."""
 
     models: list[ModelView]
-    pagination: dict[str, int]
+    pagination: Pagination

@@ -6,7 +6,7 @@ import secrets
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from brightrun.notifier.models import Sealed
+from brightrun.notifier.models import SealedSecret
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -17,16 +17,16 @@ class UnreadableSecret(Exception):
     """The secret was sealed with another webhook key."""
 
 
-class Vault:
+class SecretBox:
     """Encrypts with the service's webhook key, so that a dump of the database signs nothing."""
 
     def __init__(self, key: str) -> None:
         self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
 
-    def new_secret(self) -> tuple[str, Sealed]:
+    def new_secret(self) -> tuple[str, SealedSecret]:
         """A fresh secret, `whsec_` and base64: in the clear, to be shown once, and as it is stored."""
         secret = PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-        return secret, Sealed(self._fernet.encrypt(secret.encode()), secret[-HINT_LENGTH:])
+        return secret, SealedSecret(self._fernet.encrypt(secret.encode()), secret[-HINT_LENGTH:])
 
     def open(self, sealed: bytes) -> str:
         """The secret in the clear. Raises UnreadableSecret."""

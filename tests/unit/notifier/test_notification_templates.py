@@ -7,7 +7,7 @@ import pytest
 from brightrun.contracts.event import Event
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError
-from brightrun.notifier.rules.notices import notice_of
+from brightrun.notifier.rules.notification_templates import notification_of
 from tests.builders import (
     artifact_ready,
     budget_reached,
@@ -118,12 +118,12 @@ WORDS = [
 
 @pytest.mark.parametrize(("fact", "kind", "priority", "message"), WORDS)
 def test_each_fact_is_told_in_its_words(fact: Event, kind: str, priority: str, message: str) -> None:
-    notice = notice_of(fact)
+    notice = notification_of(fact)
     assert (notice.type, notice.priority, notice.message) == (kind, priority, message)
 
 
 def test_a_notice_leads_to_the_page_of_its_thing() -> None:
     queued, checked, stored = job_queued(), dataset_validated(), artifact_ready()
-    assert notice_of(queued).action_url == f"/training/jobs/{queued.job_id}"
-    assert notice_of(checked).action_url == f"/datasets/{checked.dataset_id}"
-    assert notice_of(stored).action_url == f"/models/{stored.artifact_id}"
+    assert notification_of(queued).action_url == f"/training/jobs/{queued.job_id}"
+    assert notification_of(checked).action_url == f"/datasets/{checked.dataset_id}"
+    assert notification_of(stored).action_url == f"/models/{stored.artifact_id}"

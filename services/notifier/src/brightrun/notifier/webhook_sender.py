@@ -1,4 +1,4 @@
-"""The users' own HTTP servers: each event is one POST to an address that was checked, whatever the name means later."""
+"""Webhook events are sent: one POST for each, to an address that was checked after the only look-up of its host."""
 
 import asyncio
 import contextlib
@@ -13,31 +13,38 @@ import httpx
 import structlog
 
 from brightrun.contracts.values import utc_now
-from brightrun.notifier.models import Endpoint, Message, Reply
+from brightrun.notifier.models import Endpoint, Reply, WebhookEvent
 from brightrun.notifier.rules.addresses import ForbiddenAddress, Target, check_addresses, check_target
-from brightrun.notifier.rules.messages import headers_of
-from brightrun.notifier.vault import UnreadableSecret, Vault
+from brightrun.notifier.rules.webhook_events import headers_of
+from brightrun.notifier.secret_box import SecretBox, UnreadableSecret
 
 log = structlog.get_logger()
 
-ANSWER_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host; raises OSError or UnicodeError where it has none."""
 
 
-async def ask_resolver(host: str, port: int) -> list[str]:
-    """What the system's resolver says, in its order."""
+async def resolve_host(host: str, port: int) -> list[str]:
+    """The addresses of a host, in the order of the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class Receivers:
+class WebhookSender:
     """Sends events; a host is resolved once for each, and only the addresses that were checked are connected to."""
 
-    def __init__(self, vault: Vault, private_hosts: Collection[str], resolve: Resolve = ask_resolver) -> None:
-        self._vault = vault
+    def __init__(
+        self,
+        secret_box: SecretBox,
+        private_hosts: Collection[str],
+        resolve: Resolve = resolve_host,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._secret_box = secret_box
         self._private_hosts = private_hosts
+        self._timeout_seconds = timeout_seconds
         self._network = _CheckedNetwork(private_hosts, resolve)
         self._tls = httpx.create_ssl_context()
 
@@ -46,34 +53,31 @@ class Receivers:
         target = Target.of(url)
         check_target(target, self._private_hosts)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._network.resolve(target.host, target.port)
         except (OSError, UnicodeError):
             raise ForbiddenAddress("the host has no address") from None
 
-    async def send(self, endpoint: Endpoint, message: Message) -> Reply:
-        """POST the event once and say what came back; never raises.
-
-        A redirect is an answer like any other, and of no answer is the body read.
-        """
+    async def send(self, endpoint: Endpoint, event: WebhookEvent) -> Reply:
+        """POST the event once; never raises. Redirects are not followed, and bodies of responses are not read."""
         started = time.monotonic()
         status, retry_after = None, None
         try:
-            headers = headers_of(message.event_id, message.body, self._secrets(endpoint), utc_now())
-            async with asyncio.timeout(ANSWER_SECONDS):
-                status, retry_after = await self._exchange(Target.of(endpoint.url), headers, message.body)
+            headers = headers_of(event.event_id, event.body, self._secrets(endpoint), utc_now())
+            async with asyncio.timeout(self._timeout_seconds):
+                status, retry_after = await self._exchange(Target.of(endpoint.url), headers, event.body)
             error = None if 200 <= status < 300 else f"answered {status}"
-        except Exception as problem:
-            error = _words(problem)
+        except Exception as failure:
+            error = self._explain(failure)
         return Reply(status, int((time.monotonic() - started) * 1000), error, retry_after)
 
     def _secrets(self, endpoint: Endpoint) -> list[str]:
-        """What signs now; an old secret that cannot be read any more is done without."""
+        """The secrets that sign now; an old secret that cannot be read is left out."""
         newest, *older = endpoint.signing_secrets(utc_now())
-        secrets = [self._vault.open(newest)]
+        secrets = [self._secret_box.open(newest)]
         for sealed in older:
             with contextlib.suppress(UnreadableSecret):
-                secrets.append(self._vault.open(sealed))
+                secrets.append(self._secret_box.open(sealed))
         return secrets
 
     async def _exchange(self, target: Target, headers: Mapping[str, str], body: str) -> tuple[int, str | None]:
@@ -82,10 +86,30 @@ class Receivers:
         sent = [("host", target.authority), ("connection", "close"), *headers.items()]
         async with (
             httpcore.AsyncConnectionPool(ssl_context=self._tls, network_backend=self._network) as connections,
-            connections.stream("POST", url, headers=sent, content=body.encode()) as answer,
+            connections.stream("POST", url, headers=sent, content=body.encode()) as response,
         ):
-            came = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
-            return answer.status, came.get(b"retry-after")
+            received = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+            return response.status, received.get(b"retry-after")
+
+    def _explain(self, failure: Exception) -> str:
+        """The reason for the owner of the endpoint; never an address, which may be that of a private network."""
+        match failure:
+            case ForbiddenAddress():
+                reason = str(failure)
+            case UnreadableSecret():
+                reason = "the secret cannot be read any more: rotate it"
+            case TimeoutError():
+                reason = f"no answer within {self._timeout_seconds:.0f} seconds"
+            case socket.gaierror() | UnicodeError():
+                reason = "the host has no address"
+            case httpcore.ConnectError():
+                reason = _tls_problem(failure.__context__) or "no connection"
+            case httpcore.NetworkError() | httpcore.ProtocolError():
+                reason = "the connection broke off before the answer"
+            case _:
+                log.error("webhook.unexpected_failure", exc_info=failure)
+                reason = "could not be sent"
+        return reason
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -122,27 +146,6 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await self._network.sleep(seconds)
-
-
-def _words(problem: Exception) -> str:
-    """What the owner of an endpoint is told; never an address, which may be that of a private network."""
-    match problem:
-        case ForbiddenAddress():
-            words = str(problem)
-        case UnreadableSecret():
-            words = "the secret cannot be read any more: rotate it"
-        case TimeoutError():
-            words = f"no answer within {ANSWER_SECONDS:.0f} seconds"
-        case socket.gaierror() | UnicodeError():
-            words = "the host has no address"
-        case httpcore.ConnectError():
-            words = _tls_problem(problem.__context__) or "no connection"
-        case httpcore.NetworkError() | httpcore.ProtocolError():
-            words = "the connection broke off before the answer"
-        case _:
-            log.error("webhook.unexpected_failure", exc_info=problem)
-            words = "could not be sent"
-    return words
 
 
 def _tls_problem(cause: BaseException | None) -> str | None:

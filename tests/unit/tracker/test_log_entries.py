@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id
-from brightrun.tracker.rules.facts import costs_of, entry_of, stages_of
+from brightrun.tracker.rules.log_entries import costs_of, entry_of, stages_of
 from tests.builders import (
     NOON,
     artifact_ready,

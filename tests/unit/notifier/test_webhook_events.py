@@ -10,7 +10,7 @@ from brightrun.contracts.event import Event
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.contracts.webhooks import EVENT_TYPES
-from brightrun.notifier.rules.messages import headers_of, is_wanted, message_of, sample
+from brightrun.notifier.rules.webhook_events import headers_of, is_wanted, sample, webhook_event_of
 from tests.builders import (
     NOON,
     artifact_ready,
@@ -41,7 +41,7 @@ TYPES = [
 
 @pytest.mark.parametrize(("fact", "event_type"), TYPES)
 def test_each_fact_is_one_event(fact: Event, event_type: str) -> None:
-    message = message_of(fact)
+    message = webhook_event_of(fact)
     body = json.loads(message.body)
     assert message.type == body["type"] == event_type
     assert message.event_id == fact.event_id
@@ -56,17 +56,17 @@ def test_all_events_that_are_sent_are_documented() -> None:
 
 def test_the_data_tells_what_the_type_does_not() -> None:
     checked, stored, capped = dataset_validated(status="invalid", error_count=3), artifact_ready(), budget_reached()
-    assert json.loads(message_of(checked).body)["data"] == {
+    assert json.loads(webhook_event_of(checked).body)["data"] == {
         "id": f"file-{checked.dataset_id.hex}",
         "status": "invalid",
         "error_count": 3,
     }
-    assert json.loads(message_of(stored).body)["data"] == {
+    assert json.loads(webhook_event_of(stored).body)["data"] == {
         "id": f"ftjob-{stored.job_id.hex}",
         "model_id": str(stored.artifact_id),
         "name": stored.name,
     }
-    assert json.loads(message_of(capped).body)["data"] == {
+    assert json.loads(webhook_event_of(capped).body)["data"] == {
         "id": f"ftjob-{capped.job_id.hex}",
         "cap": f"{capped.cap:.4f}",
         "spent": f"{capped.spent:.4f}",
