@@ -25,7 +25,10 @@ async def record_fact(conn: Connection, fact: facts.Fact) -> None:
 
 
 async def record_progress(conn: Connection, events: Sequence[JobProgress]) -> None:
-    """Store the points and checkpoints of `events` and log the stages that they enter; but not for deleted jobs."""
+    """Store the points and checkpoints of `events` and log the stages that they enter; but not for deleted jobs.
+
+    Kafka may deliver a job's end before its last progress. The end stays the last word of the log: streams stop there.
+    """
     living = await jobs.claim_jobs(conn, [(event.job_id, event.user_id) for event in events])
     events = [event for event in events if event.job_id in living]
     chunks = [shapes.chunk_of(event) for event in events if event.points]
@@ -34,7 +37,8 @@ async def record_progress(conn: Connection, events: Sequence[JobProgress]) -> No
     grown = {(event.job_id, event.attempt) for event in events if event.seq % summaries.DUE_EACH == 0}
     await curves.mark_due(conn, lacking | grown)
     await checkpoints.insert_checkpoints(conn, events)
-    await _log(conn, living, facts.stages_of(events))
+    ended = await log.find_ended(conn, living)
+    await _log(conn, living, facts.stages_of(event for event in events if event.job_id not in ended))
 
 
 async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:
