@@ -12,7 +12,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api import live, loops, streams
+from brightrun.api import loops
+from brightrun.api.jobs.streams import live
+from brightrun.api.jobs.streams import stream as streams
 from brightrun.contracts.events import JobLogged, JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
@@ -90,7 +92,7 @@ class Log:
     def tell(self, *events: JobLogged | JobProgress) -> None:
         """Let Kafka tell of events."""
         for event in events:
-            self._live.hear(event.topic, event.key.encode(), event.model_dump_json().encode())
+            self._live.on_record(event.topic, event.key.encode(), event.model_dump_json().encode())
 
     def log(self, entry_type: str = "stage_changed", **data: Any) -> JobLogged:
         """Both."""
@@ -414,10 +416,10 @@ async def test_what_cannot_be_read_is_passed_over(app: FastAPI, log: Log, listen
     async with listen() as stream:
         await stream.until(is_progress)
         key = str(log.whose["job_id"]).encode()
-        app.state.live.hear("job.progress", key, b"{")
-        app.state.live.hear("job.logged", key, b"{}")
-        app.state.live.hear("job.progress", b"somebody else's", b"{")
-        app.state.live.hear("job.progress", None, b"{")
+        app.state.live.on_record("job.progress", key, b"{")
+        app.state.live.on_record("job.logged", key, b"{}")
+        app.state.live.on_record("job.progress", b"somebody else's", b"{")
+        app.state.live.on_record("job.progress", None, b"{")
         log.tell(job_progress(seq=1, step=7, **log.whose))
         assert (await stream.until(is_progress))[-1]["data"]["current_step"] == 7
 

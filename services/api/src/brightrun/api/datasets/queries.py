@@ -1,0 +1,100 @@
+"""The projection of data sets."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from brightrun.api.datasets.models import Dataset
+from brightrun.contracts.events import DatasetValidated
+from brightrun.runtime.database import Connection, Pool
+
+
+async def lock_dataset(conn: Connection, dataset_id: UUID) -> None:
+    """Make clients that lock or share the data set wait until this transaction ends."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.dataset:' || $1, 0))", str(dataset_id)
+    )
+
+
+async def share_dataset(conn: Connection, dataset_id: UUID) -> None:
+    """Keep the data set from being deleted until this transaction ends; clients may share it meanwhile."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '.dataset:' || $1, 0))",
+        str(dataset_id),
+    )
+
+
+async def find_datasets(
+    conn: Connection | Pool, user_id: UUID, dataset_ids: Sequence[UUID]
+) -> tuple[dict[UUID, Dataset], set[UUID]]:
+    """Those of the data sets that were validated and are the user's, and the ids of those that are being deleted."""
+    rows = await conn.fetch(
+        """
+        SELECT requested.id AS requested_id, dataset_id IS NOT NULL AS deleted,
+            datasets.id, name, format, status, training_pairs, tokens, sha256
+        FROM unnest($2::uuid[]) AS requested (id)
+        LEFT JOIN datasets ON datasets.id = requested.id AND datasets.user_id = $1
+        LEFT JOIN dataset_deletions ON dataset_id = requested.id
+        """,
+        user_id, dataset_ids,
+    )  # fmt: skip
+    known = {row["id"]: Dataset(*row[2:]) for row in rows if row["id"] and not row["deleted"]}
+    return known, {row["requested_id"] for row in rows if row["deleted"]}
+
+
+async def save_dataset(conn: Connection, event: DatasetValidated) -> None:
+    """Store what the validation found, over what was known before."""
+    await conn.execute(
+        """
+        INSERT INTO datasets (id, user_id, name, format, status, training_pairs, tokens, sha256)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, format = excluded.format, status = excluded.status,
+            training_pairs = excluded.training_pairs, tokens = excluded.tokens, sha256 = excluded.sha256
+        """,
+        event.dataset_id, event.user_id, event.name, event.format,
+        event.status, event.training_pairs, event.tokens, event.sha256,
+    )  # fmt: skip
+
+
+async def list_live_jobs(conn: Connection, user_id: UUID, dataset_id: UUID, limit: int) -> list[UUID]:
+    """Jobs that train or evaluate on the data set and are not over."""
+    rows = await conn.fetch(
+        """
+        SELECT id FROM jobs
+        WHERE user_id = $1 AND (dataset_id = $2 OR validation_id = $2)
+            AND status NOT IN ('completed', 'failed', 'cancelled')
+        ORDER BY id DESC LIMIT $3
+        """,
+        user_id, dataset_id, limit,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def insert_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
+    """Decide the data set's removal, and forget what was known of it."""
+    await conn.execute(
+        "INSERT INTO dataset_deletions (dataset_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        dataset_id, user_id,
+    )  # fmt: skip
+    await conn.execute("DELETE FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
+
+
+async def list_pending_deletions(pool: Pool, limit: int) -> list[tuple[UUID, UUID]]:
+    """`(user_id, dataset_id)` of removals that were decided a while ago and are not known to be done."""
+    rows = await pool.fetch(
+        """
+        SELECT user_id, dataset_id FROM dataset_deletions
+        WHERE NOT done AND decided_at < now() - interval '30 seconds' ORDER BY decided_at LIMIT $1
+        """,
+        limit,
+    )
+    return [(row["user_id"], row["dataset_id"]) for row in rows]
+
+
+async def mark_deleted(conn: Connection, dataset_id: UUID) -> None:
+    """Note that the data set is deleted."""
+    await conn.execute("UPDATE dataset_deletions SET done = true WHERE dataset_id = $1", dataset_id)
+
+
+async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> None:
+    """Call the data set what its owner calls it now, where it is known."""
+    await conn.execute("UPDATE datasets SET name = $3 WHERE id = $1 AND user_id = $2", dataset_id, user_id, name)

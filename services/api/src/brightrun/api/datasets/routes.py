@@ -1,0 +1,95 @@
+"""Data sets: passed on to the artifacts service, which owns them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import StringConstraints
+from starlette.requests import ClientDisconnect
+
+from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.datasets import queries
+from brightrun.api.datasets.actions import delete_dataset as delete
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound, UploadAborted, UploadStalled
+from brightrun.api.datasets.schemas import DatasetErrors, DatasetPage, RenameDataset
+from brightrun.api.http.bodies import BoundedRoute, JsonObject
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients, Limit, Page
+from brightrun.runtime.database import transaction
+from brightrun.runtime.http import Db, Envelope
+
+router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
+uploads = APIRouter(prefix="/datasets", tags=["data sets"])
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Query(description="how the data set is called"),
+]
+Format = Annotated[
+    str, Query(pattern=r"^[a-z0-9_-]{1,40}$", description="such as openai_chat; detected when not given")
+]
+
+
+@uploads.post(
+    "",
+    status_code=201,
+    summary="Upload a data set",
+    responses=error_responses(UploadAborted, UploadStalled),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/jsonl": {"schema": {"contentMediaType": "application/jsonl"}}},
+        }
+    },
+)
+async def upload_dataset(
+    request: Request,
+    name: Name,
+    user: Trainer,
+    clients: Clients,
+    format: Format | None = None,  # noqa: A002
+) -> Envelope[JsonObject]:
+    """The body is the file itself, JSON Lines in UTF-8; it is streamed on and validated in the background."""
+    named = {"name": name} if format is None else {"name": name, "format": format}
+    try:
+        return Envelope(data=await clients.artifacts.upload("/datasets", user.id, request.stream(), **named))
+    except ClientDisconnect:
+        raise UploadAborted from None
+
+
+@router.get("", summary="Your data sets, newest first")
+async def list_datasets(user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20) -> Envelope[DatasetPage]:
+    """Each with its status and what its validation found."""
+    return Envelope(data=await clients.artifacts.get("/datasets", user.id, page=page, limit=limit))
+
+
+@router.get("/{dataset_id}", summary="One data set")
+async def get_dataset(dataset_id: UUID, user: Reader, clients: Clients) -> Envelope[JsonObject]:
+    """Its status and what its validation found."""
+    return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}", user.id))
+
+
+@router.patch("/{dataset_id}", summary="Rename a data set")
+async def rename_dataset(
+    dataset_id: UUID, body: RenameDataset, user: Trainer, pool: Db, clients: Clients
+) -> Envelope[JsonObject]:
+    """Jobs that were submitted before keep the name that they were submitted with."""
+    changed = await clients.artifacts.send("PATCH", f"/datasets/{dataset_id}", user.id, json=body.model_dump())
+    async with transaction(pool) as conn:
+        await queries.rename_dataset(conn, user.id, dataset_id, body.name)
+    return Envelope(data=changed)
+
+
+@router.delete("/{dataset_id}", summary="Delete a data set", responses=error_responses(DatasetInUse, DatasetNotFound))
+async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
+    """Refused while a job that is not over trains on it; models that were made from it stay."""
+    await delete(pool, clients, user.id, dataset_id)
+    return Envelope(data=None)
+
+
+@router.get("/{dataset_id}/errors", summary="What is wrong with a data set")
+async def list_dataset_errors(
+    dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
+) -> Envelope[DatasetErrors]:
+    """Every error with its line, in the order of the lines."""
+    return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

@@ -1,0 +1,75 @@
+"""The services that the gateway asks at request time."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+
+from brightrun.api.settings import Settings
+from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.tokens import UPLOAD_SECONDS, PeerError, ServiceClient
+
+N = TypeVar("N", bound=ServiceClient)
+Json = dict[str, Any]
+
+
+class Artifacts(ServiceClient):
+    """The service, whose files are streamed as well."""
+
+    @asynccontextmanager
+    async def open(
+        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_SECONDS, **request: Any
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lend the bytes that are answered, in pieces as they come; a silence of `seconds` breaks it off."""
+        asked = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)
+        try:
+            async with asked as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    self._content(answer)
+                yield answer.aiter_raw()
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} does not answer") from error
+
+
+async def find(artifacts: ServiceClient, user_id: UUID, path: str) -> Json | None:
+    """What lies at a path of the user's; None if there is nothing."""
+    try:
+        told: Json = await artifacts.get(path, user_id)
+    except PeerError as error:
+        if error.status == NotFound.status:
+            return None
+        raise
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceClients:
+    """One client for each peer service."""
+
+    artifacts: Artifacts
+    tracker: ServiceClient
+    notifier: ServiceClient
+    scheduler: ServiceClient
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings) -> AsyncIterator[ServiceClients]:
+    """Clients that are closed when the block ends."""
+    secret = settings.service_secret.get_secret_value()
+    async with AsyncExitStack() as stack:
+
+        def client(name: str, url: str, kind: type[N]) -> N:
+            client = kind(name, url, secret, me="api")
+            stack.push_async_callback(client.close)
+            return client
+
+        yield ServiceClients(
+            artifacts=client("artifacts", settings.artifacts_url, Artifacts),
+            tracker=client("tracker", settings.tracker_url, ServiceClient),
+            notifier=client("notifier", settings.notifier_url, ServiceClient),
+            scheduler=client("scheduler", settings.scheduler_url, ServiceClient),
+        )

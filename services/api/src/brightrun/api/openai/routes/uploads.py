@@ -1,0 +1,87 @@
+"""Uploads: files that come in parts."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+
+from brightrun.api.accounts.authentication import Trainer
+from brightrun.api.datasets.errors import UploadAborted, UploadStalled
+from brightrun.api.http.bodies import BoundedRoute
+from brightrun.api.http.errors import Invalid, error_responses
+from brightrun.api.http.parameters import Clients
+from brightrun.api.openai.errors import Unsupported, UploadMismatch, UploadNotFound, UploadOver
+from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
+from brightrun.api.openai.rules import ids
+from brightrun.api.openai.rules.files import MAX_PART_BYTES, NO_EXPIRY, check_purpose, clean_name
+from brightrun.api.openai.schemas.files import CompleteUpload, CreateUpload, UploadObject, UploadPart
+
+router = APIRouter(prefix="/uploads", tags=["uploads"], route_class=BoundedRoute)
+parts = APIRouter(prefix="/uploads", tags=["uploads"])
+
+COMPLETION_SECONDS = 600.0
+"""How long putting the parts together may take; that is as long as the `openai` package waits."""
+FORM = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string", "format": "binary"}}}
+
+
+@router.post("", summary="Begin a file that comes in parts", responses=error_responses(Unsupported))
+async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> UploadObject:
+    """Up to 8 GiB; it has to be complete an hour later."""
+    if body.expires_after is not None:
+        raise Unsupported({"expires_after": [NO_EXPIRY]})
+    if problems := check_purpose(body.purpose):
+        raise Invalid(problems)
+    wanted = {"filename": clean_name(body.filename), "size": body.bytes}
+    return UploadObject.of(await clients.artifacts.send("POST", "/uploads", user.id, json=wanted))
+
+
+@parts.post(
+    "/{upload_id}/parts",
+    summary="Add a part",
+    responses=error_responses(BrokenForm, UploadAborted, UploadNotFound, UploadStalled, UploadOver, FileTooLarge),
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+)
+async def create_part(upload_id: str, request: Request, user: Trainer, clients: Clients) -> UploadPart:
+    """Up to 64 MiB; parts may come in any order and side by side."""
+    path = f"/uploads/{_read(upload_id)}/parts"
+    form = Form(request.headers.get("content-type", ""), request.stream(), "data", MAX_PART_BYTES)
+    try:
+        if not await form.find_file():
+            raise Invalid({"data": ["Field required"]})
+        return UploadPart.of(await clients.artifacts.upload(path, user.id, form.read_file()))
+    except ClientDisconnect:
+        raise UploadAborted from None
+
+
+@router.post(
+    "/{upload_id}/complete",
+    summary="Make a file of the parts",
+    responses=error_responses(UploadNotFound, UploadMismatch, UploadOver),
+)
+async def complete_upload(upload_id: str, body: CompleteUpload, user: Trainer, clients: Clients) -> UploadObject:
+    """The parts in the order of `part_ids`. Repeated, it answers with the same file."""
+    path = f"/uploads/{_read(upload_id)}/complete"
+    part_ids = [ids.read(ids.PART, part_id) for part_id in body.part_ids]
+    if problems := {
+        f"part_ids.{place}": ["no identifier of a part"] for place, part_id in enumerate(part_ids) if part_id is None
+    }:
+        raise Invalid(problems)
+    wanted: dict[str, Any] = {"part_ids": [str(part_id) for part_id in part_ids]}
+    if body.md5:
+        wanted["md5"] = body.md5.lower()
+    told = await clients.artifacts.send("POST", path, user.id, json=wanted, timeout=COMPLETION_SECONDS)
+    return UploadObject.of(told)
+
+
+@router.post("/{upload_id}/cancel", summary="Give a file up", responses=error_responses(UploadNotFound, UploadOver))
+async def cancel_upload(upload_id: str, user: Trainer, clients: Clients) -> UploadObject:
+    """Its parts are removed; nothing can be added any more."""
+    return UploadObject.of(await clients.artifacts.send("POST", f"/uploads/{_read(upload_id)}/cancel", user.id))
+
+
+def _read(upload_id: str) -> UUID:
+    found = ids.read(ids.UPLOAD, upload_id)
+    if found is None:
+        raise UploadNotFound
+    return found

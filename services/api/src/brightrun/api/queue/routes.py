@@ -1,0 +1,94 @@
+"""Who gets GPUs, as the installation's admins decide it: passed on to the scheduler, which owns it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from brightrun.api.accounts.authentication import Admin, Reader
+from brightrun.api.accounts.errors import AdminOnly
+from brightrun.api.accounts.queries import users
+from brightrun.api.http.bodies import BoundedRoute
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients
+from brightrun.api.jobs.actions import get_job
+from brightrun.api.queue.schemas import ChangePriority, Cluster, Clusters, QueuePosition, SetShare, Share
+from brightrun.runtime.database import Pool
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.tokens import PeerError, ServiceClient
+
+admin = APIRouter(
+    prefix="/admin", tags=["administration"], route_class=BoundedRoute, responses=error_responses(AdminOnly)
+)
+positions = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
+# Not dots alone, which mean another place in the scheduler's paths.
+ClusterName = Annotated[
+    str, Path(max_length=64, pattern=r"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$", examples=["local"])
+]
+
+
+@admin.get("/clusters", summary="All clusters")
+async def list_clusters(admin: Admin, clients: Clients) -> Envelope[Clusters]:
+    """What each last said of itself, and what it has to do for this installation."""
+    told = await clients.scheduler.get("/admin/clusters", admin.id)
+    return Envelope(data=Clusters(clusters=[Cluster.model_validate(cluster) for cluster in told]))
+
+
+@admin.post("/clusters/{name}/drain", summary="Send a cluster no new jobs")
+async def drain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
+    """Those that it has go on."""
+    await clients.scheduler.send("POST", f"/admin/clusters/{name}/drain", admin.id)
+    return Envelope(data=None)
+
+
+@admin.post("/clusters/{name}/undrain", summary="Send a drained cluster jobs again")
+async def undrain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
+    """It takes part from the next decision on."""
+    await clients.scheduler.send("POST", f"/admin/clusters/{name}/undrain", admin.id)
+    return Envelope(data=None)
+
+
+@admin.get("/users/{user_id}/share", summary="A user's share of the GPUs")
+async def get_share(user_id: UUID, admin: Admin, pool: Db, clients: Clients) -> Envelope[Share]:
+    """What the user may have, and has now."""
+    await _require_user(pool, user_id)
+    return Envelope(data=Share.model_validate(await clients.scheduler.get(f"/admin/users/{user_id}/share", admin.id)))
+
+
+@admin.put("/users/{user_id}/share", summary="Give a user another share of the GPUs")
+async def set_share(user_id: UUID, body: SetShare, admin: Admin, pool: Db, clients: Clients) -> Envelope[Share]:
+    """It holds from the next decision on; running jobs go on."""
+    await _require_user(pool, user_id)
+    path, share = f"/admin/users/{user_id}/share", body.model_dump(mode="json")
+    return Envelope(data=Share.model_validate(await clients.scheduler.send("PUT", path, admin.id, json=share)))
+
+
+@admin.put("/jobs/{job_id}/priority", summary="Move a job that waits")
+async def set_priority(job_id: UUID, body: ChangePriority, admin: Admin, clients: Clients) -> Envelope[None]:
+    """Among its user's jobs, or, as urgent, before everybody's. A job that does not wait is not found."""
+    path = f"/admin/jobs/{job_id}/priority"
+    await clients.scheduler.send("PUT", path, admin.id, json=body.model_dump(mode="json"))
+    return Envelope(data=None)
+
+
+async def _require_user(pool: Pool, user_id: UUID) -> None:
+    if not await users.has_user(pool, user_id):
+        raise NotFound
+
+
+@positions.get("/{job_id}/queue", summary="A job's place in the queue")
+async def get_queue_place(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[QueuePosition]:
+    """And when it is expected to start; null in all fields when the job does not wait."""
+    await get_job(pool, user.id, job_id)
+    return Envelope(data=await fetch_queue_position(clients.scheduler, user.id, job_id))
+
+
+async def fetch_queue_position(scheduler: ServiceClient, user_id: UUID, job_id: UUID) -> QueuePosition:
+    """The job's place; a job that the scheduler has not heard of yet has none."""
+    try:
+        return QueuePosition.model_validate(await scheduler.get(f"/jobs/{job_id}/queue", user_id))
+    except PeerError as error:
+        if error.status == NotFound.status:
+            return QueuePosition()
+        raise

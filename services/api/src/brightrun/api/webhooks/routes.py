@@ -1,0 +1,107 @@
+"""Webhooks: passed on to the notifier, which owns them."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from brightrun.api.accounts.authentication import Owner, Reader
+from brightrun.api.http.bodies import BoundedRoute
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients, Limit, Page
+from brightrun.api.webhooks import notifier
+from brightrun.api.webhooks.notifier import TooManyWebhooks, WebhookDisabled
+from brightrun.api.webhooks.schemas import (
+    ChangeWebhook,
+    CreateWebhook,
+    RotateSecret,
+    TryWebhook,
+    WebhookDeliveries,
+    WebhookEventTypes,
+    Webhooks,
+)
+from brightrun.contracts.webhooks import EVENT_TYPES, Webhook, WebhookDelivery, WebhookTestResult, WebhookWithSecret
+from brightrun.runtime.http import Envelope
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=BoundedRoute)
+
+
+@router.get("", summary="Your webhooks")
+async def list_webhooks(user: Reader, clients: Clients) -> Envelope[Webhooks]:
+    """All of them, newest first."""
+    return Envelope(data=Webhooks(webhooks=await notifier.fetch_all(clients.notifier, user.id)))
+
+
+@router.post("", status_code=201, summary="Make a webhook", responses=error_responses(TooManyWebhooks))
+async def create_webhook(body: CreateWebhook, user: Owner, clients: Clients) -> Envelope[WebhookWithSecret]:
+    """Events are sent to a public https address. The secret that signs them is in this answer and nowhere else."""
+    made = await notifier.ask(clients.notifier, "POST", "", user.id, body.model_dump(mode="json"))
+    return Envelope(data=WebhookWithSecret.model_validate(made))
+
+
+@router.get("/event-types", summary="What events there are")
+async def list_webhook_event_types(_: Reader) -> Envelope[WebhookEventTypes]:
+    """A webhook may name clients as well: they may come."""
+    return Envelope(data=WebhookEventTypes(event_types=list(EVENT_TYPES)))
+
+
+@router.get("/{webhook_id}", summary="One webhook")
+async def get_webhook(webhook_id: UUID, user: Reader, clients: Clients) -> Envelope[Webhook]:
+    """With how it fares, without its secret."""
+    return Envelope(data=Webhook.model_validate(await clients.notifier.get(f"/webhooks/{webhook_id}", user.id)))
+
+
+@router.patch("/{webhook_id}", summary="Change a webhook")
+async def change_webhook(webhook_id: UUID, body: ChangeWebhook, user: Owner, clients: Clients) -> Envelope[Webhook]:
+    """Once it is enabled again, what waits for it is sent."""
+    changes = body.model_dump(mode="json", exclude_none=True)
+    changed = await notifier.ask(clients.notifier, "PATCH", f"/{webhook_id}", user.id, changes)
+    return Envelope(data=Webhook.model_validate(changed))
+
+
+@router.delete("/{webhook_id}", summary="Delete a webhook")
+async def delete_webhook(webhook_id: UUID, user: Owner, clients: Clients) -> Envelope[None]:
+    """What waits for it is not sent any more."""
+    await notifier.ask(clients.notifier, "DELETE", f"/{webhook_id}", user.id)
+    return Envelope(data=None)
+
+
+@router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret")
+async def rotate_webhook_secret(
+    webhook_id: UUID, user: Owner, clients: Clients, body: RotateSecret | None = None
+) -> Envelope[WebhookWithSecret]:
+    """For 24 hours both secrets sign, so that the receiver may change at its own time, unless the old one leaked."""
+    wanted = (body or RotateSecret()).model_dump()
+    rotated = await notifier.ask(clients.notifier, "POST", f"/{webhook_id}/rotate", user.id, wanted)
+    return Envelope(data=WebhookWithSecret.model_validate(rotated))
+
+
+@router.post("/{webhook_id}/test", summary="Try a webhook")
+async def try_webhook(
+    webhook_id: UUID, user: Owner, clients: Clients, body: TryWebhook | None = None
+) -> Envelope[WebhookTestResult]:
+    """A made-up event is sent now, once; the answer tells what came back."""
+    wanted = (body or TryWebhook()).model_dump()
+    result = await notifier.ask(clients.notifier, "POST", f"/{webhook_id}/test", user.id, wanted)
+    return Envelope(data=WebhookTestResult.model_validate(result))
+
+
+@router.get("/{webhook_id}/deliveries", summary="What was sent to a webhook")
+async def list_webhook_deliveries(
+    webhook_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
+) -> Envelope[WebhookDeliveries]:
+    """The last 30 days, newest first, each with its newest attempts."""
+    told = await clients.notifier.get(f"/webhooks/{webhook_id}/deliveries", user.id, page=page, limit=limit)
+    return Envelope(data=WebhookDeliveries.model_validate(told))
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/replay",
+    summary="Send an event again",
+    responses=error_responses(WebhookDisabled),
+)
+async def replay_webhook_delivery(
+    webhook_id: UUID, delivery_id: UUID, user: Owner, clients: Clients
+) -> Envelope[WebhookDelivery]:
+    """At once, under the same id, and with all retries."""
+    path = f"/{webhook_id}/deliveries/{delivery_id}/replay"
+    return Envelope(data=WebhookDelivery.model_validate(await notifier.ask(clients.notifier, "POST", path, user.id)))
