@@ -1,6 +1,6 @@
--- One login role and one schema per service, in the database `brightrun`; no role reaches another's schema.
--- Run by psql as a superuser, as often as you like. Each role's password is in the environment of psql:
--- BRIGHTRUN_API_PASSWORD, BRIGHTRUN_SCHEDULER_PASSWORD, … (an image of postgres runs it from /docker-entrypoint-initdb.d).
+-- Creates one login role and one schema per service in the database `brightrun`; no role has access to another's schema.
+-- Run it with psql as a superuser; it can be repeated. psql reads the password of each role from its environment:
+-- BRIGHTRUN_API_PASSWORD, BRIGHTRUN_SCHEDULER_PASSWORD, … The postgres image runs it from /docker-entrypoint-initdb.d.
 
 \set ON_ERROR_STOP on
 \getenv api BRIGHTRUN_API_PASSWORD

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from brightrun.contracts import cluster_api, generation, reports
+from brightrun.contracts import cluster_api, generation, pagination, reports
 from brightrun.contracts.event import Topic
 from brightrun.contracts.events import CATALOGUE
 from tests import builders
@@ -44,7 +44,7 @@ SAMPLES = (
 def models() -> dict[str, type[BaseModel]]:
     """Every model that crosses a process: events by their topic, the others by their name."""
     found: dict[str, type[BaseModel]] = {topic.name: topic.event for topic in CATALOGUE}
-    for module in (cluster_api, generation, reports):
+    for module in (cluster_api, generation, pagination, reports):
         for name, value in vars(module).items():
             if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__:
                 found[f"{module.__name__.rpartition('.')[2]}.{name}"] = value

@@ -18,7 +18,7 @@ from brightrun.contracts.event import Event
 from brightrun.local.engines import Postgres
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import DEAD_SUFFIX, Bus, Subscription, ensure_topics
+from brightrun.runtime.kafka import DEAD_SUFFIX, KafkaClient, Subscription, ensure_topics
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
 from tests.conftest import SECRET, AnyBroker, SlicePool
@@ -58,8 +58,8 @@ class Wire:
                 await bus.send(self.ping.topic, "anybody", value)
 
     @asynccontextmanager
-    async def sending(self) -> AsyncIterator[Bus]:
-        bus = Bus(self.settings, "tests")
+    async def sending(self) -> AsyncIterator[KafkaClient]:
+        bus = KafkaClient(self.settings, "tests")
         await bus.start()
         try:
             yield bus

@@ -7,8 +7,8 @@ import time
 
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
-from brightrun.runtime.dead_letters import describe
-from brightrun.runtime.delivery import BACKOFF_SECONDS
+from brightrun.runtime.commands.dead_letters import describe
+from brightrun.runtime.consumer import BACKOFF_SECONDS
 from brightrun.runtime.service import Service
 from tests.waiting import eventually
 from tests.wire.conftest import Wire
@@ -109,7 +109,7 @@ async def test_a_dead_letter_is_listed_and_once_its_cause_is_mended_replayed(wir
 
 async def _is_at_it_for(service: Service, seconds: float) -> bool:
     """Whether a reader has been busy with one message for longer than any failing handler would be given."""
-    since = service._deliveries[0].busy_since
+    since = service._consumers[0].busy_since
     return since is not None and time.monotonic() - since > seconds
 
 

@@ -14,13 +14,13 @@ from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import submission as submissions
 from brightrun.api.jobs.models import IdempotencyClaim, Inputs
 from brightrun.api.jobs.schemas import SubmitJob
-from brightrun.api.openai.rules.translation import translate
 from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.openai.translation import translate
 from brightrun.api.settings import Settings
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import ServiceClient
 from tests.builders import dataset_validated, job_completed
 from tests.services.api.conftest import User, in_turn, submission
 from tests.services.api.fakes import FakeArtifacts

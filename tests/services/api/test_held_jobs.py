@@ -20,8 +20,8 @@ from brightrun.api.jobs.submission import create_job
 from brightrun.contracts.events import DatasetValidated, JobQueued, JobRefused
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import ServiceClient
 from tests.builders import dataset_validated
 from tests.services.api.conftest import User, in_turn, outbox_topics, set_price, submission
 from tests.services.api.fakes import FakeArtifacts

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.http.bodies import MAX_BODY_BYTES
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
+from brightrun.runtime.http import BoundedRoute
 from tests.services.api.conftest import User
 from tests.services.api.fakes import Fakes
 from tests.services.api.objects import Objects
@@ -225,19 +225,19 @@ async def test_a_body_of_very_many_values_is_refused_in_short(ada: User, takers:
 
 async def test_a_body_above_the_limit_is_refused(attack: Attack, takers: list[Operation]) -> None:
     async def in_chunks() -> AsyncIterator[bytes]:
-        for _ in range(MAX_BODY_BYTES // 65_536):
+        for _ in range(BoundedRoute.max_body_bytes // 65_536):
             yield b" " * 65_536
         yield b" "
 
     for operation in takers:
-        await attack.post(operation, "one byte too many", b" " * (MAX_BODY_BYTES + 1), {413})
+        await attack.post(operation, "one byte too many", b" " * (BoundedRoute.max_body_bytes + 1), {413})
         headers = {"content-type": "application/json"}
         await attack.send(operation, "in chunks", {413}, content=in_chunks(), headers=headers)
 
 
 async def test_a_body_up_to_the_limit_is_read(attack: Attack, takers: list[Operation]) -> None:
     for operation in takers:
-        await attack.post(operation, "all spaces but a list", b"[]".ljust(MAX_BODY_BYTES))
+        await attack.post(operation, "all spaces but a list", b"[]".ljust(BoundedRoute.max_body_bytes))
 
 
 async def test_numbers_in_the_query_are_bounded(attack: Attack, app: FastAPI) -> None:

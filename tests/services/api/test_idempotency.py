@@ -12,8 +12,8 @@ from brightrun.api import loops
 from brightrun.api.jobs import submission as jobs
 from brightrun.api.jobs.models import IdempotencyClaim, Job
 from brightrun.contracts.values import utc_now
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import PeerError
 from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts
 from tests.services.api.test_held_jobs import job_request, record

@@ -10,7 +10,6 @@ import pytest_asyncio
 from minio import Minio
 from pydantic import SecretStr
 
-from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.loops.sweep import remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
@@ -18,6 +17,7 @@ from brightrun.artifacts.routes import datasets, generation, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.local import engines
 from brightrun.local.engines import Postgres
 from brightrun.runtime.database import Pool
@@ -44,7 +44,7 @@ class Artifacts:
 
     pool: Pool
     store: ObjectStore
-    cluster: Cluster
+    cluster: ClusterClient
     settings: Settings
     url: str
 
@@ -101,7 +101,7 @@ async def settings(
 @pytest_asyncio.fixture
 async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[Artifacts]:
     pool = await slice_pool("artifacts")
-    store, cluster = ObjectStore(settings), Cluster(settings.all_clusters[0])
+    store, cluster = ObjectStore(settings), ClusterClient(settings.all_clusters[0])
     await store.create_buckets(DATASETS, MODELS)
     app = create_app("artifacts", SECRET)
     app.state.pool, app.state.store, app.state.settings = pool, store, settings

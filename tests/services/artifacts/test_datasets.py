@@ -170,12 +170,12 @@ async def test_a_validator_that_lost_its_lease_changes_nothing(artifacts: Artifa
     user = new_id()
     await upload(ask, user, LINE * 10)
     async with transaction(artifacts.pool) as conn:
-        late = await datasets.claim_dataset(conn, timedelta(0))
+        late = await datasets.lease_dataset(conn, timedelta(0))
     assert late is not None
     assert await artifacts.validate()
-    assert not await datasets.renew_validation(artifacts.pool, late.claim, timedelta(minutes=1))
+    assert not await datasets.renew_validation(artifacts.pool, late.lease, timedelta(minutes=1))
     async with transaction(artifacts.pool) as conn:
-        assert await actions.finish_validation(conn, late.claim, Validation().report()) is None
+        assert await actions.finish_validation(conn, late.lease, Validation().report()) is None
     (published,) = await artifacts.events("dataset.validated")
     assert DatasetValidated.model_validate_json(published).status == "ready"
 

@@ -194,7 +194,7 @@ async def test_a_failed_try_is_repeated_only_after_a_pause(
     await deliver(artifacts, job)
     assert await artifacts.transfer()
     async with transaction(artifacts.pool) as conn:
-        assert await models.claim_model(conn, artifacts.cluster.name, timedelta(minutes=1)) is None
+        assert await models.lease_model(conn, artifacts.cluster.name, timedelta(minutes=1)) is None
     pause = await artifacts.pool.fetchval("SELECT leased_until - now() FROM models")
     assert timedelta(seconds=5) < pause <= timedelta(seconds=10)
 
@@ -262,7 +262,7 @@ async def test_a_mover_killed_on_the_way_is_succeeded_by_the_next(
 async def test_a_mover_that_lost_its_lease_changes_nothing(artifacts: Artifacts, ask: Ask, job: JobCompleted):
     await deliver(artifacts, job)
     async with transaction(artifacts.pool) as conn:
-        late = await models.claim_model(conn, artifacts.cluster.name, timedelta(0))
+        late = await models.lease_model(conn, artifacts.cluster.name, timedelta(0))
     assert late is not None
     await artifacts.transfer()
     async with transaction(artifacts.pool) as conn:

@@ -112,7 +112,7 @@ async def test_a_completion_whose_process_died_is_taken_over(artifacts: Artifact
     async with transaction(artifacts.pool) as conn:
         upload = await uploads.lock_upload(conn, user, UUID(upload_id))
         assert upload is not None
-        dead = await actions.claim_upload(conn, upload, [UUID(part) for part in parts])
+        dead = await actions.lease_upload(conn, upload, [UUID(part) for part in parts])
     lost = await routes._write(artifacts.store, dead, None)
     await artifacts.pool.execute("UPDATE uploads SET leased_until = now()")
 

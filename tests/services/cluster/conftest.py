@@ -1,4 +1,4 @@
-"""A world with a cluster service for each test."""
+"""A cluster service for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.services.cluster.world import Outside, World
+from tests.services.cluster.platform import FakePlatform
+from tests.services.cluster.service import ClusterService
 
 
 @pytest.fixture(scope="session")
-def outside() -> Iterator[Outside]:
-    outside = Outside()
-    yield outside
-    outside.close()
+def platform() -> Iterator[FakePlatform]:
+    platform = FakePlatform()
+    yield platform
+    platform.close()
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path, outside: Outside) -> AsyncIterator[World]:
-    """A world whose service is not started yet."""
-    world = World(tmp_path, outside)
-    yield world
-    await world.close()
+async def service(tmp_path: Path, platform: FakePlatform) -> AsyncIterator[ClusterService]:
+    """A cluster service that is not started yet."""
+    service = ClusterService(tmp_path, platform)
+    yield service
+    await service.close()

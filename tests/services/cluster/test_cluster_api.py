@@ -7,19 +7,19 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from brightrun.cluster import file_urls
+from brightrun.cluster.downloads import file_urls
 from brightrun.contracts.values import new_id
-from tests.services.cluster.world import KEY, World
+from tests.services.cluster.service import KEY, ClusterService
 from tests.waiting import eventually
 
 
-async def test_every_route_but_signed_files_needs_the_key(world: World) -> None:
-    await world.start()
-    paths = (await world.http.get("/openapi.json")).json()["paths"]
+async def test_every_route_but_signed_files_needs_the_key(service: ClusterService) -> None:
+    await service.start()
+    paths = (await service.http.get("/openapi.json")).json()["paths"]
     opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}.tar"}
     guarded = [(method, path) for path, methods in paths.items() for method in methods if path not in opened]
     assert len(guarded) == 12
-    async with httpx.AsyncClient(base_url=world.http.base_url) as stranger:
+    async with httpx.AsyncClient(base_url=service.http.base_url) as stranger:
         for method, path in guarded:
             for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
                 answer = await stranger.request(method, path.replace("{run_id}", "run_1"), headers=header)
@@ -27,8 +27,8 @@ async def test_every_route_but_signed_files_needs_the_key(world: World) -> None:
                 assert answer.json()["code"] == "unauthorized"
 
 
-async def test_an_unknown_run_is_not_found(world: World) -> None:
-    await world.start()
+async def test_an_unknown_run_is_not_found(service: ClusterService) -> None:
+    await service.start()
     for method, path in (
         ("GET", "status"),
         ("POST", "cancel"),
@@ -38,28 +38,30 @@ async def test_an_unknown_run_is_not_found(world: World) -> None:
         ("GET", "logs"),
     ):
         body = {"json": {"mode": "finish"}} if path == "stop" else {}
-        answer = await world.http.request(method, f"/training/{path}/run_unknown", **body)
+        answer = await service.http.request(method, f"/training/{path}/run_unknown", **body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_a_malformed_submission_names_its_fields(world: World) -> None:
-    await world.start()
-    answer = await world.http.post("/training/submit", json={"job_id": "x", "gpu_config": {"type": "CPU", "count": 9}})
+async def test_a_malformed_submission_names_its_fields(service: ClusterService) -> None:
+    await service.start()
+    answer = await service.http.post(
+        "/training/submit", json={"job_id": "x", "gpu_config": {"type": "CPU", "count": 9}}
+    )
     assert answer.status_code == 400
     assert {"job_id", "gpu_config.count", "dataset_url", "hyperparameters"} == set(answer.json()["details"])
 
 
-async def test_files_wait_for_completion_and_open_only_by_an_unchanged_unexpired_url(world: World) -> None:
-    await world.start(BRIGHTRUN_FILE_URL_SECONDS=3600)
-    run_id = await world.submit({"hold_at": 1})
-    early = await world.http.get(f"/training/artifacts/{run_id}")
+async def test_files_wait_for_completion_and_open_only_by_an_unchanged_unexpired_url(service: ClusterService) -> None:
+    await service.start(file_url_seconds=3600)
+    run_id = await service.submit({"hold_at": 1})
+    early = await service.http.get(f"/training/artifacts/{run_id}")
     assert (early.status_code, early.json()["code"]) == (409, "not_completed")
-    world.let_go(run_id)
-    await world.reaches(run_id, "completed")
-    url = httpx.URL((await world.artifacts(run_id)).download_urls["adapter_model.safetensors"])
+    service.release(run_id)
+    await service.reaches(run_id, "completed")
+    url = httpx.URL((await service.artifacts(run_id)).download_urls["adapter_model.safetensors"])
 
-    assert (await world.http.get(url)).status_code == 200
-    part = await world.http.get(url, headers={"range": "bytes=256-259"})
+    assert (await service.http.get(url)).status_code == 200
+    part = await service.http.get(url, headers={"range": "bytes=256-259"})
     assert (part.status_code, part.content) == (206, b"\0\1\2\3")
     tampered = (
         url.copy_set_param("expires", str(int(time.time()) + 99_999)),
@@ -71,93 +73,93 @@ async def test_files_wait_for_completion_and_open_only_by_an_unchanged_unexpired
         url.copy_with(raw_path=url.raw_path.replace(b"adapter_model.safetensors", b"..%2Fspec.json")),
     )
     for wrong in tampered:
-        assert (await world.http.get(wrong)).status_code == 403, wrong
+        assert (await service.http.get(wrong)).status_code == 403, wrong
 
 
-async def test_even_a_signed_url_opens_only_what_the_run_left(world: World) -> None:
-    await world.start()
-    run_id = await world.submit()
-    await world.reaches(run_id, "completed")
+async def test_even_a_signed_url_opens_only_what_the_run_left(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit()
+    await service.reaches(run_id, "completed")
     for name in ("../spec.json", "/etc/passwd", "not_there"):
         query = file_urls.sign(KEY, run_id, name, int(time.time()) + 60)
         path = f"/training/files/{run_id}/{quote(name, safe='')}"
-        assert (await world.http.get(path, params=query)).status_code == 404
+        assert (await service.http.get(path, params=query)).status_code == 404
 
 
-async def test_an_expired_file_url_is_refused(world: World) -> None:
-    await world.start(BRIGHTRUN_FILE_URL_SECONDS=1)
-    run_id = await world.submit()
-    await world.reaches(run_id, "completed")
-    url = (await world.artifacts(run_id)).download_urls["adapter_config.json"]
-    assert (await world.http.get(url)).status_code == 200
+async def test_an_expired_file_url_is_refused(service: ClusterService) -> None:
+    await service.start(file_url_seconds=1)
+    run_id = await service.submit()
+    await service.reaches(run_id, "completed")
+    url = (await service.artifacts(run_id)).download_urls["adapter_config.json"]
+    assert (await service.http.get(url)).status_code == 200
 
     async def refused() -> bool:
-        return (await world.http.get(url)).status_code == 403
+        return (await service.http.get(url)).status_code == 403
 
     await eventually(refused, within=3)
 
 
-async def test_a_waiting_reader_is_woken_at_once(world: World) -> None:
-    await world.start()
-    waiting = asyncio.create_task(world.events(wait=20))
+async def test_a_waiting_reader_is_woken_at_once(service: ClusterService) -> None:
+    await service.start()
+    waiting = asyncio.create_task(service.events(wait=20))
     assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
     submitted_at = time.monotonic()
-    run_id = await world.submit({"hold_at": 1})
+    run_id = await service.submit({"hold_at": 1})
     page = await waiting
     assert time.monotonic() - submitted_at < 1
     assert page.events[0].run.external_job_id == run_id
     assert page.cursor == page.events[-1].cursor
 
 
-async def test_a_reader_that_nothing_happens_for_is_answered_in_time(world: World) -> None:
-    await world.start()
+async def test_a_reader_that_nothing_happens_for_is_answered_in_time(service: ClusterService) -> None:
+    await service.start()
     asked_at = time.monotonic()
-    page = await world.events(wait=0.3)
+    page = await service.events(wait=0.3)
     assert 0.3 <= time.monotonic() - asked_at < 2
     assert (page.events, page.cursor) == ((), 0)
 
 
-async def test_waiting_readers_do_not_hold_up_a_graceful_stop(world: World) -> None:
-    await world.start()
-    waiting = asyncio.create_task(world.events(wait=20))
+async def test_waiting_readers_do_not_hold_up_a_graceful_stop(service: ClusterService) -> None:
+    await service.start()
+    waiting = asyncio.create_task(service.events(wait=20))
     assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
     asked_at = time.monotonic()
-    await asyncio.to_thread(world.stop)
+    await service.stop()
     assert time.monotonic() - asked_at < 8  # far from both the poll and the server's own patience
     assert (await waiting).events == ()
 
 
 @pytest.mark.parametrize("params", [{"wait": 21}, {"after": -1}])
-async def test_waiting_is_bounded(world: World, params: dict) -> None:
-    await world.start()
-    assert (await world.http.get("/training/events", params=params)).status_code == 400
+async def test_waiting_is_bounded(service: ClusterService, params: dict) -> None:
+    await service.start()
+    assert (await service.http.get("/training/events", params=params)).status_code == 400
 
 
-async def test_a_page_of_events_is_bounded_and_the_next_one_follows(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"steps": 300})
-    await world.reaches(run_id, "completed")
-    first = await world.events()
-    second = await world.events(after=first.cursor)
+async def test_a_page_of_events_is_bounded_and_the_next_one_follows(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"steps": 300})
+    await service.reaches(run_id, "completed")
+    first = await service.events()
+    second = await service.events(after=first.cursor)
     assert len(first.events) == 500
     assert second.events[0].cursor == first.cursor + 1
     assert second.events[-1].run.status == "completed"
 
 
-async def test_a_cursor_of_a_lost_database_counts_as_the_newest(world: World) -> None:
-    await world.start()
-    assert (await world.events(after=1_000)).cursor == 0
+async def test_a_cursor_of_a_lost_database_counts_as_the_newest(service: ClusterService) -> None:
+    await service.start()
+    assert (await service.events(after=1_000)).cursor == 0
 
 
-async def test_runs_are_listed_newest_first_and_found_by_attempt(world: World) -> None:
-    await world.start(BRIGHTRUN_SLOTS=2)
+async def test_runs_are_listed_newest_first_and_found_by_attempt(service: ClusterService) -> None:
+    await service.start(slots=2)
     job_id = new_id()
-    first = await world.submit(job_id=job_id)
-    await world.reaches(first, "completed")
-    second = await world.submit({"hold_at": 1}, job_id=job_id, attempt=2)
+    first = await service.submit(job_id=job_id)
+    await service.reaches(first, "completed")
+    second = await service.submit({"hold_at": 1}, job_id=job_id, attempt=2)
 
     async def ids(**params: object) -> list[str]:
-        answer = await world.http.get("/training/runs", params=params)
+        answer = await service.http.get("/training/runs", params=params)
         return [run["external_job_id"] for run in answer.json()["runs"]]
 
     assert await ids() == [second, first]
@@ -165,12 +167,12 @@ async def test_runs_are_listed_newest_first_and_found_by_attempt(world: World) -
     assert await ids(live=True) == [second]
     assert await ids(limit=1, page=2) == [first]
     assert await ids(job_id=new_id()) == []
-    assert (await world.http.get("/training/runs")).json()["pagination"]["total"] == 2
+    assert (await service.http.get("/training/runs")).json()["pagination"]["total"] == 2
 
 
-async def test_the_cluster_says_what_it_is(world: World) -> None:
-    await world.start(BRIGHTRUN_CLUSTER_NAME="workshop")
-    answer = (await world.http.get("/training/capabilities")).json()
+async def test_the_cluster_says_what_it_is(service: ClusterService) -> None:
+    await service.start(cluster_name="workshop")
+    answer = (await service.http.get("/training/capabilities")).json()
     assert answer["name"] == "workshop"
     assert (answer["executor"], answer["simulated"]) == ("local", False)
     assert (answer["gpu_types"], answer["base_models"]) == (["CPU"], ["tiny"])

@@ -8,39 +8,39 @@ import psutil
 import pytest
 
 from brightrun.contracts.cluster_api import Capabilities
-from tests.services.cluster.world import World
+from tests.services.cluster.service import ClusterService
 from tests.waiting import eventually
 
 
-def request(**orders: Any) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": json.dumps(orders)}]}
+def request(**script: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": json.dumps(script)}]}
 
 
-async def speak(world: World, run_id: str, **orders: Any) -> httpx.Response:
-    return await world.http.post(f"/training/generate/{run_id}", json=request(**orders))
+async def complete(service: ClusterService, run_id: str, **script: Any) -> httpx.Response:
+    return await service.http.post(f"/training/generate/{run_id}", json=request(**script))
 
 
 def kinds(answer: httpx.Response) -> list[str]:
     return [json.loads(line)["kind"] for line in answer.text.splitlines()]
 
 
-async def completed(world: World) -> str:
-    run_id = await world.submit()
-    await world.reaches(run_id, "completed")
+async def completed_run(service: ClusterService) -> str:
+    run_id = await service.submit()
+    await service.reaches(run_id, "completed")
     return run_id
 
 
-def speakers(world: World, run_id: str) -> list[psutil.Process]:
-    return [one for one in world.trainers(run_id) if "brightrun_trainer.generate" in one.cmdline()]
+def generators(service: ClusterService, run_id: str) -> list[psutil.Process]:
+    return [process for process in service.trainers(run_id) if "brightrun_trainer.generate" in process.cmdline()]
 
 
-async def test_a_process_answers_one_request_after_the_other(world: World) -> None:
-    await world.start(BRIGHTRUN_GENERATION_SECONDS=7)
-    run_id = await completed(world)
-    first, second = [await speak(world, run_id, say=["Wear", " first"]) for _ in range(2)]
+async def test_a_process_answers_one_request_after_the_other(service: ClusterService) -> None:
+    await service.start_process(generation_seconds=7)
+    run_id = await completed_run(service)
+    first, second = [await complete(service, run_id, say=["Wear", " first"]) for _ in range(2)]
     assert kinds(first) == ["loading", "token", "token", "token", "token", "done"]
     assert kinds(second) == ["token", "token", "token", "token", "done"]
-    assert (world.folder(run_id) / "speakers").read_text() == "x"
+    assert (service.folder(run_id) / "starts-of-generate").read_text() == "x"
     told = json.loads(second.text.splitlines()[2])["text"]
     assert "--base tiny" in told
     assert "--seconds 7.0" in told
@@ -48,84 +48,84 @@ async def test_a_process_answers_one_request_after_the_other(world: World) -> No
     assert "BRIGHTRUN_CLUSTER_KEY" not in json.loads(second.text.splitlines()[3])["text"]
 
 
-async def test_a_cluster_says_whether_it_can(world: World) -> None:
-    await world.start(BRIGHTRUN_GENERATORS=0)
-    capabilities = Capabilities.model_validate_json((await world.http.get("/training/capabilities")).content)
+async def test_a_cluster_says_whether_it_can(service: ClusterService) -> None:
+    await service.start(generators=0)
+    capabilities = Capabilities.model_validate_json((await service.http.get("/training/capabilities")).content)
     assert not capabilities.generation
-    run_id = await completed(world)
-    answer = await speak(world, run_id)
+    run_id = await completed_run(service)
+    answer = await complete(service, run_id)
     assert (answer.status_code, answer.json()["code"]) == (501, "generation_unsupported")
-    world.stop()
-    await world.start(BRIGHTRUN_GENERATORS=1)
-    capabilities = Capabilities.model_validate_json((await world.http.get("/training/capabilities")).content)
+    await service.stop()
+    await service.start(generators=1)
+    capabilities = Capabilities.model_validate_json((await service.http.get("/training/capabilities")).content)
     assert capabilities.generation
 
 
-async def test_a_busy_one_is_not_asked_and_an_idle_one_makes_room(world: World) -> None:
-    await world.start()
-    first, second = await completed(world), await completed(world)
+async def test_a_busy_one_is_not_asked_and_an_idle_one_makes_room(service: ClusterService) -> None:
+    await service.start()
+    first, second = await completed_run(service), await completed_run(service)
     body = request(say=["a"], hold=True)
-    async with world.http.stream("POST", f"/training/generate/{first}", json=body) as answer:
+    async with service.http.stream("POST", f"/training/generate/{first}", json=body) as answer:
         lines = answer.aiter_lines()
         assert json.loads(await anext(lines))["kind"] == "loading"
         for run_id in (first, second):
-            refused = await speak(world, run_id)
+            refused = await complete(service, run_id)
             assert (refused.status_code, refused.json()["code"]) == (429, "generation_busy")
             assert refused.headers["retry-after"]
-        (world.folder(first) / "spoken").touch()
+        (service.folder(first) / "spoken").touch()
         assert json.loads([line async for line in lines][-1])["kind"] == "done"
-    assert kinds(await speak(world, second))[-1] == "done"
-    await eventually(lambda: _gone(world, first))
+    assert kinds(await complete(service, second))[-1] == "done"
+    await eventually(lambda: _gone(service, first))
 
 
-async def _gone(world: World, run_id: str) -> bool:
-    return not speakers(world, run_id)
+async def _gone(service: ClusterService, run_id: str) -> bool:
+    return not generators(service, run_id)
 
 
-async def test_nobody_is_answered_who_has_left(world: World) -> None:
-    await world.start()
-    run_id = await completed(world)
+async def test_nobody_is_answered_who_has_left(service: ClusterService) -> None:
+    await service.start()
+    run_id = await completed_run(service)
     body = request(say=["a"], hold=True)
-    async with world.http.stream("POST", f"/training/generate/{run_id}", json=body) as answer:
+    async with service.http.stream("POST", f"/training/generate/{run_id}", json=body) as answer:
         await anext(answer.aiter_lines())
-        assert speakers(world, run_id)
-    await eventually(lambda: _gone(world, run_id))
-    (world.folder(run_id) / "spoken").touch()
-    assert kinds(await speak(world, run_id))[-1] == "done"
+        assert generators(service, run_id)
+    await eventually(lambda: _gone(service, run_id))
+    (service.folder(run_id) / "spoken").touch()
+    assert kinds(await complete(service, run_id))[-1] == "done"
 
 
-async def test_a_process_that_dies_is_told_of_and_replaced(world: World) -> None:
-    await world.start()
-    run_id = await completed(world)
-    answer = await speak(world, run_id, say=["a"], die=True)
+async def test_a_process_that_dies_is_told_of_and_replaced(service: ClusterService) -> None:
+    await service.start()
+    run_id = await completed_run(service)
+    answer = await complete(service, run_id, say=["a"], die=True)
     last = json.loads(answer.text.splitlines()[-1])
     assert (last["kind"], last["error"]["code"]) == ("failed", "generator_lost")
-    assert kinds(await speak(world, run_id))[-1] == "done"
+    assert kinds(await complete(service, run_id))[-1] == "done"
 
 
-async def test_the_process_ends_with_the_service(world: World) -> None:
-    await world.start()
-    run_id = await completed(world)
-    assert kinds(await speak(world, run_id))[-1] == "done"
-    world.kill()
-    await eventually(lambda: _gone(world, run_id))
+async def test_the_process_ends_with_the_service(service: ClusterService) -> None:
+    await service.start_process()
+    run_id = await completed_run(service)
+    assert kinds(await complete(service, run_id))[-1] == "done"
+    service.kill()
+    await eventually(lambda: _gone(service, run_id))
 
 
 @pytest.mark.parametrize("wrong", [{}, {"messages": []}, {**request(), "max_tokens": 9999}])
-async def test_a_bad_request_starts_nothing(world: World, wrong: dict[str, Any]) -> None:
-    await world.start()
-    run_id = await completed(world)
-    assert (await world.http.post(f"/training/generate/{run_id}", json=wrong)).status_code == 400
-    assert not speakers(world, run_id)
+async def test_a_bad_request_starts_nothing(service: ClusterService, wrong: dict[str, Any]) -> None:
+    await service.start()
+    run_id = await completed_run(service)
+    assert (await service.http.post(f"/training/generate/{run_id}", json=wrong)).status_code == 400
+    assert not generators(service, run_id)
 
 
-async def test_only_a_completed_run_with_files_is_tried(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"steps": 2, "hold_at": 1})
-    answer = await speak(world, run_id)
+async def test_only_a_completed_run_with_files_is_tried(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"steps": 2, "hold_at": 1})
+    answer = await complete(service, run_id)
     assert (answer.status_code, answer.json()["code"]) == (409, "not_completed")
-    world.let_go(run_id)
-    await world.reaches(run_id, "completed")
-    (world.folder(run_id) / "adapter" / "adapter_config.json").unlink()
-    assert (await speak(world, run_id)).status_code == 410
-    assert (await speak(world, "nonsense")).status_code == 404
+    service.release(run_id)
+    await service.reaches(run_id, "completed")
+    (service.folder(run_id) / "adapter" / "adapter_config.json").unlink()
+    assert (await complete(service, run_id)).status_code == 410
+    assert (await complete(service, "nonsense")).status_code == 404

@@ -13,9 +13,12 @@ import pytest_asyncio
 
 from brightrun.contracts.training import GpuConfig, MetricPoint, TrainingSpec
 from brightrun.contracts.values import new_id
+from tests.services.cluster.platform import CALLBACK_SECRET
 from tests.services.cluster.ray_cluster import REPOSITORY, RayCluster
-from tests.services.cluster.world import CALLBACK_SECRET, KEY, World
+from tests.services.cluster.service import KEY, ClusterService
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.xdist_group("ray")
 
 H100 = GpuConfig(type="H100")
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
@@ -30,50 +33,50 @@ def ray() -> Iterator[RayCluster]:
 
 
 @pytest_asyncio.fixture
-async def on_ray(world: World, ray: RayCluster) -> AsyncIterator[World]:
-    """A world whose service trains on Ray, as settings of it say; not started yet."""
+async def on_ray(service: ClusterService, ray: RayCluster) -> AsyncIterator[ClusterService]:
+    """A service whose service trains on Ray, as settings of it say; not started yet."""
     ray.start()
-    world.settings = {
-        "BRIGHTRUN_EXECUTOR": "ray",
-        "BRIGHTRUN_RAY_URL": ray.url,
-        "BRIGHTRUN_RAY_GPU_TYPES": json.dumps({"H100": "H100", "CPU": ""}),
-        "BRIGHTRUN_CLUSTER_NAME": f"ray-{new_id().hex}",
+    service.settings = {
+        "executor": "ray",
+        "ray_url": ray.url,
+        "ray_gpu_types": json.dumps({"H100": "H100", "CPU": ""}),
+        "cluster_name": f"ray-{new_id().hex}",
     }
-    yield world
+    yield service
     ray.stop_jobs()
 
 
-async def submit(world: World, orders: dict[str, Any] | None = None, **changes: Any) -> str:
+async def submit(service: ClusterService, script: dict[str, Any] | None = None, **changes: Any) -> str:
     """A run's id; Ray takes its time to give back what the run before it had."""
 
     async def taken() -> str | None:
-        answer = await world.post(world.request(orders, **changes))
+        answer = await service.post(service.request(script, **changes))
         return str(answer.json()["external_job_id"]) if answer.status_code == 201 else None
 
     return str(await eventually(taken, within=20))
 
 
-async def free(world: World, kind: str) -> int:
-    return next(gpu.free for gpu in (await world.capacity()).gpus if gpu.type == kind)
+async def free(service: ClusterService, kind: str) -> int:
+    return next(gpu.free for gpu in (await service.capacity()).gpus if gpu.type == kind)
 
 
-async def points_of(world: World, run_id: str) -> list[MetricPoint]:
-    events = (await world.events(limit=5000)).events
+async def points_of(service: ClusterService, run_id: str) -> list[MetricPoint]:
+    events = (await service.events(limit=5000)).events
     return [point for event in events if event.run.external_job_id == run_id for point in event.points]
 
 
-def starts(world: World, run_id: str) -> int:
-    return (world.folder(run_id) / "starts").stat().st_size
+def starts(service: ClusterService, run_id: str) -> int:
+    return (service.folder(run_id) / "starts").stat().st_size
 
 
-async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> None:
+async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: ClusterService) -> None:
     await on_ray.start()
     capacity = await on_ray.capacity()
     assert [(gpu.type, gpu.total, gpu.free) for gpu in capacity.gpus] == [("H100", 2, 2), ("CPU", 4, 4)]
     run_id = await submit(on_ray, {"hold_at": 1}, gpu_config=H100)
     await on_ray.reaches_step(run_id, 1)
     assert await free(on_ray, "H100") == 1
-    on_ray.let_go(run_id)
+    on_ray.release(run_id)
     await on_ray.reaches(run_id, "completed")
     metadata = (await on_ray.artifacts(run_id)).model_metadata
     environment = metadata["environment"]
@@ -88,7 +91,7 @@ async def test_a_run_gets_the_gpus_it_asked_for_and_no_secret(on_ray: World) -> 
     assert (await on_ray.artifacts(on_cpu)).model_metadata["environment"]["CUDA_VISIBLE_DEVICES"] == ""
 
 
-async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: World) -> None:
+async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: ClusterService) -> None:
     await on_ray.start()
     job_id = new_id()
     first = await submit(on_ray, {"steps": 9, "hold_at": 3}, job_id=job_id)
@@ -105,20 +108,20 @@ async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: World) -
     assert steps == [4, 5, 6, 7, 8, 9]
 
 
-async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: World, ray: RayCluster) -> None:
+async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: ClusterService, ray: RayCluster) -> None:
     await on_ray.start()
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
-    on_ray.stop()
+    await on_ray.stop()
     assert on_ray.trainers(run_id)
-    await on_ray.start()
+    await on_ray.start_process()
     on_ray.kill()
-    on_ray.let_go(run_id)
+    on_ray.release(run_id)
     await on_ray.start()
     await on_ray.reaches(run_id, "completed")
     assert starts(on_ray, run_id) == 1
     assert [point.step for event in (await on_ray.events()).events for point in event.points] == list(range(1, 7))
-    on_ray.stop()
+    await on_ray.stop()
     await on_ray.start()
 
     async def forgotten() -> bool:
@@ -127,7 +130,9 @@ async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: Worl
     await eventually(forgotten)
 
 
-async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(on_ray: World, ray: RayCluster) -> None:
+async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(
+    on_ray: ClusterService, ray: RayCluster
+) -> None:
     await on_ray.start()
     all_cpus = await submit(on_ray, {"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=4))
     await on_ray.reaches_step(all_cpus, 1)
@@ -140,7 +145,7 @@ async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(o
     assert (await on_ray.status(run_id)).stage == "waiting"
     await on_ray.cancel(run_id)
     assert (await on_ray.reaches(run_id, "cancelled", within=5)).started_at is None
-    on_ray.let_go(all_cpus)
+    on_ray.release(all_cpus)
 
     async def over() -> bool:
         return ray.jobs().get(f"{run_id}-1") in (None, "STOPPED", "SUCCEEDED", "FAILED")
@@ -149,7 +154,7 @@ async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(o
     assert not (on_ray.folder(run_id) / "adapter" / "adapter_config.json").exists()
 
 
-async def test_a_new_head_that_knows_no_jobs_gets_them_again(on_ray: World, ray: RayCluster) -> None:
+async def test_a_new_head_that_knows_no_jobs_gets_them_again(on_ray: ClusterService, ray: RayCluster) -> None:
     await on_ray.start()
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
@@ -158,27 +163,27 @@ async def test_a_new_head_that_knows_no_jobs_gets_them_again(on_ray: World, ray:
     assert (await on_ray.capacity()).free_gpus == 0
     assert (await on_ray.status(run_id)).status == "running"
     await asyncio.to_thread(ray.start)
-    on_ray.let_go(run_id)
+    on_ray.release(run_id)
     await on_ray.reaches(run_id, "completed", within=40)
     assert starts(on_ray, run_id) == 2
     assert [point.step for event in (await on_ray.events()).events for point in event.points] == list(range(1, 7))
     assert "head was started anew" in (on_ray.folder(run_id) / "log.txt").read_text()
 
 
-async def test_the_tiny_model_is_really_trained_on_ray(on_ray: World, ray: RayCluster) -> None:
+async def test_the_tiny_model_is_really_trained_on_ray(on_ray: ClusterService, ray: RayCluster) -> None:
     trainer = Path(os.environ.get("BRIGHTRUN_TRAINER_PYTHON", REPOSITORY / ".trainer-venv" / "bin" / "python"))
     sources = ":".join(str(REPOSITORY / part / "src") for part in ("trainer", "libs/contracts"))
     python = on_ray.home / "real-trainer-python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(sources)} exec {shlex.quote(str(trainer))} "$@"\n')
     python.chmod(0o755)
     await on_ray.start(
-        BRIGHTRUN_TRAINER_PYTHON=python,
-        BRIGHTRUN_MODELS=REPOSITORY / ".cache" / "models",
-        BRIGHTRUN_FINISH_GRACE_SECONDS=60,
+        trainer_python=python,
+        models=REPOSITORY / ".cache" / "models",
+        finish_grace_seconds=60,
     )
     wanted: dict[str, Any] = {
         "job_id": new_id(),
-        "dataset_url": on_ray.outside.add_dataset(b"".join(SAMPLE.read_bytes().splitlines(keepends=True)[:48])),
+        "dataset_url": on_ray.platform.add_dataset(b"".join(SAMPLE.read_bytes().splitlines(keepends=True)[:48])),
         "hyperparameters": TrainingSpec(learning_rate=1e-3, max_steps=400),
         "gpu_config": H100,
     }
@@ -203,8 +208,10 @@ async def test_the_tiny_model_is_really_trained_on_ray(on_ray: World, ray: RayCl
     assert comparison["adapter_loss"] < comparison["base_loss"]
 
 
-async def test_a_head_that_stays_away_fails_its_runs_for_others_to_retry(on_ray: World, ray: RayCluster) -> None:
-    await on_ray.start(BRIGHTRUN_PATIENCE_SECONDS=1)
+async def test_a_head_that_stays_away_fails_its_runs_for_others_to_retry(
+    on_ray: ClusterService, ray: RayCluster
+) -> None:
+    await on_ray.start(patience_seconds=1)
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
     await asyncio.to_thread(ray.kill)

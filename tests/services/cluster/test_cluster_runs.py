@@ -8,7 +8,8 @@ import pytest
 from brightrun.contracts.cluster_api import AdapterInput, RunInput
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
-from tests.services.cluster.world import CALLBACK_SECRET, KEY, World
+from tests.services.cluster.platform import CALLBACK_SECRET
+from tests.services.cluster.service import KEY, ClusterService
 from tests.waiting import eventually
 
 
@@ -16,10 +17,10 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def test_a_run_trains_and_its_files_can_be_fetched(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"steps": 4})
-    status = await world.reaches(run_id, "completed")
+async def test_a_run_trains_and_its_files_can_be_fetched(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"steps": 4})
+    status = await service.reaches(run_id, "completed")
 
     assert (status.progress, status.current_step, status.total_steps, status.trained_tokens) == (100, 4, 4, 30)
     assert status.metrics
@@ -27,35 +28,35 @@ async def test_a_run_trains_and_its_files_can_be_fetched(world: World) -> None:
     assert status.started_at
     assert status.finished_at
     assert status.finished_at >= status.started_at
-    artifacts = await world.artifacts(run_id)
+    artifacts = await service.artifacts(run_id)
     assert [file.name for file in artifacts.files] == ["adapter_config.json", "adapter_model.safetensors"]
     for file in artifacts.files:
-        answer = await world.http.get(artifacts.download_urls[file.name], headers={"authorization": ""})
+        answer = await service.http.get(artifacts.download_urls[file.name], headers={"authorization": ""})
         assert len(answer.content) == file.size
         assert hashlib.sha256(answer.content).hexdigest() == file.sha256
-    log = await world.http.get(f"/training/logs/{run_id}", params={"tail": 1})
+    log = await service.http.get(f"/training/logs/{run_id}", params={"tail": 1})
     assert log.text == "trainer: hello\n"
 
 
-async def test_a_trainer_sees_no_secret_and_is_nice(world: World) -> None:
-    await world.start(AWS_SECRET_ACCESS_KEY="a-secret-of-the-shell")
-    run_id = await world.submit()
-    await world.reaches(run_id, "completed")
-    metadata = (await world.artifacts(run_id)).model_metadata
+async def test_a_trainer_sees_no_secret_and_is_nice(service: ClusterService) -> None:
+    await service.start_process({"AWS_SECRET_ACCESS_KEY": "a-secret-of-the-shell"})
+    run_id = await service.submit()
+    await service.reaches(run_id, "completed")
+    metadata = (await service.artifacts(run_id)).model_metadata
     assert metadata["niceness"] == 5
     assert [name for name in metadata["environment"] if name.startswith("BRIGHTRUN")] == ["BRIGHTRUN_MODELS"]
     assert not set(metadata["environment"].values()) & {KEY, CALLBACK_SECRET, "a-secret-of-the-shell"}
-    written = "".join(path.read_text() for path in (world.home / "cluster" / "runs").rglob("*.json*"))
-    written += (world.home / "service.log").read_text()
+    written = "".join(path.read_text() for path in (service.home / "cluster" / "runs").rglob("*.json*"))
+    written += service.log.read_text()
     for secret in (KEY, CALLBACK_SECRET, "a-secret-signature"):
         assert secret not in written
 
 
-async def test_reports_become_events_in_order(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"steps": 3})
-    await world.reaches(run_id, "completed")
-    events = (await world.events()).events
+async def test_reports_become_events_in_order(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"steps": 3})
+    await service.reaches(run_id, "completed")
+    events = (await service.events()).events
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert [event.cursor for event in events] == sorted(event.cursor for event in events)
     assert [(event.run.status, event.run.stage) for event in events[:5]] == [
@@ -69,35 +70,35 @@ async def test_reports_become_events_in_order(world: World) -> None:
     assert events[-1].run.status == "completed"
 
 
-async def test_an_attempt_submitted_again_answers_with_its_first_run(world: World) -> None:
-    await world.start()
-    request = world.request({"hold_at": 1})
-    first, again = await world.post(request), await world.post(request)
+async def test_an_attempt_submitted_again_answers_with_its_first_run(service: ClusterService) -> None:
+    await service.start()
+    request = service.request({"hold_at": 1})
+    first, again = await service.post(request), await service.post(request)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["external_job_id"] == again.json()["external_job_id"]
     run_id = first.json()["external_job_id"]
-    world.let_go(run_id)
-    await world.reaches(run_id, "completed")
-    assert (await world.post(request)).json() == {"external_job_id": run_id, "status": "completed"}
-    assert (await world.post(request.model_copy(update={"attempt": 2}))).status_code == 201
+    service.release(run_id)
+    await service.reaches(run_id, "completed")
+    assert (await service.post(request)).json() == {"external_job_id": run_id, "status": "completed"}
+    assert (await service.post(request.model_copy(update={"attempt": 2}))).status_code == 201
 
 
-async def test_a_busy_cluster_takes_no_more_until_a_slot_is_free(world: World) -> None:
-    await world.start(BRIGHTRUN_SLOTS=3)
-    two = await world.submit({"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=2))
-    await world.submit({"hold_at": 1})
-    capacity = await world.http.get("/training/capacity")
+async def test_a_busy_cluster_takes_no_more_until_a_slot_is_free(service: ClusterService) -> None:
+    await service.start(slots=3)
+    two = await service.submit({"hold_at": 1}, gpu_config=GpuConfig(type="CPU", count=2))
+    await service.submit({"hold_at": 1})
+    capacity = await service.http.get("/training/capacity")
     assert capacity.json() == {
         "total_gpus": 3,
         "free_gpus": 0,
         "gpus": [{"type": "CPU", "total": 3, "free": 0}],
     }
-    refused = await world.post(world.request())
+    refused = await service.post(service.request())
     assert (refused.status_code, refused.json()["code"]) == (429, "no_capacity")
-    world.let_go(two)
-    await world.reaches(two, "completed")
-    assert (await world.http.get("/training/capacity")).json()["free_gpus"] == 2
-    await world.submit(gpu_config=GpuConfig(type="CPU", count=2))
+    service.release(two)
+    await service.reaches(two, "completed")
+    assert (await service.http.get("/training/capacity")).json()["free_gpus"] == 2
+    await service.submit(gpu_config=GpuConfig(type="CPU", count=2))
 
 
 @pytest.mark.parametrize(
@@ -108,36 +109,38 @@ async def test_a_busy_cluster_takes_no_more_until_a_slot_is_free(world: World) -
         ({"hyperparameters": TrainingSpec(base_model="../tiny")}, "hyperparameters.base_model"),
     ],
 )
-async def test_what_the_cluster_does_not_have_is_refused_by_name(world: World, changes: dict, field: str) -> None:
-    await world.start()
-    answer = await world.post(world.request(**changes))
+async def test_what_the_cluster_does_not_have_is_refused_by_name(
+    service: ClusterService, changes: dict, field: str
+) -> None:
+    await service.start()
+    answer = await service.post(service.request(**changes))
     assert (answer.status_code, answer.json()["code"]) == (400, "unsupported")
     assert list(answer.json()["details"]) == [field]
 
 
-async def test_a_dataset_that_cannot_be_fetched_fails_the_run_without_showing_its_url(world: World) -> None:
-    await world.start()
-    run_id = await world.submit(dataset_url=f"{world.outside.url}/nothing?signature=a-secret-signature")
-    status = await world.reaches(run_id, "failed")
+async def test_a_dataset_that_cannot_be_fetched_fails_the_run_without_showing_its_url(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit(dataset_url=f"{service.platform.url}/nothing?signature=a-secret-signature")
+    status = await service.reaches(run_id, "failed")
     assert status.error
     assert (status.error.code, status.error.retryable) == ("dataset_unreachable", True)
     assert status.started_at is None
     assert "secret" not in status.model_dump_json()
 
 
-async def test_a_run_finds_what_it_was_given_in_its_folder(world: World) -> None:
-    await world.start()
+async def test_a_run_finds_what_it_was_given_in_its_folder(service: ClusterService) -> None:
+    await service.start()
     contents = {"adapter_config.json": b'{"r": 8}', "adapter_model.safetensors": b"weights"}
-    urls = {name: world.outside.add_dataset(content) for name, content in contents.items()}
-    run_id = await world.submit(
+    urls = {name: service.platform.add_dataset(content) for name, content in contents.items()}
+    run_id = await service.submit(
         {"steps": 1},
-        validation=RunInput(url=world.outside.add_dataset(b"held out"), sha256=digest_of(b"held out")),
+        validation=RunInput(url=service.platform.add_dataset(b"held out"), sha256=digest_of(b"held out")),
         adapter=[
             AdapterInput(name=name, url=urls[name], sha256=digest_of(content)) for name, content in contents.items()
         ],
     )
-    await world.reaches(run_id, "completed")
-    folder = world.folder(run_id)
+    await service.reaches(run_id, "completed")
+    folder = service.folder(run_id)
     assert (folder / "validation.jsonl").read_bytes() == b"held out"
     assert {path.name: path.read_bytes() for path in (folder / "init_adapter").iterdir()} == contents
 
@@ -152,49 +155,49 @@ async def test_a_run_finds_what_it_was_given_in_its_folder(world: World) -> None
     ],
 )
 async def test_a_run_whose_inputs_are_not_what_was_announced_never_trains(
-    world: World, given: dict, code: str, words: str
+    service: ClusterService, given: dict, code: str, words: str
 ) -> None:
-    await world.start()
+    await service.start()
     urls = {
-        "url": world.outside.add_dataset(b"other bytes"),
-        "nowhere": f"{world.outside.url}/nothing?signature=secret",
+        "url": service.platform.add_dataset(b"other bytes"),
+        "nowhere": f"{service.platform.url}/nothing?signature=secret",
     }
     for name in given.keys() & {"validation", "adapter"}:
         url, sha256 = given[name]
         told = {"url": urls[url], "sha256": sha256}
         given = {name: [told | {"name": "adapter_config.json"}] if name == "adapter" else told}
-    run_id = await world.submit({"steps": 1}, **given)
-    status = await world.reaches(run_id, "failed")
+    run_id = await service.submit({"steps": 1}, **given)
+    status = await service.reaches(run_id, "failed")
     assert status.error
     assert (status.error.code, status.error.retryable) == (code, True)
     assert words in status.error.message
     assert "secret" not in status.model_dump_json()
-    assert not (world.folder(run_id) / "starts").exists()
+    assert not (service.folder(run_id) / "starts").exists()
 
 
 @pytest.mark.parametrize("name", ["../spec.json", "a/b", ".hidden", "", "x" * 201, "a\x00b"])
-async def test_an_adapters_files_have_plain_names(world: World, name: str) -> None:
-    await world.start()
-    body = json.loads(world.request().model_dump_json()) | {"adapter": [{"name": name, "url": "http://a"}]}
-    assert (await world.http.post("/training/submit", json=body)).status_code == 400
+async def test_an_adapters_files_have_plain_names(service: ClusterService, name: str) -> None:
+    await service.start()
+    body = json.loads(service.request().model_dump_json()) | {"adapter": [{"name": name, "url": "http://a"}]}
+    assert (await service.http.post("/training/submit", json=body)).status_code == 400
 
 
-async def test_cancelling_while_the_adapter_is_fetched_stops_at_once(world: World) -> None:
-    await world.start()
-    hanging = AdapterInput(name="adapter_config.json", url=world.outside.add_dataset(None))
-    run_id = await world.submit(adapter=[hanging])
+async def test_cancelling_while_the_adapter_is_fetched_stops_at_once(service: ClusterService) -> None:
+    await service.start()
+    hanging = AdapterInput(name="adapter_config.json", url=service.platform.add_dataset(None))
+    run_id = await service.submit(adapter=[hanging])
 
     async def has_its_data() -> bool:
-        return (world.folder(run_id) / "data.jsonl").exists()
+        return (service.folder(run_id) / "data.jsonl").exists()
 
     await eventually(has_its_data)
-    await world.cancel(run_id)
-    status = await world.reaches(run_id, "cancelled", within=5)
+    await service.cancel(run_id)
+    status = await service.reaches(run_id, "cancelled", within=5)
     assert status.started_at is None
 
 
 @pytest.mark.parametrize(
-    ("orders", "code", "starts"),
+    ("script", "code", "starts"),
     [
         ({"fail": "out_of_memory"}, "out_of_memory", 1),
         ({"die": True}, "run_lost", 3),
@@ -202,95 +205,97 @@ async def test_cancelling_while_the_adapter_is_fetched_stops_at_once(world: Worl
         ({"files": ["../spec.json"]}, "artifact_incomplete", 1),
     ],
 )
-async def test_a_run_that_cannot_go_on_fails_with_its_cause(world: World, orders: dict, code: str, starts: int) -> None:
-    await world.start(BRIGHTRUN_MAX_RESTARTS=2)
-    run_id = await world.submit(orders)
-    status = await world.reaches(run_id, "failed")
+async def test_a_run_that_cannot_go_on_fails_with_its_cause(
+    service: ClusterService, script: dict, code: str, starts: int
+) -> None:
+    await service.start(max_restarts=2)
+    run_id = await service.submit(script)
+    status = await service.reaches(run_id, "failed")
     assert status.error
     assert status.error.code == code
     assert status.error_message == status.error.message
-    assert (world.folder(run_id) / "starts").stat().st_size == starts
+    assert (service.folder(run_id) / "starts").stat().st_size == starts
 
 
-async def test_a_trainer_that_dies_in_the_middle_of_a_line_is_resumed(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"steps": 6, "die_at": 3})
-    await world.reaches(run_id, "completed")
-    steps = [point.step for event in (await world.events()).events for point in event.points]
+async def test_a_trainer_that_dies_in_the_middle_of_a_line_is_resumed(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"steps": 6, "die_at": 3})
+    await service.reaches(run_id, "completed")
+    steps = [point.step for event in (await service.events()).events for point in event.points]
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert (world.folder(run_id) / "starts").stat().st_size == 2
+    assert (service.folder(run_id) / "starts").stat().st_size == 2
 
 
-async def test_cancelling_a_training_saves_and_stops_it(world: World) -> None:
-    await world.start()
-    run_id = await world.submit({"hold_at": 2})
-    await world.reaches_step(run_id, 2)
-    assert (await world.cancel(run_id)).stage == "cancelling"
-    status = await world.reaches(run_id, "cancelled", within=5)
+async def test_cancelling_a_training_saves_and_stops_it(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit({"hold_at": 2})
+    await service.reaches_step(run_id, 2)
+    assert (await service.cancel(run_id)).stage == "cancelling"
+    status = await service.reaches(run_id, "cancelled", within=5)
     assert status.finished_at
-    assert json.loads((world.folder(run_id) / "out.jsonl").read_text().splitlines()[-1])["outcome"] == "stopped"
-    events = (await world.events()).events
-    assert (await world.cancel(run_id)).status == "cancelled"
-    assert (await world.events()).events == events
+    assert json.loads((service.folder(run_id) / "out.jsonl").read_text().splitlines()[-1])["outcome"] == "stopped"
+    events = (await service.events()).events
+    assert (await service.cancel(run_id)).status == "cancelled"
+    assert (await service.events()).events == events
 
 
-async def test_cancelling_while_the_dataset_is_fetched_stops_at_once(world: World) -> None:
-    await world.start()
-    run_id = await world.submit(dataset_url=world.outside.add_dataset(None))
-    await world.cancel(run_id)
-    status = await world.reaches(run_id, "cancelled", within=5)
+async def test_cancelling_while_the_dataset_is_fetched_stops_at_once(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit(dataset_url=service.platform.add_dataset(None))
+    await service.cancel(run_id)
+    status = await service.reaches(run_id, "cancelled", within=5)
     assert status.started_at is None
 
 
-async def test_a_trainer_that_does_not_stop_is_killed(world: World) -> None:
-    await world.start(BRIGHTRUN_STOP_GRACE_SECONDS=0.3)
-    run_id = await world.submit({"ignore_stop": True, "steps": 10_000, "pace": 0.01})
-    await world.reaches_step(run_id, 1)
-    await world.cancel(run_id)
-    await world.cancel(run_id)
-    await world.reaches(run_id, "cancelled", within=5)
-    assert not world.trainers(run_id)
-    assert [event.run.stage for event in (await world.events()).events].count("cancelled") == 1
+async def test_a_trainer_that_does_not_stop_is_killed(service: ClusterService) -> None:
+    await service.start(stop_grace_seconds=0.3)
+    run_id = await service.submit({"ignore_stop": True, "steps": 10_000, "pace": 0.01})
+    await service.reaches_step(run_id, 1)
+    await service.cancel(run_id)
+    await service.cancel(run_id)
+    await service.reaches(run_id, "cancelled", within=5)
+    assert not service.trainers(run_id)
+    assert [event.run.stage for event in (await service.events()).events].count("cancelled") == 1
 
 
-async def test_cancelling_a_completed_run_changes_nothing(world: World) -> None:
-    await world.start()
-    run_id = await world.submit()
-    completed = await world.reaches(run_id, "completed")
-    assert await world.cancel(run_id) == completed
+async def test_cancelling_a_completed_run_changes_nothing(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit()
+    completed = await service.reaches(run_id, "completed")
+    assert await service.cancel(run_id) == completed
 
 
-async def test_state_changes_are_called_back_with_a_signature(world: World) -> None:
-    await world.start()
+async def test_state_changes_are_called_back_with_a_signature(service: ClusterService) -> None:
+    await service.start()
     job_id = new_id()
-    run_id = await world.submit({"hold_at": 1}, job_id=job_id)
-    await world.reaches(run_id, "running")
-    world.let_go(run_id)
+    run_id = await service.submit({"hold_at": 1}, job_id=job_id)
+    await service.reaches(run_id, "running")
+    service.release(run_id)
 
     async def states() -> bool:
-        return {call.status for call in world.outside.callbacks if call.job_id == job_id} == {"running", "completed"}
+        return {call.status for call in service.platform.callbacks if call.job_id == job_id} == {"running", "completed"}
 
     await eventually(states)
 
 
-async def test_a_dead_callback_address_does_not_hold_up_the_run(world: World) -> None:
-    await world.start()
-    run_id = await world.submit(callback_url="http://127.0.0.1:9/callback")
-    await world.reaches(run_id, "completed", within=5)
+async def test_a_dead_callback_address_does_not_hold_up_the_run(service: ClusterService) -> None:
+    await service.start()
+    run_id = await service.submit(callback_url="http://127.0.0.1:9/callback")
+    await service.reaches(run_id, "completed", within=5)
 
 
-async def test_a_simulation_says_so_everywhere(world: World) -> None:
-    await world.start(
-        BRIGHTRUN_EXECUTOR="simulated",
-        BRIGHTRUN_TRAINER_PYTHON=None,
-        BRIGHTRUN_MODELS=None,
-        BRIGHTRUN_SIMULATED_STEPS_PER_SECOND=500,
+async def test_a_simulation_says_so_everywhere(service: ClusterService) -> None:
+    await service.start(
+        executor="simulated",
+        trainer_python=None,
+        models=None,
+        simulated_steps_per_second=500,
     )
-    run_id = await world.submit(hyperparameters=TrainingSpec(max_steps=200, base_model="any/model"))
-    await world.reaches(run_id, "completed")
-    assert (await world.http.get("/training/capabilities")).json()["simulated"] is True
-    assert (await world.artifacts(run_id)).model_metadata["simulated"] is True
-    events = (await world.events()).events
+    run_id = await service.submit(hyperparameters=TrainingSpec(max_steps=200, base_model="any/model"))
+    await service.reaches(run_id, "completed")
+    assert (await service.http.get("/training/capabilities")).json()["simulated"] is True
+    assert (await service.artifacts(run_id)).model_metadata["simulated"] is True
+    events = (await service.events()).events
     assert all(event.run.stage.endswith("(simulated)") for event in events)
     losses = [point.training_loss for event in events for point in event.points]
     assert len(losses) == 200

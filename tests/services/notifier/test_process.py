@@ -13,7 +13,7 @@ from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres, TansuBroker
 from brightrun.runtime.database import Pool
-from brightrun.runtime.kafka import Bus, ensure_topics
+from brightrun.runtime.kafka import KafkaClient, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
 from brightrun.runtime.tokens import issue
 from tests.builders import artifact_ready
@@ -70,7 +70,7 @@ async def test_a_finished_job_is_told_to_its_owners_program(
             made = (await client.post("/webhooks", json={"url": receiver.url})).json()["data"]
         kafka = KafkaSettings(kafka_bootstrap=tansu.bootstrap, kafka_idempotence=False)
         await ensure_topics(kafka, CATALOGUE)
-        bus = Bus(kafka, "artifacts")
+        bus = KafkaClient(kafka, "artifacts")
         await bus.start()
         await bus.publish([job, job])
         await bus.stop()

@@ -16,16 +16,17 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.settings import ClusterSettings
 from brightrun.contracts.event import Event
 from brightrun.contracts.events import CATALOGUE, JobEvent, JobQueued
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres, TansuBroker
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import Bus, ensure_topics
+from brightrun.runtime.kafka import KafkaClient, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
-from brightrun.runtime.tokens import ServiceClient
 from brightrun.scheduler.artifacts import InputUrls
-from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.loops import stops, survey
 from brightrun.scheduler.loops.dispatch import Dispatcher
 from brightrun.scheduler.loops.polling import Poller
@@ -34,7 +35,6 @@ from brightrun.scheduler.loops.stops import Stopper
 from brightrun.scheduler.loops.watch import Watcher
 from brightrun.scheduler.queries.clusters import add_clusters
 from brightrun.scheduler.queries.watch import read_position
-from brightrun.scheduler.settings import ClusterSettings
 from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.conftest import SECRET, SlicePool
 from tests.services import slices
@@ -60,12 +60,12 @@ class Scheduler:
     """One scheduler, each of its loops turned by hand, and the world around it."""
 
     pool: Pool
-    bus: Bus
+    bus: KafkaClient
     kafka: KafkaSettings
     database_url: str
     clusters: dict[str, FakeCluster]
     artifacts: FakeArtifacts
-    clients: dict[str, Cluster]
+    clients: dict[str, ClusterClient]
     artifacts_client: ServiceClient
     quota_gpus: int | None = None
 
@@ -80,12 +80,12 @@ class Scheduler:
     def another(self) -> Dispatcher:
         """A second scheduler on the same slice, as far as it submits."""
         inputs = InputUrls(self.artifacts_client)
-        return Dispatcher(self.pool, self.clients, inputs, self.quota_gpus, wake=lambda: None)
+        return Dispatcher(self.pool, self.clients, inputs, self.quota_gpus, wake=lambda: None, callback_url=CALLBACKS)
 
-    async def add(self, cluster: FakeCluster, **settings: Any) -> None:
+    async def add(self, cluster: FakeCluster, runs_per_page: int = 1000, **settings: Any) -> None:
         """Let the scheduler know a cluster."""
         known = ClusterSettings(name=cluster.name, url=cluster.url, key=KEY, **settings)
-        self.clusters[cluster.name], self.clients[cluster.name] = cluster, Cluster(known, CALLBACKS)
+        self.clusters[cluster.name], self.clients[cluster.name] = cluster, ClusterClient(known, runs_per_page)
         async with transaction(self.pool) as conn:
             await add_clusters(conn, [cluster.name])
 
@@ -270,9 +270,9 @@ def kafka_settings(tansu: TansuBroker) -> KafkaSettings:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[Bus]:
+async def bus(kafka_settings: KafkaSettings) -> AsyncIterator[KafkaClient]:
     await ensure_topics(kafka_settings, CATALOGUE)
-    bus = Bus(kafka_settings, "tests")
+    bus = KafkaClient(kafka_settings, "tests")
     await bus.start()
     yield bus
     await bus.stop()
@@ -296,7 +296,7 @@ async def served_fakes() -> AsyncIterator[Fakes]:
 async def scheduler(
     slice_pool: SlicePool,
     postgres: Postgres,
-    bus: Bus,
+    bus: KafkaClient,
     kafka_settings: KafkaSettings,
     served_fakes: Fakes,
 ) -> AsyncIterator[Scheduler]:

@@ -71,10 +71,9 @@ async def test_where_others_use_a_cluster_too_their_runs_are_left_alone(schedule
     assert scheduler.cluster.cancelled == {}
 
 
-async def test_all_pages_of_a_long_list_are_looked_at(
-    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    monkeypatch.setattr("brightrun.scheduler.cluster.RUNS_A_PAGE", 2)
+async def test_all_pages_of_a_long_list_are_looked_at(scheduler: Scheduler) -> None:
+    await scheduler.clients["local"].close()
+    await scheduler.add(scheduler.cluster, runs_per_page=2)
     jobs = [await scheduler.queue_live() for _ in range(5)]
     for job in jobs[::2]:
         await scheduler.pool.execute("UPDATE queue SET state = 'over' WHERE job_id = $1", job.job_id)

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from brightrun.cluster_client.responses import Busy
 from brightrun.contracts.events import JobCompleted, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import transaction
 from brightrun.scheduler.actions import dispatch as actions
-from brightrun.scheduler.models import Busy
 from tests.builders import adapter_ref, dataset_ref
 from tests.services.scheduler.conftest import CALLBACKS, Scheduler
 from tests.services.scheduler.fakes import Mood

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from brightrun.contracts.events import JobProgress
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
-from brightrun.runtime.delivery import Delivery
-from brightrun.runtime.kafka import Bus
+from brightrun.runtime.consumer import Consumer
+from brightrun.runtime.kafka import KafkaClient
 from brightrun.runtime.settings import KafkaSettings
 from brightrun.tracker import subscribers
 from tests.builders import job_progress
@@ -99,8 +99,8 @@ async def test_a_batch_of_progress_is_one_transaction(pool) -> None:
         acknowledged.append(await pool.fetchval("SELECT count(*) FROM metric_chunks"))
 
     records = tuple(SimpleNamespace(value=event.model_dump_json().encode()) for event in events)
-    bus = Bus(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "tracker")
-    delivery = Delivery(bus, pool, subscribers.on_job_progress, then=lambda: None)
+    bus = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "tracker")
+    delivery = Consumer(bus, pool, subscribers.on_job_progress, then=lambda: None)
     await delivery.consume(SimpleNamespace(raw_message=records, ack=ack))
     assert acknowledged == [500]
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM metric_chunks") == 1

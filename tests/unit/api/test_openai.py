@@ -12,8 +12,8 @@ from brightrun.api.openai.errors import ErrorView, error_answer
 from brightrun.api.openai.routes.fine_tuning import read_metadata
 from brightrun.api.openai.rules import ids
 from brightrun.api.openai.rules.files import File, clean_name, header, merge, rows
-from brightrun.api.openai.rules.translation import EXTRAS, find_base_model, split_batch, translate
 from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.openai.translation import EXTRAS, find_base_model, split_batch, translate
 from tests.builders import NOON
 
 ANY_ID = st.uuids()

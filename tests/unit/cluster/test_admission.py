@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.cluster import admission
-from brightrun.cluster.admission import Limits
 from brightrun.cluster.errors import DiskFull, MemoryShort, NoCapacity, NotNow, TooManyRuns, Unsupported
-from brightrun.cluster.models import Hardware, Room
+from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits
+from brightrun.cluster.runs import admission
 from brightrun.contracts.cluster_api import GpuCapacity, SubmitRun
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
 
-LIMITS = Limits(free_disk=1 << 30, free_memory=1 << 29, live_runs=10)
-PLENTY = Room(1 << 40, 1 << 40, live_runs=0)
+LIMITS = ResourceLimits(free_disk=1 << 30, free_memory=1 << 29, live_runs=10)
+PLENTY = FreeResources(1 << 40, 1 << 40, live_runs=0)
 
 
 def request(count: int = 1, kind: str = "CPU", base_model: str = "tiny") -> SubmitRun:
@@ -31,34 +30,39 @@ def hardware(slots: int = 4, **changes: Any) -> Hardware:
     return Hardware(**{"gpus": {"CPU": slots}, "base_models": ("tiny",), "simulated": False} | changes)
 
 
-def admit(wanted: SubmitRun, owned: Hardware, taken: set[int], room: Room = PLENTY) -> tuple[int, ...]:
-    return admission.admit(wanted, owned, taken, room, LIMITS)
+def admit(submission: SubmitRun, owned: Hardware, leased: set[int], free: FreeResources = PLENTY) -> tuple[int, ...]:
+    return admission.admit(submission, owned, leased, free, LIMITS)
 
 
 def test_a_run_gets_the_first_free_devices() -> None:
     assert admit(request(2), hardware(), {0, 2}) == (1, 3)
 
 
-@given(slots=st.integers(1, 16), taken=st.sets(st.integers(0, 15)), lent=st.integers(0, 16), count=st.integers(1, 8))
+@given(
+    slots=st.integers(1, 16),
+    leased=st.sets(st.integers(0, 15)),
+    used_by_others=st.integers(0, 16),
+    count=st.integers(1, 8),
+)
 def test_a_device_is_never_given_twice_and_never_more_than_there_are(
-    slots: int, taken: set[int], lent: int, count: int
+    slots: int, leased: set[int], used_by_others: int, count: int
 ) -> None:
-    taken = {device for device in taken if device < slots}
+    leased = {device for device in leased if device < slots}
     try:
-        devices = admit(request(count), hardware(slots, lent={"CPU": lent}, elastic=True), taken)
+        devices = admit(request(count), hardware(slots, used_by_others={"CPU": used_by_others}, elastic=True), leased)
     except NoCapacity:
-        assert count > slots - lent - len(taken)
+        assert count > slots - used_by_others - len(leased)
         return
     assert len(set(devices)) == count
-    assert not set(devices) & taken
+    assert not set(devices) & leased
     assert set(devices) <= set(range(slots))
-    assert count + len(taken) + lent <= slots
+    assert count + len(leased) + used_by_others <= slots
 
 
 def test_all_that_is_unsupported_is_named_at_once() -> None:
-    with pytest.raises(Unsupported) as refused:
+    with pytest.raises(Unsupported) as rejection:
         admit(request(kind="H100", base_model="huge"), hardware(), set())
-    assert set(refused.value.details) == {"gpu_config.type", "hyperparameters.base_model"}
+    assert set(rejection.value.details) == {"gpu_config.type", "hyperparameters.base_model"}
 
 
 def test_more_than_there_will_ever_be_is_unsupported_and_more_than_there_is_now_is_not() -> None:
@@ -75,27 +79,29 @@ def test_a_cluster_without_base_models_runs_none_and_one_that_does_not_say_runs_
 
 
 @pytest.mark.parametrize(
-    ("room", "error"),
+    ("free", "error"),
     [
-        (Room(LIMITS.free_disk - 1, 1 << 40, 0), DiskFull),
-        (Room(1 << 40, LIMITS.free_memory - 1, 0), MemoryShort),
-        (Room(1 << 40, 1 << 40, LIMITS.live_runs), TooManyRuns),
+        (FreeResources(LIMITS.free_disk - 1, 1 << 40, 0), DiskFull),
+        (FreeResources(1 << 40, LIMITS.free_memory - 1, 0), MemoryShort),
+        (FreeResources(1 << 40, 1 << 40, LIMITS.live_runs), TooManyRuns),
     ],
 )
-def test_a_machine_that_is_short_of_something_takes_no_run_and_has_no_free_gpu(room: Room, error: type[NotNow]) -> None:
-    with pytest.raises(error) as refused:
-        admit(request(), hardware(), set(), room)
-    assert refused.value.status == 429
-    closed = admission.capacity(hardware(), {}, admission.closed(room, LIMITS))
-    assert (closed.total_gpus, closed.free_gpus) == (4, 0)
+def test_a_machine_that_is_short_of_something_takes_no_run_and_has_no_free_gpu(
+    free: FreeResources, error: type[NotNow]
+) -> None:
+    with pytest.raises(error) as rejection:
+        admit(request(), hardware(), set(), free)
+    assert rejection.value.status == 429
+    capacity = admission.capacity(hardware(), {}, admission.rejection(free, LIMITS))
+    assert (capacity.total_gpus, capacity.free_gpus) == (4, 0)
 
 
 def test_memory_of_other_machines_is_not_looked_at() -> None:
-    assert admit(request(), hardware(), set(), Room(1 << 40, None, 0)) == (0,)
+    assert admit(request(), hardware(), set(), FreeResources(1 << 40, None, 0)) == (0,)
 
 
-def test_capacity_is_told_by_type_without_what_others_use() -> None:
-    owned = hardware(gpus={"H100": 8, "CPU": 2}, lent={"H100": 3})
-    told = admission.capacity(owned, {"H100": 4, "CPU": 2}, None)
-    assert told.gpus == (GpuCapacity(type="H100", total=8, free=1), GpuCapacity(type="CPU", total=2, free=0))
-    assert (told.total_gpus, told.free_gpus) == (10, 1)
+def test_capacity_is_by_type_without_what_others_use() -> None:
+    owned = hardware(gpus={"H100": 8, "CPU": 2}, used_by_others={"H100": 3})
+    capacity = admission.capacity(owned, {"H100": 4, "CPU": 2}, None)
+    assert capacity.gpus == (GpuCapacity(type="H100", total=8, free=1), GpuCapacity(type="CPU", total=2, free=0))
+    assert (capacity.total_gpus, capacity.free_gpus) == (10, 1)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from brightrun.cluster import checkpoints
+from brightrun.cluster.downloads.tar import Tar
+from brightrun.cluster.files import checkpoints
 
 
 def save(folder: Path, step: int, weights: bytes = b"weights") -> Path:
@@ -28,9 +29,9 @@ def test_only_complete_checkpoints_count_oldest_first(tmp_path: Path) -> None:
         save(tmp_path, step)
     tear(tmp_path, 120)
     (tmp_path / "checkpoint-empty").mkdir()
-    found = checkpoints.complete(tmp_path)
-    assert [one.step for one in found] == [20, 100]
-    assert found[0].size == len(b"weights") + (found[0].path / "trainer_state.json").stat().st_size
+    saved = checkpoints.complete_checkpoints(tmp_path)
+    assert [checkpoint.step for checkpoint in saved] == [20, 100]
+    assert saved[0].size == len(b"weights") + (saved[0].path / "trainer_state.json").stat().st_size
 
 
 def test_a_run_takes_over_all_complete_checkpoints_without_copying_them(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_run_takes_over_all_complete_checkpoints_without_copying_them(tmp_path
         save(source, step)
     tear(source, 60)
     assert checkpoints.adopt(source, target) == 40
-    assert [one.step for one in checkpoints.complete(target)] == [20, 40]
+    assert [checkpoint.step for checkpoint in checkpoints.complete_checkpoints(target)] == [20, 40]
     linked = (target / "checkpoint-40" / "deep" / "weights.bin").stat()
     assert linked.st_nlink == 2
     assert {path.name for path in target.iterdir()} == {"checkpoint-20", "checkpoint-40"}
@@ -77,7 +78,7 @@ def test_without_a_complete_checkpoint_there_is_nothing_to_take_over(tmp_path: P
 def test_a_tar_has_the_size_it_says_and_holds_the_files(tmp_path: Path, size: int) -> None:
     checkpoint = save(tmp_path, 20, os.urandom(size))
     expected = (checkpoint / "deep" / "weights.bin").read_bytes()
-    tar = checkpoints.Tar(checkpoint)
+    tar = Tar(checkpoint)
     for path in [*checkpoint.rglob("*.*")]:
         path.unlink()  # a newer checkpoint takes its place while it is sent
     sent = b"".join(tar)

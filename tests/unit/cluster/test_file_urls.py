@@ -4,13 +4,14 @@ import time
 
 import pytest
 
-from brightrun.cluster import file_urls
+from brightrun.cluster.downloads import file_urls
+from brightrun.cluster.errors import BadFileUrl
 
 SOON = int(time.time()) + 3600
 
 
 def test_a_signed_query_opens_its_file() -> None:
-    assert file_urls.valid("key", "run_1", "a/b", **file_urls.sign("key", "run_1", "a/b", SOON))
+    file_urls.check("key", "run_1", "a/b", **file_urls.sign("key", "run_1", "a/b", SOON))
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,11 @@ def test_a_signed_query_opens_its_file() -> None:
 )
 def test_a_query_opens_nothing_else(changes: dict[str, str]) -> None:
     query = {"key": "key", "run_id": "run_1", "name": "a/b", **file_urls.sign("key", "run_1", "a/b", SOON)}
-    assert not file_urls.valid(**query | changes)
+    with pytest.raises(BadFileUrl):
+        file_urls.check(**query | changes)
 
 
 def test_an_expired_query_opens_nothing() -> None:
-    assert not file_urls.valid("key", "run_1", "a", **file_urls.sign("key", "run_1", "a", int(time.time()) - 1))
+    expired = file_urls.sign("key", "run_1", "a", int(time.time()) - 1)
+    with pytest.raises(BadFileUrl):
+        file_urls.check("key", "run_1", "a", **expired)

@@ -1,20 +1,22 @@
-"""What is asked of a Ray head and made of its answers; `tests/services/cluster/test_cluster_ray.py` has a real one."""
+"""Requests to a Ray head and what its responses mean; `tests/services/cluster/test_cluster_ray.py` has a real one."""
 
 import asyncio
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from brightrun.cluster import rules
 from brightrun.cluster.errors import StartupError
-from brightrun.cluster.executor import Unreachable, Unstartable
+from brightrun.cluster.executors.executor import StartFailed, Unreachable
+from brightrun.cluster.executors.ray import RayExecutor
+from brightrun.cluster.executors.ray_head import RayHead
+from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Run
-from brightrun.cluster.ray import RayExecutor
-from brightrun.cluster.run_folder import RunFolder
+from brightrun.cluster.runs import rules
 from brightrun.cluster.settings import Settings
 from brightrun.contracts.cluster_api import SubmitRun
 from brightrun.contracts.training import GpuConfig, TrainingSpec
@@ -24,14 +26,14 @@ TOKEN = "a-token-of-ray"
 
 
 class FakeHead:
-    """Answers as Ray 2.60 does, as far as it was seen to."""
+    """Answers as Ray 2.60 does."""
 
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
         self.nodes: list[dict[str, Any]] = []
         self.used: dict[str, dict[str, list[float]]] = {}
         self.submitted: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.fails: int | Exception | None = None
 
     def add_node(self, name: str, used_gpus: float = 0, **resources: float) -> None:
@@ -52,7 +54,7 @@ class FakeHead:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == f"Bearer {TOKEN}"
-        self.asked.append(f"{request.method} {request.url.path}")
+        self.requests.append(f"{request.method} {request.url.path}")
         if isinstance(self.fails, Exception):
             raise self.fails
         if self.fails:
@@ -98,7 +100,14 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def executor(head: FakeHead, settings: Settings) -> RayExecutor:
-    return RayExecutor(settings, httpx.AsyncClient(transport=httpx.MockTransport(head.answer)))
+    return executor_of(settings, head.answer)
+
+
+def executor_of(
+    settings: Settings, respond: Callable[[httpx.Request], httpx.Response], **options: float
+) -> RayExecutor:
+    http = httpx.AsyncClient(transport=httpx.MockTransport(respond))
+    return RayExecutor(settings, RayHead(http, settings, **options))
 
 
 def launched(kind: str = "H100", count: int = 1, launches: int = 1) -> Run:
@@ -130,20 +139,20 @@ async def test_gpus_are_counted_by_type_on_the_nodes_that_are_alive(executor: Ra
     assert hardware.elastic
 
 
-async def test_what_others_use_is_not_ours_to_give(executor: RayExecutor, head: FakeHead) -> None:
+async def test_gpus_of_others_are_not_free(executor: RayExecutor, head: FakeHead) -> None:
     head.add_node("a", GPU=8, CPU=64, accelerator_type_H100=1, used_gpus=5)
     head.add_job("run_1-1", "RUNNING", brightrun="ours", gpu_type="H100", gpus="2")
     head.add_job("run_2-1", "PENDING", brightrun="ours", gpu_type="H100", gpus="2")
     head.add_job("run_3-1", "RUNNING", brightrun="theirs", gpu_type="H100", gpus="1")
-    assert (await executor.hardware()).lent["H100"] == 3
+    assert (await executor.hardware()).used_by_others["H100"] == 3
 
 
-async def test_a_report_that_lags_behind_our_own_jobs_lends_nothing(executor: RayExecutor, head: FakeHead) -> None:
+async def test_a_report_that_lags_behind_our_own_jobs_is_not_others_use(settings: Settings, head: FakeHead) -> None:
+    executor = executor_of(settings, head.answer, nodes_fresh_seconds=0)
     head.add_node("a", GPU=8, CPU=64, accelerator_type_H100=1, used_gpus=0)
-    assert (await executor.hardware()).lent["H100"] == 0
+    assert (await executor.hardware()).used_by_others["H100"] == 0
     head.used["a"]["GPU"][0] = 2  # of a run of ours that has just ended
-    executor._head._nodes.forget()
-    assert (await executor.hardware()).lent["H100"] == 0
+    assert (await executor.hardware()).used_by_others["H100"] == 0
 
 
 async def test_a_trainer_is_a_job_with_its_gpus_on_nodes_of_its_type(
@@ -170,30 +179,30 @@ async def test_the_command_gives_the_trainer_its_gpus_and_nothing_of_the_nodes_s
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/h", "CUDA_VISIBLE_DEVICES": "3,5", "AWS_SECRET_ACCESS_KEY": "x y"}
     command = ["/bin/sh", "-c", head.submitted[0]["entrypoint"]]
     await asyncio.to_thread(subprocess.run, command, check=True, env=environment)
-    said = here.out.read_text().splitlines()
-    names = {line.partition("=")[0] for line in said[:-1]}
-    assert "CUDA_VISIBLE_DEVICES=3,5" in said
-    assert "OMP_NUM_THREADS=2" in said
+    lines = here.output.read_text().splitlines()
+    names = {line.partition("=")[0] for line in lines[:-1]}
+    assert "CUDA_VISIBLE_DEVICES=3,5" in lines
+    assert "OMP_NUM_THREADS=2" in lines
     assert not names & {"AWS_SECRET_ACCESS_KEY"}
-    assert said[-1] == f"-m brightrun_trainer {here.path} --sync --launch 1 --resume"
+    assert lines[-1] == f"-m brightrun_trainer {here.path} --sync --launch 1 --resume"
     assert here.log.read_text() == "failed\n"
 
 
-async def test_a_job_that_was_submitted_before_is_taken_for_submitted(head: FakeHead, settings: Settings) -> None:
+async def test_a_job_that_was_submitted_before_counts_as_submitted(head: FakeHead, settings: Settings) -> None:
     def known(request: httpx.Request) -> httpx.Response:
         return httpx.Response(
             500, text="ValueError: Job with submission_id run_1-1 already exists. Please use another."
         )
 
-    executor = RayExecutor(settings, httpx.AsyncClient(transport=httpx.MockTransport(known)))
+    executor = executor_of(settings, known)
     await executor.start(launched(), folder(settings), resume=False)
 
 
-async def test_a_refusal_and_no_answer_are_told_apart(
+async def test_a_rejection_and_no_answer_are_different_errors(
     executor: RayExecutor, head: FakeHead, settings: Settings
 ) -> None:
     head.fails = 500
-    with pytest.raises(Unstartable, match="it is broken"):
+    with pytest.raises(StartFailed, match="it is broken"):
         await executor.start(launched(), folder(settings), resume=False)
     head.fails = httpx.ConnectError("refused")
     with pytest.raises(Unreachable):
@@ -210,65 +219,67 @@ async def test_a_trainer_lives_as_long_as_its_job(
     execution = await executor.start(launched(), folder(settings), resume=False)
     if status:
         head.add_job("run_1-1", status, brightrun="ours")
-    assert await execution.alive() is alive
-    assert ("so it is" if status else "started anew") in await execution.last_words()
+    assert await execution.is_alive() is alive
+    assert ("so it is" if status else "started anew") in await execution.exit_reason()
     found = await executor.find(launched(), folder(settings))
     assert (found is not None) is alive
 
 
-async def test_a_head_that_does_not_answer_is_waited_for_only_so_long(
-    executor: RayExecutor, head: FakeHead, settings: Settings
-) -> None:
-    execution = await executor.start(launched(), folder(settings), resume=False)
+async def test_a_head_that_does_not_answer_is_waited_for_only_so_long(head: FakeHead, settings: Settings) -> None:
+    patient, impatient = [
+        await executor_of(settings.model_copy(update={"patience_seconds": seconds}), head.answer).start(
+            launched(), folder(settings), resume=False
+        )
+        for seconds in (600, -1)
+    ]
     head.fails = 503
-    assert await execution.alive()
-    execution._patience = 0
+    assert await patient.is_alive()
     with pytest.raises(Unreachable):
-        await execution.alive()
+        await impatient.is_alive()
 
 
 @pytest.mark.parametrize("answer", ["[]", "nonsense", '{"data": null}', '[{"status": 5}]'])
-async def test_an_answer_that_is_none_of_rays_counts_as_no_answer(settings: Settings, answer: str) -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=answer))
+async def test_an_unreadable_answer_counts_as_no_answer(settings: Settings, answer: str) -> None:
+    def respond(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=answer)
+
     with pytest.raises(Unreachable):
-        await RayExecutor(settings, httpx.AsyncClient(transport=transport)).hardware()
+        await executor_of(settings, respond).hardware()
 
 
-async def test_many_runs_that_ask_at_once_are_one_question(
-    executor: RayExecutor, head: FakeHead, settings: Settings
-) -> None:
+async def test_concurrent_reads_are_one_request(executor: RayExecutor, head: FakeHead, settings: Settings) -> None:
     executions = [await executor.start(launched(), folder(settings), resume=False) for _ in range(5)]
-    head.asked.clear()
-    await asyncio.gather(*(execution.alive() for execution in executions))
-    assert head.asked == ["GET /api/jobs/"]
+    head.requests.clear()
+    await asyncio.gather(*(execution.is_alive() for execution in executions))
+    assert head.requests == ["GET /api/jobs/"]
 
 
-async def test_a_job_that_is_not_placed_is_given_up_and_would_end_at_once(
+async def test_a_pending_job_is_stopped_and_would_end_at_once(
     executor: RayExecutor, head: FakeHead, settings: Settings
 ) -> None:
     folder(settings).prepare(TrainingSpec())
     execution = await executor.start(launched(), folder(settings), resume=False)
     head.add_job("run_1-1", "PENDING", brightrun="ours")
     await execution.stop()
-    assert not await execution.alive()
-    assert folder(settings).order.read_text() == "1 checkpoint"
-    assert "POST /api/jobs/run_1-1/stop" in head.asked
+    assert not await execution.is_alive()
+    assert folder(settings).stop_request.read_text() == "1 checkpoint"
+    assert "POST /api/jobs/run_1-1/stop" in head.requests
     assert await executor.find(rules.cancel(launched()), folder(settings)) is None
 
 
-async def test_only_our_own_jobs_are_ended_and_forgotten(executor: RayExecutor, head: FakeHead) -> None:
+async def test_only_our_own_jobs_are_stopped_and_deleted(executor: RayExecutor, head: FakeHead) -> None:
     head.add_job("run_1-1", "SUCCEEDED", brightrun="ours")
     head.add_job("run_2-1", "RUNNING", brightrun="ours")
     head.add_job("run_3-1", "RUNNING", brightrun="theirs")
     head.add_job("raysubmit_x", "RUNNING")
-    for _, execution in await executor.at_work():
+    for _, execution in await executor.list_executions():
         await execution.kill()
-    assert [asked for asked in head.asked if not asked.startswith("GET")] == [
+    assert [request for request in head.requests if not request.startswith("GET")] == [
         "DELETE /api/jobs/run_1-1",
         "POST /api/jobs/run_2-1/stop",
     ]
 
 
-def test_the_head_has_to_be_named(settings: Settings) -> None:
+def test_the_address_of_the_head_is_required(settings: Settings) -> None:
     with pytest.raises(StartupError, match="BRIGHTRUN_RAY_URL"):
-        RayExecutor(settings.model_copy(update={"ray_url": None}), httpx.AsyncClient())
+        RayHead(httpx.AsyncClient(), settings.model_copy(update={"ray_url": None}))

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from brightrun.cluster.simulation import MAX_REPORTS_PER_SECOND_AND_CORE, Pace
+from brightrun.cluster.executors.simulation import MAX_REPORTS_PER_SECOND_PER_CORE, Pace
 
 
 @pytest.mark.parametrize("steps_per_second", [0.01, 1, 20, 5000])
@@ -16,4 +16,4 @@ def test_simulations_keep_their_speed_however_many_there_are(steps_per_second: f
 def test_one_reports_at_most_ten_times_a_second_and_all_no_more_than_the_machine_bears() -> None:
     assert Pace.of(5000, 1) == Pace(seconds=0.1, steps=500)
     crowd = 100_000
-    assert crowd / Pace.of(5, crowd).seconds == pytest.approx(MAX_REPORTS_PER_SECOND_AND_CORE * os.cpu_count(), rel=0.1)
+    assert crowd / Pace.of(5, crowd).seconds == pytest.approx(MAX_REPORTS_PER_SECOND_PER_CORE * os.cpu_count(), rel=0.1)

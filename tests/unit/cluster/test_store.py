@@ -1,4 +1,4 @@
-"""The cluster's database: what is committed together, what is forgotten."""
+"""The cluster's database: what is committed together, what is deleted."""
 
 import asyncio
 import sqlite3
@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest_asyncio
 
-from brightrun.cluster import actions, queries, rules
-from brightrun.cluster.admission import Limits
-from brightrun.cluster.models import Hardware, Room, Run
+from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits, Run
+from brightrun.cluster.retention import queries as retention_queries
+from brightrun.cluster.runs import actions, queries, rules
 from brightrun.cluster.store import Store, open_store
 from brightrun.contracts.cluster_api import ClusterFile, RunEvents, SubmitRun
 from brightrun.contracts.reports import FinishedReport, StageReport
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 
-PLENTY = {"room": Room(1 << 40, 1 << 40, 0), "limits": Limits(0, 0, 1000), "adopts": None}
+PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0, 0, 1000), "adopts": None}
 
 
 @pytest_asyncio.fixture
@@ -37,14 +37,15 @@ async def submit(store: Store, slots: int = 8, **changes: Any) -> Run:
 
 async def end(store: Store, run: Run, files: tuple[ClusterFile, ...] = ()) -> Run:
     report = FinishedReport(outcome="completed", trained_tokens=1, files=tuple(file.name for file in files))
-    return await store.transact(actions.hear, run, [report], 1, files)
+    return await store.transact(actions.record_reports, run, [report], 1, files)
 
 
 async def events(store: Store, after: int = 0) -> RunEvents:
-    return RunEvents.model_validate_json(await store.read_events(after, 0, 500))
+    _, page = await store.read(queries.read_events, after, 500)
+    return RunEvents.model_validate_json(page)
 
 
-async def test_a_change_that_fails_takes_nothing_with_it_of_those_committed_with_it(store: Store) -> None:
+async def test_a_change_that_fails_does_not_affect_those_committed_with_it(store: Store) -> None:
     run = await submit(store)
 
     def half(conn: sqlite3.Connection) -> None:
@@ -53,7 +54,7 @@ async def test_a_change_that_fails_takes_nothing_with_it_of_those_committed_with
 
     outcomes = await asyncio.gather(submit(store), store.transact(half), submit(store), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Run, ValueError, Run]
-    assert (await store.read(actions.get, run.id)) == run
+    assert (await store.read(actions.get_run, run.id)) == run
     assert len((await events(store)).events) == 3
 
 
@@ -71,42 +72,33 @@ async def test_the_devices_of_a_run_that_ended_are_free(store: Store) -> None:
     assert (await submit(store, slots=1)).devices == (0,)
 
 
-async def test_devices_of_runs_from_before_there_were_leases_are_taken(store: Store, tmp_path: Path) -> None:
-    run = await submit(store)
-    await store.transact(lambda conn: conn.execute("DELETE FROM leases") and None)
-    again = sqlite3.connect(tmp_path / "cluster.db")
-    again.executescript(queries.SCHEMA)
-    again.close()
-    assert await store.read(queries.leased_devices, "CPU") == frozenset(run.devices)
-
-
 async def test_an_event_carries_its_cursor(store: Store) -> None:
     run = await submit(store)
-    await store.transact(actions.hear, run, [StageReport(stage="loading")], 5, ())
-    told = await events(store)
-    assert [event.cursor for event in told.events] == [1, 2]
-    assert (await events(store, after=1)).events == told.events[1:]
+    await store.transact(actions.record_reports, run, [StageReport(stage="loading")], 5, ())
+    page = await events(store)
+    assert [event.cursor for event in page.events] == [1, 2]
+    assert (await events(store, after=1)).events == page.events[1:]
     assert (await events(store, after=2)).cursor == 2
 
 
-async def test_old_events_are_forgotten_but_the_newest_which_holds_the_cursor(store: Store) -> None:
+async def test_old_events_are_deleted_but_the_newest_which_holds_the_cursor(store: Store) -> None:
     for _ in range(3):
         await submit(store)
-    assert await store.transact(queries.delete_events, utc_now() - timedelta(hours=1), 100) == 0
-    assert await store.transact(queries.delete_events, utc_now() + timedelta(hours=1), 100) == 2
+    assert await store.transact(retention_queries.delete_events, utc_now() - timedelta(hours=1), 100) == 0
+    assert await store.transact(retention_queries.delete_events, utc_now() + timedelta(hours=1), 100) == 2
     assert [event.cursor for event in (await events(store)).events] == [3]
     await submit(store)
     assert (await events(store)).cursor == 4
 
 
-async def test_a_completed_run_is_unfetched_until_each_of_its_files_was(store: Store) -> None:
+async def test_each_file_of_a_completed_run_is_to_be_downloaded(store: Store) -> None:
     files = tuple(ClusterFile(name=name, size=1, sha256="0" * 64) for name in ("a", "b"))
     run = await end(store, await submit(store), files)
     await submit(store)
-    for name, unfetched in ((None, 2), ("a", 1), ("a", 1), ("b", 0)):
+    for name, not_downloaded in ((None, 2), ("a", 1), ("a", 1), ("b", 0)):
         if name:
-            await store.transact(queries.record_fetch, run.id, name, utc_now())
-        (leftover,) = await store.read(queries.leftovers)
-        assert (leftover.run_id, leftover.unfetched) == (run.id, unfetched)
-    await store.transact(queries.record_removal, run.id, utc_now())
-    assert await store.read(queries.leftovers) == []
+            await store.transact(retention_queries.record_download, run.id, name, utc_now())
+        (finished,) = await store.read(retention_queries.finished_runs)
+        assert (finished.run_id, finished.not_downloaded) == (run.id, not_downloaded)
+    await store.transact(retention_queries.record_deletion, run.id, utc_now())
+    assert await store.read(retention_queries.finished_runs) == []

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brightrun.cluster_client.responses import Missing, Reported, Unanswered
 from brightrun.contracts.values import new_id
-from brightrun.scheduler.models import Attempt, Missing, Polled, Told, Unusable, Watched
+from brightrun.scheduler.models import Attempt, Polled, Watched
 from brightrun.scheduler.rules import polling
 from brightrun.scheduler.rules.polling import GONE, SILENT, hear, pause
 from tests.builders import NOON
@@ -32,8 +33,8 @@ BODIES = st.builds(
 )
 
 
-def told(**body) -> Told:
-    return Told({"external_job_id": "gpu-7", "status": "running"} | body)
+def told(**body) -> Reported:
+    return Reported({"external_job_id": "gpu-7", "status": "running"} | body)
 
 
 def hear_all(*answers, at=NOON, every=timedelta(seconds=2)):
@@ -72,16 +73,16 @@ def test_a_run_that_is_ending_or_missing_is_asked_about_soon() -> None:
 
 @given(st.lists(BODIES, max_size=12))
 def test_no_answer_whatever_is_in_it_breaks_the_order_of_events(bodies) -> None:
-    heard = hear_all(*(Told(body) for body in bodies))
+    heard = hear_all(*(Reported(body) for body in bodies))
     events = [one.event for one in heard if one.event]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert len({event.event_id for event in events}) == len(events)
-    assert heard == hear_all(*(Told(body) for body in bodies)), "two schedulers make the same of it"
+    assert heard == hear_all(*(Reported(body) for body in bodies)), "two schedulers make the same of it"
 
 
 @given(BODIES)
 def test_an_answer_that_comes_again_is_no_event(body) -> None:
-    first, again = hear_all(Told(body), Told(body))
+    first, again = hear_all(Reported(body), Reported(body))
     assert again.event is None
     assert again.polled.quiet == (first.polled.quiet + 1)
 
@@ -150,7 +151,7 @@ def test_a_run_is_gone_when_it_is_not_known_three_times_in_a_row() -> None:
 
 
 def test_a_run_that_nothing_is_heard_of_for_too_long_is_lost() -> None:
-    answers = [told(), Unusable("500"), Told({"status": None}), told(progress=3), *[Unusable("no answer")] * 32]
+    answers = [told(), Unanswered("500"), Reported({"status": None}), told(progress=3), *[Unanswered("no answer")] * 32]
     lost = [one.lost for one in hear_all(*answers)]
     assert lost[:-2] == [None] * (len(answers) - 2)
     assert lost[-1] == SILENT

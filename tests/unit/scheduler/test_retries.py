@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
+from brightrun.cluster_client.responses import Accepted, Busy, Unanswered, Undelivered
 from brightrun.contracts.cluster_api import RunStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id
 from brightrun.scheduler.loops.dispatch import DATABASE_PAUSES
-from brightrun.scheduler.models import Accepted, Busy, Silent, Unsent
+from brightrun.scheduler.models import NoInputs
 from brightrun.scheduler.rules import retries
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
@@ -36,9 +37,9 @@ def test_a_database_that_starts_again_is_waited_for_but_not_past_the_lease() -> 
 def test_a_cluster_that_is_full_or_cannot_be_reached_is_left_alone_for_a_while() -> None:
     answers = [
         Busy(),
-        Unsent("refused", of_cluster=True),
-        Unsent("no URL", of_cluster=False),
-        Silent(""),
+        Undelivered("refused"),
+        NoInputs("no URL"),
+        Unanswered(""),
         Accepted("1"),
     ]
     assert [retries.keeps_away(answer) for answer in answers] == [True, True, False, False, False]

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.http.bodies import MAX_BODY_BYTES
 from brightrun.api.jobs import queries as jobs
 from brightrun.runtime.database import Pool
+from brightrun.runtime.http import BoundedRoute
 from tests.services.api.conftest import User, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts, FakeTracker
 
@@ -65,7 +65,7 @@ async def test_a_wrong_path_is_refused_in_openais_shape(
         (b'{"model": "\\ud800", "training_file": "x"}', 400, "validation_error"),
         (b'{"model": "a", "training_file": "x", "n": ' + b"[" * 200 + b"]" * 200 + b"}", 400, "validation_error"),
         (b"\xff\xfe", 400, "validation_error"),
-        (b'"' + b"x" * MAX_BODY_BYTES + b'"', 413, "too_large"),
+        (b'"' + b"x" * BoundedRoute.max_body_bytes + b'"', 413, "too_large"),
     ],
 )
 async def test_a_wrong_body_is_refused_in_openais_shape(

@@ -5,11 +5,14 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.training import Checkpoint, GpuConfig, JobError, MetricPoint, TrainingSpec
 from brightrun.contracts.values import Sha256, Utc, Value
 
 RunState = Literal["queued", "initializing", "running", "completed", "failed", "cancelled"]
 StopMode = Literal["checkpoint", "finish"]
+StopSignal = Literal["cancel", "checkpoint", "finish"]
+"""How a run ends: as soon as it has saved a checkpoint; the same, to be resumed; or with all that it can deliver."""
 
 
 class RunInput(Value):
@@ -152,15 +155,6 @@ class RunSummary(Value):
     attempt: int
     status: RunState
     live: bool
-
-
-class Pagination(Value):
-    """Which page of a list this is."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815
 
 
 class RunList(Value):

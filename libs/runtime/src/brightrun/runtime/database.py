@@ -1,4 +1,4 @@
-"""PostgreSQL: the pool, the transaction that an edge opens, and the migrations of a slice."""
+"""PostgreSQL: the pool, transactions, and the migrations of a slice."""
 
 import asyncio
 import json
@@ -7,10 +7,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+from fastapi import Depends, Request
 from pydantic_core import from_json
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ DATABASE_DOWN = (
     ConnectionError,
     TimeoutError,
 )
-"""What asyncpg raises while the server is away; never a fault of the message that is being handled."""
+"""Errors that asyncpg raises while the server is away; never the fault of the message that is being handled."""
 
-LET_GO = {"idle_in_transaction_session_timeout": "15000"}
-"""Milliseconds; a process that is frozen inside a transaction must not keep its locks from the others."""
+SERVER_SETTINGS = {"idle_in_transaction_session_timeout": "15000"}
+"""Milliseconds; a process that is frozen inside a transaction must not keep its locks."""
 
 
 class MigrationError(RuntimeError):
@@ -44,16 +45,26 @@ class MigrationError(RuntimeError):
 
 async def create_pool(url: str, size: int) -> Pool:
     """Open a pool whose connections read and write `jsonb` as Python values."""
-    kept: dict[str, Any] = {"init": _prepare, "reset": _keep, "command_timeout": 30, "max_cached_statement_lifetime": 0}
-    return await asyncpg.create_pool(url, min_size=1, max_size=size, server_settings=LET_GO, **kept)
+    options: dict[str, Any] = {"init": _set_codecs, "reset": _skip_reset, "max_cached_statement_lifetime": 0}
+    return await asyncpg.create_pool(
+        url, min_size=1, max_size=size, server_settings=SERVER_SETTINGS, command_timeout=30, **options
+    )
 
 
-async def _prepare(connection: Any) -> None:
+async def _set_codecs(connection: Any) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=from_json)
 
 
-async def _keep(_: Any) -> None:
-    """Nothing to reset: connections are lent for statements and transactions, and keep no state of a session."""
+async def _skip_reset(_: Any) -> None:
+    """Connections keep no session state, so that there is nothing to reset."""
+
+
+async def _pool(request: Request) -> Pool:
+    return cast("Pool", request.app.state.pool)
+
+
+Db = Annotated[Pool, Depends(_pool)]
+"""A route's parameter: the pool. The route opens the transaction itself and commits before it answers."""
 
 
 @asynccontextmanager

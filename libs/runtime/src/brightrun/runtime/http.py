@@ -1,21 +1,23 @@
-"""The HTTP side that all services share: answers, errors in one shape, request ids, health, readiness, metrics."""
+"""HTTP that all services share: envelope, errors, request ids, bounded bodies, security headers, health, metrics."""
 
 import asyncio
 import contextlib
-from typing import Annotated, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brightrun.contracts.values import new_id
-from brightrun.runtime.database import DATABASE_DOWN, Pool
 from brightrun.runtime.errors import ServiceError, Unavailable
 
 log = structlog.get_logger()
@@ -31,18 +33,20 @@ class Envelope(BaseModel, Generic[T]):
     data: T
 
 
-def create_app(service: str, service_secret: str = "", **options: Any) -> FastAPI:
-    """An application whose every refusal is `{"error": …, "code": …, "details": …}`."""
+def create_app(
+    service: str, service_secret: str = "", unavailable: Iterable[type[Exception]] = (), **options: Any
+) -> FastAPI:
+    """An application whose errors are `{"error": …, "code": …, "details": …}`; `unavailable` errors answer 503."""
     app = FastAPI(title=f"BrightRun {service}", **options)
     app.state.service_name = service
     app.state.service_secret = service_secret
     app.state.stopping = asyncio.Event()
     app.add_middleware(RequestId)
-    app.add_exception_handler(ServiceError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_invalid)
-    app.add_exception_handler(HTTPException, _refuse_http)
-    app.exception_handlers |= dict.fromkeys(DATABASE_DOWN, _refuse_unavailable)
-    app.add_exception_handler(Exception, _refuse_unexpected)
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.exception_handlers |= dict.fromkeys((ConnectionError, TimeoutError, *unavailable), _on_unavailable)
+    app.add_exception_handler(Exception, _on_unexpected)
 
     @app.get("/health", include_in_schema=False)
     async def health() -> Envelope[str]:
@@ -55,15 +59,6 @@ def create_app(service: str, service_secret: str = "", **options: Any) -> FastAP
     return app
 
 
-async def _pool(request: Request) -> Pool:
-    """The service's connection pool."""
-    return cast("Pool", request.app.state.pool)
-
-
-Db = Annotated[Pool, Depends(_pool)]
-"""A route's parameter: the pool, so that the route itself opens the transaction and commits before it answers."""
-
-
 def error_response(
     status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None
 ) -> Response:
@@ -71,41 +66,92 @@ def error_response(
     return JSONResponse({"error": error, "code": code, "details": jsonable_encoder(details)}, status, headers)
 
 
-async def _refuse(_: Request, error: Any) -> Response:
+def field_errors(error: RequestValidationError) -> dict[str, list[str]]:
+    """All wrong fields at once: dotted path → what is wrong with it."""
+    errors: dict[str, list[str]] = {}
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
+        errors.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
+    return errors
+
+
+async def _on_service_error(_: Request, error: Any) -> Response:
     return error_response(error.status, error.message, error.code, error.details, error.headers)
 
 
-async def _refuse_invalid(_: Request, error: Any) -> Response:
-    """All wrong fields at once: dotted path → what is wrong with it."""
-    problems: dict[str, list[str]] = {}
-    for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
-        problems.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
-    return error_response(400, "Validation error", "validation_error", problems)
+async def _on_invalid(_: Request, error: Any) -> Response:
+    return error_response(400, "Validation error", "validation_error", field_errors(error))
 
 
-async def _refuse_http(_: Request, error: Any) -> Response:
-    return error_response(
-        error.status_code, str(error.detail), CODES.get(error.status_code, "refused"), None, error.headers
-    )
+async def _on_http_error(_: Request, error: Any) -> Response:
+    code = CODES.get(error.status_code, "refused")
+    return error_response(error.status_code, str(error.detail), code, None, error.headers)
 
 
-async def _refuse_unavailable(_: Request, error: Exception) -> Response:
+async def _on_unavailable(request: Request, error: Exception) -> Response:
     log.warning("request.database_down", error=repr(error))
-    return error_response(
-        503, Unavailable().message, Unavailable.code, "the database does not answer", Unavailable.headers
-    )
+    return await _on_service_error(request, Unavailable("the database does not answer"))
 
 
-async def _refuse_unexpected(_: Request, error: Exception) -> Response:
+async def _on_unexpected(_: Request, error: Exception) -> Response:
     log.error("request.failed", exc_info=error)
     return error_response(500, "Something went wrong on our side.", "internal_error")
 
 
-class RequestId:
-    """Gives every request an id, or keeps the caller's; it is in the logs and in the answer as `x-request-id`.
+class BoundedRoute(APIRoute):
+    """A route that answers 413 in our shape to a larger body. FastAPI's own limit answers in plain text."""
 
-    Starlette would answer what nobody expected outside of all middleware; done here, that answer is complete as well.
+    max_body_bytes: ClassVar[int] = 1_048_576
+    """A subclass may set another limit."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler, over a request that stops at the limit."""
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(Request(request.scope, _bounded(request.receive, self.max_body_bytes)))
+
+        return handle_bounded
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    remaining = limit
+
+    async def receive_bounded() -> Message:
+        nonlocal remaining
+        message = await receive()
+        remaining -= len(message.get("body", b""))
+        if remaining < 0:
+            raise HTTPException(413, f"The body is larger than {limit} bytes.")
+        return message
+
+    return receive_bounded
+
+
+class SecurityHeaders:
+    """Adds those of `headers` that a response does not set itself."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and complete its response."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class RequestId:
+    """Keeps the caller's request id or makes one, for the logs and the header `x-request-id` of the response.
+
+    Starlette would answer an unexpected error outside of all middleware. Handled here, that response has the id too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,8 +161,8 @@ class RequestId:
         """Pass the request on with its id bound to the logs."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        app, given = scope["app"], dict(scope["headers"]).get(b"x-request-id", b"")[:64]
-        request_id = given if given.isascii() and given.replace(b"-", b"").isalnum() else str(new_id()).encode()
+        app, sent = scope["app"], dict(scope["headers"]).get(b"x-request-id", b"")[:64]
+        request_id = sent if sent.isascii() and sent.replace(b"-", b"").isalnum() else str(new_id()).encode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -127,6 +173,6 @@ class RequestId:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:
-                answer = await app.exception_handlers[Exception](Request(scope), error)
-                with contextlib.suppress(RuntimeError):  # an answer that has begun is broken off by the server
-                    await answer(scope, receive, send_with_id)
+                response = await app.exception_handlers[Exception](Request(scope), error)
+                with contextlib.suppress(RuntimeError):  # the response has begun: the server aborts it
+                    await response(scope, receive, send_with_id)

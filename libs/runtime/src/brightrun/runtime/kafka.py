@@ -1,6 +1,6 @@
 """Kafka in and out: topics from the catalogue, acknowledged sends, and subscriptions that lose and double nothing.
 
-FastStream is given bytes and manual acknowledgement only. What happens to a message is decided in `delivery.py`.
+FastStream is given bytes and manual acknowledgement only. What happens to a message is decided in `consumer.py`.
 """
 
 import asyncio
@@ -48,41 +48,41 @@ class Subscription(Generic[E]):
     batch: bool
 
 
-def subscribe(event: type[E]) -> Callable[[Handler[E]], Subscription[E]]:
-    """Make a function `(event, conn)` the service's reader of `event`: one transaction for each message."""
+def subscribe(event_type: type[E]) -> Callable[[Handler[E]], Subscription[E]]:
+    """Make a function `(event, conn)` the handler of an event: one transaction for each message."""
 
     def register(handler: Handler[E]) -> Subscription[E]:
         async def handle(events: Sequence[E], conn: Connection) -> None:
-            for one in events:
-                await handler(one, conn)
+            for event in events:
+                await handler(event, conn)
 
-        return Subscription(event, handle, batch=False)
+        return Subscription(event_type, handle, batch=False)
 
     return register
 
 
 def subscribe_batch(event: type[E]) -> Callable[[Handler[Sequence[E]]], Subscription[E]]:
-    """Make a function `(events, conn)` the reader of a busy topic: one transaction for each batch of messages."""
+    """Make a function `(events, conn)` the handler of a busy topic: one transaction for each batch of messages."""
     return lambda handler: Subscription(event, handler, batch=True)
 
 
 async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
-    """What has come, as soon as anything has. FastStream's own sleeps after each empty fetch."""
+    """The records of a fetch. FastStream's own function sleeps after each empty fetch."""
     found = await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)
     return tuple(chain.from_iterable(found.values()))
 
 
 async def raw(message: KafkaMessage) -> KafkaMessage:
-    """Decode nothing: one malformed body must not take its neighbours along."""
+    """Decode nothing: one malformed body must not fail its batch."""
     return message
 
 
-class Bus:
-    """One process's connection to Kafka."""
+class KafkaClient:
+    """The Kafka connections of one process: a producer, and a consumer for each subscription."""
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
-        self._readers: list[tuple[Subscription[Any], Callable[[KafkaMessage], Awaitable[None]]]] = []
+        self._consumers: list[tuple[Subscription[Any], Callable[[KafkaMessage], Awaitable[None]]]] = []
         self._follower: AIOKafkaConsumer | None = None
         self.client_id = client_id
         self.broker = KafkaBroker(
@@ -98,22 +98,22 @@ class Bus:
         )
 
     def consume(self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]) -> None:
-        """Read the subscription's topic as the service's group, from `start` on; `consume` acknowledges by hand."""
-        self._readers.append((subscription, consume))
+        """Consume the subscription's topic from `start` on; `consume` acknowledges its messages itself."""
+        self._consumers.append((subscription, consume))
 
     async def start(self) -> None:
-        """Connect, and join all groups side by side: FastStream itself would join one after the other."""
+        """Connect, and join all consumer groups side by side; FastStream would join them one after the other."""
         await self.broker.start()
-        await asyncio.gather(*(self.reader(*reader).start() for reader in self._readers))
+        await asyncio.gather(*(self.subscriber(*consumer).start() for consumer in self._consumers))
 
     async def stop(self) -> None:
-        """Finish the messages in hand, leave the groups, flush what was sent."""
+        """Finish messages in progress, leave the groups, flush the producer."""
         await self.broker.stop()
 
-    def reader(
+    def subscriber(
         self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]
     ) -> LogicSubscriber[Any]:
-        """FastStream's subscriber, with everything off that could acknowledge on its own."""
+        """FastStream's subscriber, with everything off that acknowledges by itself."""
         subscriber: LogicSubscriber[Any] = self.broker.subscriber(
             subscription.event.topic,
             group_id=f"{self.client_id}.{subscription.event.topic}",
@@ -144,10 +144,10 @@ class Bus:
         ]
         await asyncio.gather(*sends)
 
-    async def follow(self, topics: Sequence[str], hear: Callable[[str, bytes, bytes], None]) -> None:
-        """Call `hear(topic, key, value)` with every record that is sent from now on, whoever else reads the topics.
+    async def follow(self, topics: Sequence[str], on_record: Callable[[str, bytes, bytes], None]) -> None:
+        """Call `on_record(topic, key, value)` with every record sent from now on, outside of any consumer group.
 
-        For what may be missed: no position is kept, and what comes while this does not run is not heard.
+        Keeps no offset: records that are sent while this does not run are missed.
         """
         self._follower = AIOKafkaConsumer(
             *topics,
@@ -157,25 +157,26 @@ class Bus:
         )
         async with self._follower:
             async for record in self._follower:
-                hear(record.topic, record.key, record.value)
+                on_record(record.topic, record.key, record.value)
 
     async def lag(self) -> dict[str, int]:
-        """Records that wait, by topic, as the last fetches saw them."""
-        waiting: dict[str, int] = {}
+        """Unread records by topic, as of the last fetches."""
+        lags: dict[str, int] = {}
         for consumer, partition in self._assigned():
-            with contextlib.suppress(Exception):  # the partition may be leaving
+            with contextlib.suppress(Exception):  # the partition may be revoked meanwhile
                 position = await asyncio.wait_for(consumer.position(partition), 0.2)
                 behind = max((consumer.highwater(partition) or 0) - position, 0)
-                waiting[partition.topic] = waiting.get(partition.topic, 0) + behind
-        return waiting
+                lags[partition.topic] = lags.get(partition.topic, 0) + behind
+        return lags
 
     def oldest_fetch_ms(self) -> int | None:
-        """When the partition that was fetched longest ago was fetched, in Unix milliseconds; None before any was."""
-        moments = [consumer.last_poll_timestamp(partition) for consumer, partition in self._assigned()]
-        return min((moment for moment in moments if moment), default=None)
+        """The earliest of the partitions' last fetches, in Unix milliseconds; None before any fetch."""
+        fetches = [consumer.last_poll_timestamp(partition) for consumer, partition in self._assigned()]
+        return min((fetch for fetch in fetches if fetch), default=None)
 
     def _assigned(self) -> list[tuple[AIOKafkaConsumer, TopicPartition]]:
-        consumers = [reader.consumer for reader in self.broker.subscribers if isinstance(reader, LogicSubscriber)]
+        subscribers = (each for each in self.broker.subscribers if isinstance(each, LogicSubscriber))
+        consumers = [subscriber.consumer for subscriber in subscribers]
         consumers.append(self._follower)
         return [(consumer, partition) for consumer in consumers if consumer for partition in consumer.assignment()]
 
@@ -185,10 +186,10 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> Non
     admin = await _connect_admin(settings)
     try:
         existing = set(await admin.list_topics())
-        wanted = [_new_topic(topic.name, topic.partitions, topic.retention, settings) for topic in topics]
-        wanted += [_new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings) for topic in topics]
-        if missing := [topic for topic in wanted if topic.name not in existing]:
-            _refuse_errors(await admin.create_topics(missing))
+        required = [_new_topic(topic.name, topic.partitions, topic.retention, settings) for topic in topics]
+        required += [_new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings) for topic in topics]
+        if missing := [topic for topic in required if topic.name not in existing]:
+            _raise_errors(await admin.create_topics(missing))
     finally:
         await admin.close()
 
@@ -202,9 +203,9 @@ def _new_topic(name: str, partitions: int, retention: timedelta, settings: Kafka
     )
 
 
-def _refuse_errors(answer: Any) -> None:
-    """Several services create the topics at once; whoever comes second is content."""
-    for name, code, *message in answer.topic_errors:
+def _raise_errors(response: Any) -> None:
+    """Several services create the topics at once: one that exists by now is no error."""
+    for name, code, *message in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):
             raise for_code(code)(f"topic {name} was not created: {message}")
 

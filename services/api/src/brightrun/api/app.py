@@ -27,6 +27,7 @@ from brightrun.api.pricing import routes as pricing
 from brightrun.api.queue import routes as queue
 from brightrun.api.settings import Settings
 from brightrun.api.webhooks import routes as webhooks
+from brightrun.runtime.http import SecurityHeaders
 
 ABOUT: dict[str, Any] = {
     "version": "1.0.0",
@@ -91,7 +92,7 @@ PREFLIGHT_SECONDS = 600
 
 def guard(app: FastAPI, origins: Sequence[str]) -> None:
     """Complete every answer with `HEADERS`, and let pages of `origins` read them; cookies count for nothing here."""
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, headers=HEADERS)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -101,25 +102,6 @@ def guard(app: FastAPI, origins: Sequence[str]) -> None:
             expose_headers=EXPOSED,
             max_age=PREFLIGHT_SECONDS,
         )
-
-
-class SecurityHeaders:
-    """Adds those of `HEADERS` that an answer does not set by itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and complete its answer."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 class Conflicts:

@@ -10,7 +10,7 @@ from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs.streams.live import FOLLOWED, Live
 from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.kafka import Bus
+from brightrun.runtime.kafka import KafkaClient
 
 DELETIONS_BATCH = 20
 
@@ -30,9 +30,9 @@ async def prune_keys(pool: Pool) -> bool:
     return False
 
 
-async def follow_jobs(bus: Bus, live: Live) -> bool:
+async def follow_jobs(kafka: KafkaClient, live: Live) -> bool:
     """Read the topics of streams, for ever."""
-    await bus.follow(list(FOLLOWED), live.on_record)
+    await kafka.follow(list(FOLLOWED), live.on_record)
     return False
 
 

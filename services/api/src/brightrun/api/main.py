@@ -10,7 +10,8 @@ from brightrun.api.jobs import subscribers
 from brightrun.api.jobs.streams.live import Live
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -36,7 +37,7 @@ async def start(settings: Settings) -> None:
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
         service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
         live: Live = service.app.state.live
-        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.bus, live))
+        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live))
         service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))
         await service.run()
 

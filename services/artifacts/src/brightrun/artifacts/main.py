@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.artifacts import subscribers
-from brightrun.artifacts.cluster import Cluster
 from brightrun.artifacts.loops.sweep import end_abandoned_uploads, remove_next
 from brightrun.artifacts.loops.transfer import transfer_next
 from brightrun.artifacts.loops.validation import validate_next
@@ -12,8 +11,10 @@ from brightrun.artifacts.routes import datasets, generation, models, uploads
 from brightrun.artifacts.rules.files import DATASETS, MODELS
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 2.0
@@ -24,7 +25,7 @@ async def start(settings: Settings) -> None:
     """Compose the service and serve until it is told to stop."""
     async with open_service("artifacts", settings, MIGRATIONS, CATALOGUE) as service:
         store = ObjectStore(settings)
-        clusters = [Cluster(one) for one in settings.all_clusters]
+        clusters = [ClusterClient(cluster) for cluster in settings.all_clusters]
         await store.create_buckets(DATASETS, MODELS)
         service.app.state.store = store
         service.app.state.settings = settings

@@ -11,18 +11,11 @@ from pydantic import Field
 from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Value
+from brightrun.runtime.leases import Lease
 
 Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Mean cross-entropy in nats."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a row until its lease ends; every write names the `fence`, so that a late one is void."""
-
-    id: UUID
-    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ class Upload:
 class Assembly:
     """The right to put the `parts` of an upload together, in this order, as a data set."""
 
-    claim: Claim
+    lease: Lease
     upload: Upload
     dataset_id: UUID
     parts: tuple[Part, ...]
@@ -97,9 +90,9 @@ class Dataset:
     fence: int
 
     @property
-    def claim(self) -> Claim:
-        """The claim under which this row was read."""
-        return Claim(self.id, self.fence)
+    def lease(self) -> Lease:
+        """The lease under which this row was read."""
+        return Lease(self.id, self.fence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +225,6 @@ class Model:
     start: AdapterRef | None
 
     @property
-    def claim(self) -> Claim:
-        """The claim under which this row was read."""
-        return Claim(self.id, self.fence)
+    def lease(self) -> Lease:
+        """The lease under which this row was read."""
+        return Lease(self.id, self.fence)

@@ -2,20 +2,13 @@
 
 from datetime import timedelta
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from brightrun.cluster_client.settings import ClustersSettings
 from brightrun.runtime.settings import SliceSettings
 
 
-class ClusterSettings(BaseModel):
-    """How to reach a cluster; what else the scheduler is told of it is of no matter here."""
-
-    name: str
-    url: str
-    key: SecretStr
-
-
-class Settings(SliceSettings):
+class Settings(SliceSettings, ClustersSettings):
     """What the artifacts service is told.
 
     `s3_public_endpoint`: the store's address as clusters and users see it, put into signed URLs; without it they get
@@ -29,19 +22,9 @@ class Settings(SliceSettings):
     s3_region: str = "us-east-1"
     s3_public_endpoint: str | None = None
 
-    cluster_url: str
-    cluster_key: SecretStr
-    cluster_name: str = "local"
-    clusters: tuple[ClusterSettings, ...] = ()
-
     download_url_seconds: int = Field(default=3600, ge=1, le=604_800)
     transfer_attempts: int = Field(default=8, ge=1)
     transfer_retry_seconds: float = Field(default=10.0, gt=0)
-
-    @property
-    def all_clusters(self) -> tuple[ClusterSettings, ...]:
-        """The first cluster and the further ones."""
-        return ClusterSettings(name=self.cluster_name, url=self.cluster_url, key=self.cluster_key), *self.clusters
 
     @property
     def download_url_lifetime(self) -> timedelta:

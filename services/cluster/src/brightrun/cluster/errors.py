@@ -1,4 +1,4 @@
-"""What the cluster refuses, and why it cannot start."""
+"""Why the cluster rejects a request, and why it cannot start."""
 
 from brightrun.runtime.errors import ServiceError
 

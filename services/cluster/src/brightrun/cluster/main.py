@@ -9,50 +9,59 @@ import httpx
 from fastapi import FastAPI
 
 from brightrun.cluster import routes
-from brightrun.cluster.callbacks import Callbacks
 from brightrun.cluster.errors import StartupError
-from brightrun.cluster.executor import Executor
-from brightrun.cluster.facilities import Facilities
-from brightrun.cluster.generators import Generators
-from brightrun.cluster.housekeeping import SECONDS_BETWEEN_ROUNDS, keep_house
-from brightrun.cluster.local import LocalExecutor
-from brightrun.cluster.ray import RayExecutor
-from brightrun.cluster.routes.parameters import Cluster
+from brightrun.cluster.executors.executor import Executor
+from brightrun.cluster.executors.local import LocalExecutor
+from brightrun.cluster.executors.ray import RayExecutor
+from brightrun.cluster.executors.ray_head import RayHead
+from brightrun.cluster.executors.simulated import SimulatedExecutor
+from brightrun.cluster.generation.generators import Generators
+from brightrun.cluster.retention.actions import delete_finished_runs, delete_old_events
+from brightrun.cluster.runs.callbacks import Callbacks
+from brightrun.cluster.runs.orphans import end_orphans
+from brightrun.cluster.runs.run_context import RunContext
+from brightrun.cluster.runs.supervisor import Supervisor
 from brightrun.cluster.settings import Settings
-from brightrun.cluster.simulated import SimulatedExecutor
 from brightrun.cluster.store import Store, open_store
-from brightrun.cluster.supervisor import Supervisor
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
 from brightrun.runtime.loops import repeat
-from brightrun.runtime.service import run, serve_http
+from brightrun.runtime.server import run, serve_http
+
+SECONDS_BETWEEN_CLEANUPS = 60.0
 
 
-async def start(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartupError."""
-    logs.configure("cluster", settings.log_level)
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application; its background work runs while it is served. Raises StartupError."""
     async with open_store(settings.cluster_home) as store, httpx.AsyncClient() as http:
         callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
+        context = RunContext(settings, store, _executor(settings, http), http, callbacks)
+        supervisor = Supervisor(context)
         generators = Generators(settings)
-        facilities = Facilities(settings, store, _executor(settings, http), http, callbacks, generators)
-        supervisor = Supervisor(facilities)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             release = asyncio.create_task(_release_readers(store, app.state.stopping))
             async with supervisor.working():
-                work = repeat("housekeeping", lambda: keep_house(facilities), asyncio.Event(), SECONDS_BETWEEN_ROUNDS)
-                housekeeping = asyncio.create_task(work)
+                cleanup = asyncio.create_task(_clean_up(context))
                 yield
-                housekeeping.cancel()
+                cleanup.cancel()
             await generators.close()
             await callbacks.close()
             release.cancel()
 
         app = create_app("cluster", lifespan=lifespan)
-        app.state.cluster = Cluster(facilities, supervisor)
+        app.state.context, app.state.supervisor, app.state.generators = context, supervisor, generators
         app.include_router(routes.router)
         app.include_router(routes.open_router)
+        yield app
+
+
+async def start(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartupError."""
+    logs.configure("cluster", settings.log_level)
+    async with open_app(settings) as app:
         await serve_http(app, settings)
 
 
@@ -61,9 +70,18 @@ def _executor(settings: Settings, http: httpx.AsyncClient) -> Executor:
         case "local":
             return LocalExecutor(settings)
         case "ray":
-            return RayExecutor(settings, http)
+            return RayExecutor(settings, RayHead(http, settings))
         case "simulated":
             return SimulatedExecutor(settings.gpu_type, settings.slots, settings.simulated_steps_per_second)
+
+
+async def _clean_up(context: RunContext) -> None:
+    async def work() -> bool:
+        await end_orphans(context)
+        await delete_finished_runs(context)
+        return await delete_old_events(context)
+
+    await repeat("cleanup", work, asyncio.Event(), SECONDS_BETWEEN_CLEANUPS)
 
 
 async def _release_readers(store: Store, stopping: asyncio.Event) -> None:

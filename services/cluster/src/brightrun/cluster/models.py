@@ -1,13 +1,12 @@
-"""What the cluster remembers of a run."""
+"""The values that all subjects share: a run, what the machines have, and what is left of this one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
+from brightrun.contracts.cluster_api import ClusterFile, RunStatus, SubmitRun
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import Value
 
@@ -16,19 +15,19 @@ from brightrun.contracts.values import Value
 class Hardware:
     """What a cluster can run: GPUs by type, and its base models (None: any).
 
-    `lent` GPUs are used by others; an `elastic` cluster may get more than it has now.
+    `used_by_others` are GPUs that do not work for this service; an `elastic` cluster may get more than it has now.
     """
 
     gpus: Mapping[str, int]
     base_models: tuple[str, ...] | None
     simulated: bool
-    lent: Mapping[str, int] = field(default_factory=dict)
+    used_by_others: Mapping[str, int] = field(default_factory=dict)
     elastic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What is left: disk and memory in bytes (None: trainers use the memory of other machines), and the live runs."""
+class FreeResources:
+    """Free disk and memory in bytes (None: trainers use the memory of other machines), and the number of live runs."""
 
     free_disk: int
     free_memory: int | None
@@ -36,22 +35,20 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
-    """A finished run whose folder is still there; `unfetched` of its files were never downloaded."""
+class ResourceLimits:
+    """The bytes of disk and memory that must stay free, and the maximum number of live runs."""
 
-    run_id: str
-    status: RunState
-    finished_at: datetime
-    unfetched: int
-    fetched_at: datetime | None
+    free_disk: int
+    free_memory: int
+    live_runs: int
 
 
 class Run(Value):
     """A run as it stands. `devices` are the indices of its GPUs among those of their type.
 
     `seq` counts its events, `offset` is how many bytes of the trainer's output are in them, `launches` how many
-    trainers it has had, `restarts` how often one was lost. `interrupted`: its trainer was stopped on purpose, not
-    because the run shall end. `adopts`: the run whose checkpoints it starts with.
+    trainers it has had, `restarts` how many of them were lost. `interrupted`: its trainer was stopped because the
+    service stops. `adopts`: the run whose checkpoints it starts from.
     """
 
     request: SubmitRun

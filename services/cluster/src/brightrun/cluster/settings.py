@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from brightrun.cluster.admission import Limits
+from brightrun.cluster.models import ResourceLimits
 from brightrun.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """What a cluster is made of and who may use it."""
+    """Every setting is `BRIGHTRUN_` and its name in the environment."""
 
     cluster_name: Annotated[str, Field(description="The cluster's name, as jobs show it.")] = "local"
     cluster_home: Annotated[Path, Field(description="The folder of the cluster's database and of its runs.")]
@@ -103,10 +103,10 @@ class Settings(ServiceSettings):
         Field(gt=0, description="How many CPUs of Ray's a run takes for each of its GPUs, or as one of type CPU."),
     ] = 1.0
 
-    def limits(self) -> Limits:
-        """What must stay free."""
-        return Limits(self.free_disk_bytes, self.free_memory_bytes, self.max_live_runs)
+    def limits(self) -> ResourceLimits:
+        """When no run is taken, whatever the GPUs."""
+        return ResourceLimits(self.free_disk_bytes, self.free_memory_bytes, self.max_live_runs)
 
     def run_path(self, run_id: str) -> Path:
-        """Where a run works."""
+        """The folder of a run."""
         return (self.runs_home or self.cluster_home / "runs").resolve() / run_id

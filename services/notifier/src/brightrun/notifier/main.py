@@ -8,7 +8,8 @@ from brightrun.notifier import loops, routes, subscribers
 from brightrun.notifier.receivers import Receivers
 from brightrun.notifier.settings import Settings
 from brightrun.notifier.vault import Vault
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 5.0

@@ -42,28 +42,6 @@ class MarkedView(BaseModel):
     marked: int
 
 
-class WebhooksView(BaseModel):
-    """All endpoints of a user, newest first."""
-
-    webhooks: list[Webhook]
-
-
-class Pagination(BaseModel):
-    """Where a page lies among all."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815 - the original's name
-
-
-class DeliveriesView(BaseModel):
-    """A page of what was sent to an endpoint, newest first."""
-
-    deliveries: list[WebhookDelivery]
-    pagination: Pagination
-
-
 def webhook_view(endpoint: Endpoint) -> Webhook:
     """The endpoint as its owner sees it: without its secrets."""
     return Webhook.model_validate(endpoint, from_attributes=True)

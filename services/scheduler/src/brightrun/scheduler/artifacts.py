@@ -8,8 +8,8 @@ from uuid import UUID
 from brightrun.contracts.cluster_api import AdapterInput, RunInput
 from brightrun.contracts.events import AdapterRef, DatasetRef, JobQueued
 from brightrun.contracts.training import JobError
+from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import PeerError, ServiceClient
 
 SHARE_OF_LIFE = 24
 """A URL is handed out during the first 1/24 of its life, an hour of a day: a run may fetch its data late, or again."""

@@ -4,14 +4,15 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import transaction
-from brightrun.runtime.service import Service, open_service, run
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.server import run
+from brightrun.runtime.service import Service, open_service
 from brightrun.scheduler import routes, subscribers
 from brightrun.scheduler.artifacts import InputUrls
-from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.loops import stops, survey
 from brightrun.scheduler.loops.dispatch import Dispatcher
 from brightrun.scheduler.loops.polling import Poller
@@ -32,11 +33,13 @@ RECONCILE_SECONDS = 30.0
 async def start(settings: Settings) -> None:
     """Serve until the process is told to stop."""
     async with open_service("scheduler", settings, MIGRATIONS, CATALOGUE, max_body_size=MAX_BODY_BYTES) as service:
-        clusters = {one.name: Cluster(one, settings.callbacks) for one in settings.all_clusters}
+        clusters = {cluster.name: ClusterClient(cluster) for cluster in settings.all_clusters}
         secret = settings.service_secret.get_secret_value()
         artifacts = ServiceClient("artifacts", settings.artifacts_url, secret, service.name)
         wake = service.waker("queue")
-        dispatcher = Dispatcher(service.pool, clusters, InputUrls(artifacts), settings.quota_gpus, wake)
+        dispatcher = Dispatcher(
+            service.pool, clusters, InputUrls(artifacts), settings.quota_gpus, wake, callback_url=settings.callbacks
+        )
         async with transaction(service.pool) as conn:
             await add_clusters(conn, list(clusters))
         service.app.state.settings = settings
@@ -66,13 +69,13 @@ async def start(settings: Settings) -> None:
             await artifacts.close()
 
 
-def _attend(service: Service, cluster: Cluster, settings: Settings, me: UUID) -> None:
+def _attend(service: Service, cluster: ClusterClient, settings: Settings, me: UUID) -> None:
     """All that is asked of one cluster, and heard from it."""
     name, pool, most = cluster.name, service.pool, settings.job_attempts
     surveyor = survey.Surveyor(pool, cluster, service.waker("queue"))
     reconciler = Reconciler(pool, cluster, me, most, stop_unknown=settings.stop_unknown_runs)
     service.every(f"survey.{name}", 2.0, surveyor.work, wake="clusters")
-    service.every(f"watch.{name}", 1.0, Watcher(pool, service.bus, cluster, me, most).work, wake="watch")
+    service.every(f"watch.{name}", 1.0, Watcher(pool, service.kafka, cluster, me, most).work, wake="watch")
     service.every(f"polling.{name}", 1.0, Poller(pool, cluster, settings.cluster_silence, most).work, wake="polling")
     service.every(f"stops.{name}", 1.0, Stopper(pool, cluster, most).work, wake="stops")
     service.every(f"reconciler.{name}", RECONCILE_SECONDS, reconciler.work)

@@ -1,14 +1,13 @@
-"""The scheduler's rows and the cluster's possible answers."""
+"""The scheduler's rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
 from uuid import UUID
 
-from brightrun.contracts.cluster_api import Capabilities
+from brightrun.cluster_client.responses import Submission
+from brightrun.contracts.cluster_api import Capabilities, StopSignal
 from brightrun.contracts.events import JobQueued
-from brightrun.contracts.training import JobError
 from brightrun.contracts.values import Utc, Value
 
 Key = tuple[UUID, int]
@@ -64,40 +63,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """The cluster has a run of the attempt, new or from an earlier submission."""
-
-    external_job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """The cluster has no GPUs free; nothing runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The attempt can never run as it is."""
-
-    error: JobError
-
-
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """The cluster certainly does not have the run; `of_cluster`: because it cannot be reached or lets nobody in."""
-
-    reason: str
-    of_cluster: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """No usable answer: the cluster may have the run or not."""
+class NoInputs:
+    """The attempt was not submitted, as there are no URLs of its inputs for now."""
 
     reason: str
 
 
-Submission = Accepted | Busy | Rejected | Unsent | Silent
+SubmissionResult = Submission | NoInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +184,6 @@ class Watched:
     stop_at: datetime | None = None
 
 
-Order = Literal["cancel", "checkpoint", "finish"]
-"""How a run is told to end: as soon as it has saved; the same, to be resumed; or with all that it can deliver."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """A live run that shall end.
@@ -229,9 +197,9 @@ class Stopping:
     cancelled: bool
     paused: bool
     decided_at: datetime | None
-    sent: Order | None
+    sent: StopSignal | None
     sent_at: datetime | None
-    heard: Order | None
+    heard: StopSignal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,30 +212,8 @@ class Wishes:
     cancelled: bool
     paused: bool
     limit: str | None
-    sent: Order | None
+    sent: StopSignal | None
     losses: int
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A cluster's answer about a run's status, as it came."""
-
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """The cluster does not know the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """No answer, or none that says anything."""
-
-    reason: str
-
-
-StatusAnswer = Told | Missing | Unusable
 
 
 class Polled(Value):

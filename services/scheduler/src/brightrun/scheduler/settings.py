@@ -3,35 +3,15 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
+from brightrun.cluster_client.settings import ClustersSettings
 from brightrun.runtime.settings import SliceSettings
 
 
-class ClusterSettings(BaseModel):
-    """A GPU cluster. `gpu_types` and `gpus` are for those that do not say themselves what they have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    url: str
-    key: SecretStr
-    gpu_types: tuple[str, ...] | None = None
-    gpus: Annotated[int | None, Field(ge=1)] = None
-
-
-class Settings(SliceSettings):
+class Settings(SliceSettings, ClustersSettings):
     """Where the clusters and the data sets are, and how GPUs are shared."""
 
-    cluster_name: Annotated[str, Field(description="The cluster's name, as jobs show it.")] = "local"
-    cluster_url: Annotated[str, Field(description="Where the cluster's API is.")]
-    cluster_key: Annotated[SecretStr, Field(description="The bearer key of the cluster's API.")]
-    clusters: Annotated[
-        tuple[ClusterSettings, ...],
-        Field(
-            description="Further clusters: a JSON list of objects with name, url, key, and optionally gpu_types, gpus."
-        ),
-    ] = ()
     callback_secret: Annotated[SecretStr, Field(description="The secret that the cluster signs its callbacks with.")]
     callback_url: Annotated[
         str | None,
@@ -64,15 +44,3 @@ class Settings(SliceSettings):
     def callbacks(self) -> str:
         """The URL that is sent along with every submission."""
         return self.callback_url or f"http://{self.host}:{self.port}/callbacks"
-
-    @property
-    def all_clusters(self) -> tuple[ClusterSettings, ...]:
-        """The first cluster and the further ones."""
-        return ClusterSettings(name=self.cluster_name, url=self.cluster_url, key=self.cluster_key), *self.clusters
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> "Settings":
-        names = [cluster.name for cluster in self.all_clusters]
-        if len(set(names)) < len(names):
-            raise ValueError(f"clusters need different names, not {', '.join(names)}")
-        return self

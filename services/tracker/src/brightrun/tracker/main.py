@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.service import open_service, run
+from brightrun.runtime.server import run
+from brightrun.runtime.service import open_service
 from brightrun.runtime.settings import SliceSettings
 from brightrun.tracker import loops, routes, subscribers
 

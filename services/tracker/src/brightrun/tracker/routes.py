@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.tracker import actions
 from brightrun.tracker.queries import checkpoints, ledger, log

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import httpx
 from fastapi import Depends, Request
 
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.errors import Unauthorized, Unavailable
-from brightrun.runtime.tokens import PeerError
 
 TIMEOUT = httpx.Timeout(10.0)
 UPLOAD_TIMEOUT = httpx.Timeout(60.0)

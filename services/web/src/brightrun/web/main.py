@@ -8,11 +8,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.sessions import SessionMiddleware
 
 from brightrun.runtime import logs
-from brightrun.runtime.http import create_app
-from brightrun.runtime.service import run, serve_http
+from brightrun.runtime.http import SecurityHeaders, create_app
+from brightrun.runtime.server import run, serve_http
 from brightrun.web import routes
 from brightrun.web.api import TIMEOUT
-from brightrun.web.browser import SecurityHeaders, require_own_origin
+from brightrun.web.browser import HEADERS, require_own_origin
 from brightrun.web.refusals import REFUSABLE, refuse
 from brightrun.web.settings import Settings
 
@@ -26,11 +26,12 @@ def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     app.state.http = http
     secret = settings.web_secret.get_secret_value()
     app.add_middleware(SessionMiddleware, secret, "brightrun", https_only=settings.web_https)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, headers=HEADERS)
     for error in REFUSABLE:
         app.add_exception_handler(error, refuse)
     routes.mount(app)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    static = StaticFiles(directory=Path(__file__).parent / "static")
+    app.mount("/static", SecurityHeaders(static, {"Cache-Control": "no-cache"}))
     return app
 
 

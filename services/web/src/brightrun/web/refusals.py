@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from brightrun.runtime.errors import ServiceError, Unauthorized
-from brightrun.runtime.http import error_response
+from brightrun.runtime.http import error_response, field_errors
 from brightrun.web import pages
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ def _explain(error: Exception) -> tuple[int, list[str]]:
         case ServiceError():
             return error.status, pages.sentences(error)
         case RequestValidationError():
-            return 400, [f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()]
+            return 400, [f"{path}: {text}" for path, texts in field_errors(error).items() for text in texts]
         case HTTPException(status_code=404):
             return 404, ["There is no such page."]
         case HTTPException():

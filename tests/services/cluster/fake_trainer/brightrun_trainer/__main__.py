@@ -1,4 +1,5 @@
-"""Stands in for the trainer: the run's data set, one JSON object, says what it shall do.
+"""Stands in for the trainer: the run's data set, one JSON object, is its script. Standard library only: it is
+started often.
 
 steps, pace (seconds a step) · hold_at: waits there for the file `go` · die_at: dies there once, in the middle of a
 line · die: dies on every start · ignore_stop, ignore_finish · fail: an error code · files: names it claims to leave ·
@@ -8,7 +9,6 @@ grow: how many MiB of memory it takes · log: lines it logs.
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -17,13 +17,13 @@ from pathlib import Path
 run = Path(sys.argv[1])
 launch = sys.argv[sys.argv.index("--launch") + 1]
 resumed = "--resume" in sys.argv
-orders = json.loads((run / "data.jsonl").read_text())
+script = json.loads((run / "data.jsonl").read_text())
 checkpoints = run / "checkpoints"
 stopped = False
 
 
-def say(kind, **report):
-    print(json.dumps({"kind": kind, **report}), flush=True)
+def report(kind, **fields):
+    print(json.dumps({"kind": kind, **fields}), flush=True)
 
 
 def on_stop(*_):
@@ -42,27 +42,29 @@ def save(step):
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     for old in checkpoints.glob("checkpoint-*"):
         if old != folder:
-            shutil.rmtree(old)
-    say("checkpoint", step=step, path=f"checkpoints/{folder.name}", seconds=0.125)
+            for file in old.iterdir():
+                file.unlink()
+            old.rmdir()
+    report("checkpoint", step=step, path=f"checkpoints/{folder.name}", seconds=0.125)
 
 
 def finishing():
-    order = run / "order"
-    return not orders.get("ignore_finish") and order.exists() and order.read_text() == f"{launch} finish"
+    request = run / "order"
+    return not script.get("ignore_finish") and request.exists() and request.read_text() == f"{launch} finish"
 
 
 def train():
     first = last_step() if resumed else 0
-    for step in range(first + 1, orders.get("steps", 3) + 1):
-        say("points", points=[{"step": step, "epoch": 0.5, "training_loss": 2.0}], trained_tokens=step * 10)
+    for step in range(first + 1, script.get("steps", 3) + 1):
+        report("points", points=[{"step": step, "epoch": 0.5, "training_loss": 2.0}], trained_tokens=step * 10)
         save(step)
-        if orders.get("die_at") == step and not resumed:
+        if script.get("die_at") == step and not resumed:
             print('{"kind": "poi', end="", flush=True)
             os._exit(9)
-        while orders.get("hold_at") == step and not (stopped or finishing() or (run / "go").exists()):
+        while script.get("hold_at") == step and not (stopped or finishing() or (run / "go").exists()):
             time.sleep(0.01)
-        time.sleep(orders.get("pace", 0))
-        if stopped and not orders.get("ignore_stop"):
+        time.sleep(script.get("pace", 0))
+        if stopped and not script.get("ignore_stop"):
             return "stopped"
         if finishing():
             return "completed"
@@ -72,23 +74,23 @@ def train():
 signal.signal(signal.SIGTERM, on_stop)
 (run / "starts").open("a").write("x")
 print("trainer: hello", file=sys.stderr, flush=True)
-for number in range(orders.get("log", 0)):
+for number in range(script.get("log", 0)):
     print(f"line {number}", file=sys.stderr, flush=True)
-if orders.get("die"):
+if script.get("die"):
     sys.exit(1)
-say("stage", stage="loading", message="the stand-in")
-say("stage", stage="tokenizing")
-if "fail" in orders:
-    say("failed", error={"code": orders["fail"], "message": "It cannot go on."})
+report("stage", stage="loading", message="the stand-in")
+report("stage", stage="tokenizing")
+if "fail" in script:
+    report("failed", error={"code": script["fail"], "message": "It cannot go on."})
     sys.exit(1)
 print("a library prints something that is no report", flush=True)
-say("plan", total_steps=orders.get("steps", 3), total_epochs=1, examples=8)
-say("stage", stage="training")
-ballast = b"x" * (orders.get("grow", 0) << 20)
+report("plan", total_steps=script.get("steps", 3), total_epochs=1, examples=8)
+report("stage", stage="training")
+ballast = b"x" * (script.get("grow", 0) << 20)
 outcome = train()
 (run / "adapter" / "adapter_config.json").write_text('{"r": 16}')
 (run / "adapter" / "adapter_model.safetensors").write_bytes(bytes(range(256)) * 40)
-files = orders.get("files", ["adapter_config.json", "adapter_model.safetensors"])
+files = script.get("files", ["adapter_config.json", "adapter_model.safetensors"])
 limits = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in ("CORE", "NOFILE", "FSIZE")}
 metadata = {
     "environment": dict(os.environ),
@@ -99,4 +101,4 @@ metadata = {
 }
 if finishing():
     metadata["stopped_early"] = True
-say("finished", outcome=outcome, trained_tokens=30, files=files, metadata=metadata)
+report("finished", outcome=outcome, trained_tokens=30, files=files, metadata=metadata)

@@ -12,9 +12,8 @@ from brightrun.api.accounts.queries import tokens
 from brightrun.api.accounts.rules import KEY, SESSION, digest
 from brightrun.api.http.errors import WrongScope
 from brightrun.api.http.parameters import CallerLimits, caller_network
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import Unauthorized
-from brightrun.runtime.http import Db
 
 
 async def _identity_provider(request: Request) -> IdentityProvider | None:

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from brightrun.api.accounts.models import Role, Scope
-from brightrun.api.http.bodies import Body, Pagination, example
+from brightrun.api.http.bodies import Body, example
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import Utc, utc_now
 
 MIN_PASSWORD_LENGTH = 10

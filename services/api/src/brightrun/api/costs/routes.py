@@ -8,11 +8,10 @@ from brightrun.api.accounts.authentication import Reader
 from brightrun.api.costs import rules
 from brightrun.api.costs.rules import Period
 from brightrun.api.costs.schemas import Costs
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import Invalid
 from brightrun.api.http.parameters import Clients
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.http import Envelope
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/costs", tags=["costs"], route_class=BoundedRoute)
 Moment = Annotated[str | None, Query(max_length=40, examples=["2026-11-24"], description="ISO 8601 date or time, UTC")]

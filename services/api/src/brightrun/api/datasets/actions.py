@@ -7,10 +7,10 @@ from brightrun.api.datasets import queries
 from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.models import Dataset
 from brightrun.api.http.clients import ServiceClients, find
+from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.tokens import PeerError, ServiceClient
 
 JOBS_NAMED = 10
 """How many jobs an error names at most."""

@@ -3,13 +3,6 @@
 from brightrun.runtime.errors import ServiceError
 
 
-class UploadAborted(ServiceError):
-    """The upload broke off before its end: nothing is kept of it, send it again."""
-
-    status = 400
-    code = "upload_aborted"
-
-
 class DatasetNotFound(ServiceError):
     """Dataset not found or access denied"""
 
@@ -29,10 +22,3 @@ class DatasetInUse(ServiceError):
 
     status = 409
     code = "dataset_in_use"
-
-
-class UploadStalled(ServiceError):
-    """The bytes stopped coming for too long; send them again."""
-
-    status = 408
-    code = "upload_stalled"

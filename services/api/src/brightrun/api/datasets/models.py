@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from brightrun.contracts.values import Value
+
 READY = "ready"
 UNCHECKED = frozenset({"uploaded", "validating"})
 """States of a data set that may still become ready."""
@@ -19,3 +21,13 @@ class Dataset:
     training_pairs: int
     tokens: int
     sha256: str | None
+
+
+class PendingDataset(Value):
+    """The data set of a job that was submitted while it was still being checked: its numbers are not known."""
+
+    dataset_id: UUID
+    name: str
+    format: str
+    training_pairs: int = 0
+    tokens: int = 0

@@ -6,21 +6,17 @@ from uuid import UUID
 from brightrun.api.datasets.models import Dataset
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.locks import lock, lock_shared
 
 
 async def lock_dataset(conn: Connection, dataset_id: UUID) -> None:
-    """Make clients that lock or share the data set wait until this transaction ends."""
-    await conn.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.dataset:' || $1, 0))", str(dataset_id)
-    )
+    """Make others that lock or share the data set wait until this transaction ends."""
+    await lock(conn, f"dataset:{dataset_id}")
 
 
 async def share_dataset(conn: Connection, dataset_id: UUID) -> None:
-    """Keep the data set from being deleted until this transaction ends; clients may share it meanwhile."""
-    await conn.execute(
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '.dataset:' || $1, 0))",
-        str(dataset_id),
-    )
+    """Keep the data set from being deleted until this transaction ends; others may share it meanwhile."""
+    await lock_shared(conn, f"dataset:{dataset_id}")
 
 
 async def find_datasets(

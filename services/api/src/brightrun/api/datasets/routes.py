@@ -4,27 +4,23 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.datasets import queries
-from brightrun.api.datasets.actions import delete_dataset as delete
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound, UploadAborted, UploadStalled
+from brightrun.api.datasets import actions, queries
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.schemas import DatasetErrors, DatasetPage, RenameDataset
-from brightrun.api.http.bodies import BoundedRoute, JsonObject
+from brightrun.api.http.bodies import JsonObject
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.contracts.artifacts import Name
+from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    Query(description="how the data set is called"),
-]
+DatasetName = Annotated[Name, Query(description="the name of the data set")]
 Format = Annotated[
     str, Query(pattern=r"^[a-z0-9_-]{1,40}$", description="such as openai_chat; detected when not given")
 ]
@@ -44,7 +40,7 @@ Format = Annotated[
 )
 async def upload_dataset(
     request: Request,
-    name: Name,
+    name: DatasetName,
     user: Trainer,
     clients: Clients,
     format: Format | None = None,  # noqa: A002
@@ -83,7 +79,7 @@ async def rename_dataset(
 @router.delete("/{dataset_id}", summary="Delete a data set", responses=error_responses(DatasetInUse, DatasetNotFound))
 async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
     """Refused while a job that is not over trains on it; models that were made from it stay."""
-    await delete(pool, clients, user.id, dataset_id)
+    await actions.delete_dataset(pool, clients, user.id, dataset_id)
     return Envelope(data=None)
 
 

@@ -1,6 +1,8 @@
-"""Answers of neighbours, as far as the gateway shapes them."""
+"""Bodies of data sets."""
 
-from brightrun.api.http.bodies import Body, JsonObject, Name, Pagination, Passed, example
+from brightrun.api.http.bodies import Body, JsonObject, Passed, example
+from brightrun.contracts.artifacts import DatasetChanges
+from brightrun.contracts.pagination import Pagination
 
 
 class DatasetPage(Passed):
@@ -11,15 +13,13 @@ class DatasetPage(Passed):
 
 
 class DatasetErrors(Passed):
-    """A page of what is wrong with a data set, in the order of its lines."""
+    """A page of a data set's validation errors, in the order of its lines."""
 
     errors: list[JsonObject]
     pagination: Pagination
 
 
-class RenameDataset(Body):
-    """What a data set is called from now on."""
+class RenameDataset(DatasetChanges, Body):
+    """The new name of a data set."""
 
     model_config = example({"name": "Workshop replies"})
-
-    name: Name

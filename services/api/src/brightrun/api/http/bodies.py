@@ -1,24 +1,18 @@
 """What all bodies have in common."""
 
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import HTTPException, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import (
     BaseModel,
     ConfigDict,
     PlainSerializer,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from starlette.types import Message, Receive
-
-from brightrun.api.http.errors import TooLarge
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LARGEST = 2**63 - 1
@@ -76,51 +70,7 @@ def example(body: JsonObject) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [body]})
 
 
-class Pagination(BaseModel):
-    """Where a page lies among all."""
-
-    page: int
-    limit: int
-    total: int
-    totalPages: int  # noqa: N815 - the original's name
-
-
 class Passed(BaseModel):
     """An answer that is passed on: what its owner adds to it comes through as well."""
 
     model_config = ConfigDict(extra="allow")
-
-
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
-]
-MAX_BODY_BYTES = 1_048_576
-"""Bytes of JSON; uploads are streamed and bounded by the artifacts service."""
-
-
-class BoundedRoute(APIRoute):
-    """A route that answers 413 once its body exceeds `MAX_BODY_BYTES`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The usual handler over a request that stops at the limit."""
-        handle = super().get_route_handler()
-
-        async def handle_bounded(request: Request) -> Response:
-            return await handle(Request(request.scope, _bounded(request.receive)))
-
-        return handle_bounded
-
-
-def _bounded(receive: Receive) -> Receive:
-    room = MAX_BODY_BYTES
-
-    async def receive_within_bounds() -> Message:
-        nonlocal room
-        message = await receive()
-        room -= len(message.get("body", b""))
-        if room < 0:
-            raise HTTPException(TooLarge.status, TooLarge().message)
-        return message
-
-    return receive_within_bounds

@@ -9,8 +9,8 @@ from uuid import UUID
 import httpx
 
 from brightrun.api.settings import Settings
+from brightrun.runtime.clients import UPLOAD_TIMEOUT_SECONDS, PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.tokens import UPLOAD_SECONDS, PeerError, ServiceClient
 
 N = TypeVar("N", bound=ServiceClient)
 Json = dict[str, Any]
@@ -21,7 +21,7 @@ class Artifacts(ServiceClient):
 
     @asynccontextmanager
     async def open(
-        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_SECONDS, **request: Any
+        self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_TIMEOUT_SECONDS, **request: Any
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Lend the bytes that are answered, in pieces as they come; a silence of `seconds` breaks it off."""
         asked = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)
@@ -63,7 +63,7 @@ async def open_clients(settings: Settings) -> AsyncIterator[ServiceClients]:
     async with AsyncExitStack() as stack:
 
         def client(name: str, url: str, kind: type[N]) -> N:
-            client = kind(name, url, secret, me="api")
+            client = kind(name, url, secret, caller="api")
             stack.push_async_callback(client.close)
             return client
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from brightrun.api.datasets.models import Dataset
+from brightrun.api.datasets.models import Dataset, PendingDataset
 from brightrun.api.models.models import StartingModel
 from brightrun.api.pricing.models import PresetId
 from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing, Segment
@@ -63,16 +63,6 @@ class IdempotencyClaim:
     key: str | None = None
     guarded: bool = False
     repeated: bool = False
-
-
-class PendingDataset(Value):
-    """The data set of a job that was submitted while it was still being checked: its numbers are not known."""
-
-    dataset_id: UUID
-    name: str
-    format: str
-    training_pairs: int = 0
-    tokens: int = 0
 
 
 class Start(AdapterRef):

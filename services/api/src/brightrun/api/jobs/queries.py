@@ -199,16 +199,6 @@ def _conditions(wanted: JobFilter) -> tuple[str, list[Any]]:
     return " AND ".join(conditions), list(given.values())
 
 
-async def lock_key(conn: Connection, user_id: UUID, key: str) -> bool:
-    """Keep clients from using the key until the transaction ends; False if somebody does just now."""
-    return bool(
-        await conn.fetchval(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.key:' || $1 || ':' || $2, 0))",
-            str(user_id), key,
-        )
-    )  # fmt: skip
-
-
 async def find_by_key(conn: Connection | Pool, user_id: UUID, key: str) -> tuple[bytes, UUID] | None:
     """The digest of the request that the key was used for within its lifetime, and the job that it made."""
     row = await conn.fetchrow(
@@ -236,14 +226,6 @@ async def insert_key(conn: Connection, user_id: UUID, claim: IdempotencyClaim, j
 async def delete_expired_keys(conn: Connection) -> None:
     """Forget keys that were first used longer ago than their lifetime."""
     await conn.execute("DELETE FROM idempotency_keys WHERE created_at <= now() - $1::interval", KEY_LIFETIME)
-
-
-async def lock_request(conn: Connection, user_id: UUID, claim: IdempotencyClaim) -> None:
-    """Wait until nobody else records the same request, and keep clients waiting until the transaction ends."""
-    await conn.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.order:' || $1 || ':' || $2, 0))",
-        str(user_id), claim.sha256.hex(),
-    )  # fmt: skip
 
 
 async def find_job_by_request(conn: Connection | Pool, user_id: UUID, claim: IdempotencyClaim) -> Job | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from math import ceil
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -11,7 +10,6 @@ from fastapi import APIRouter, Query, Response
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.costs.schemas import CostRecord
 from brightrun.api.datasets.errors import DatasetNotFound, DatasetNotReady
-from brightrun.api.http.bodies import BoundedRoute, Pagination
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, IdempotencyKey
 from brightrun.api.jobs import actions, queries, rules, tracker
@@ -42,10 +40,11 @@ from brightrun.api.jobs.schemas import (
 from brightrun.api.jobs.submission import create_job
 from brightrun.api.models.errors import ModelNotFound
 from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import transaction
+from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 T = TypeVar("T")
@@ -80,7 +79,7 @@ async def list_jobs(wanted: Annotated[JobsQuery, Query()], user: Reader, pool: D
     return Envelope(
         data=JobPage(
             jobs=[JobView.of(job, now) for job in found],
-            pagination=Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit)),
+            pagination=Pagination.of(page, limit, total),
         )
     )
 

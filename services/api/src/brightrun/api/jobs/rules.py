@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel as PydanticModel
 
 from brightrun.api.datasets.errors import DatasetNotReady
-from brightrun.api.datasets.models import READY, UNCHECKED, Dataset
-from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest, PendingDataset
+from brightrun.api.datasets.models import READY, UNCHECKED, Dataset, PendingDataset
+from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest
 from brightrun.api.models.models import StartingModel
 from brightrun.api.pricing.models import HourlyRate
 from brightrun.api.pricing.rules import estimates

@@ -9,12 +9,14 @@ from pydantic.json_schema import WithJsonSchema
 
 from brightrun.api.costs import rules as periods
 from brightrun.api.costs.schemas import CostRecord
-from brightrun.api.http.bodies import Body, JsonObject, Number, Pagination, example
+from brightrun.api.datasets.models import PendingDataset
+from brightrun.api.http.bodies import Body, JsonObject, Number, example
 from brightrun.api.jobs import rules
-from brightrun.api.jobs.models import Job, JobFilter, JobRequest, PendingDataset
+from brightrun.api.jobs.models import Job, JobFilter, JobRequest
 from brightrun.api.pricing.models import PresetId
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import to_cents
 

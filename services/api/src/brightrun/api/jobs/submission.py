@@ -11,13 +11,13 @@ from uuid import UUID
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import fetch_dataset
 from brightrun.api.datasets.errors import DatasetNotFound
-from brightrun.api.datasets.models import UNCHECKED
+from brightrun.api.datasets.models import UNCHECKED, PendingDataset
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.http.errors import Invalid
 from brightrun.api.jobs import queries, rules
 from brightrun.api.jobs.actions import queued
 from brightrun.api.jobs.errors import EstimateChanged, JobDeletedSince, KeyInFlight, KeyReused
-from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, PendingDataset, Start
+from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start
 from brightrun.api.models.actions import fetch_model
 from brightrun.api.models.errors import ModelNotFound
 from brightrun.api.models.models import StartingModel
@@ -27,8 +27,9 @@ from brightrun.api.pricing.rules import estimates, prices
 from brightrun.contracts.events import Pricing
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime import outbox
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.locks import lock, try_lock
 
 
 async def create_job(
@@ -89,10 +90,10 @@ async def record_job(
 
     It is queued at once, or once its data sets are checked. Raises KeyInFlight, DatasetNotFound and what is wrong.
     """
-    if claim.key and not await queries.lock_key(conn, user_id, claim.key):
+    if claim.key and not await try_lock(conn, f"key:{user_id}:{claim.key}"):
         raise KeyInFlight
     if claim.guarded:
-        await queries.lock_request(conn, user_id, claim)
+        await lock(conn, f"request:{user_id}:{claim.sha256.hex()}")
     if repeated := await find_repeated_job(conn, user_id, claim):
         return repeated
     inputs = await _lock_datasets(conn, user_id, request, inputs)

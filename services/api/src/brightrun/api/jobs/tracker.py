@@ -6,8 +6,8 @@ A job that the tracker has not heard of yet has none of them. Ownership is check
 from typing import Any
 from uuid import UUID
 
+from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.tokens import PeerError, ServiceClient
 
 NO_POINTS = b'{"success":true,"data":{"points":[]}}'
 

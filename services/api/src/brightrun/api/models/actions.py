@@ -8,8 +8,8 @@ from brightrun.api.models.errors import ModelInUse
 from brightrun.api.models.models import StartingModel
 from brightrun.contracts.events import ArtifactFile, adapter_files
 from brightrun.contracts.training import TrainingSpec
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Pool
-from brightrun.runtime.tokens import ServiceClient
 
 JOBS_NAMED = 10
 

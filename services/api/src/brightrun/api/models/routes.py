@@ -9,14 +9,17 @@ from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.http.bodies import BoundedRoute, JsonObject
+from brightrun.api.http.bodies import JsonObject
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
 from brightrun.api.models.actions import check_unused
-from brightrun.api.models.errors import GenerationBusy, GenerationUnsupported, ModelInUse, ModelNotStored
+from brightrun.api.models.errors import ModelInUse
 from brightrun.api.models.generation import SILENCE_SECONDS, as_events
-from brightrun.api.models.schemas import ChangeModel, DownloadModel, Downloads, ModelPage, TryModel
-from brightrun.runtime.http import Db, Envelope
+from brightrun.api.models.schemas import ChangeModel, DownloadModel, ModelPage, TryModel
+from brightrun.contracts.artifacts import SignedUrls
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.runtime.database import Db
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
@@ -57,7 +60,7 @@ async def delete_model(model_id: UUID, user: Trainer, pool: Db, clients: Clients
 @router.post("/{model_id}/download", summary="Where to fetch a model's files")
 async def download_model(
     model_id: UUID, user: Reader, clients: Clients, body: DownloadModel | None = None
-) -> Envelope[Downloads]:
+) -> Envelope[SignedUrls]:
     """Signed URLs that expire."""
     wanted = (body or DownloadModel()).model_dump(exclude_none=True)
     return Envelope(data=await clients.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=wanted))

@@ -5,9 +5,9 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.http.bodies import BoundedRoute, JsonObject, Passed
+from brightrun.api.http.bodies import JsonObject, Passed
 from brightrun.api.http.parameters import Clients, Limit
-from brightrun.runtime.http import Envelope
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=BoundedRoute)
 

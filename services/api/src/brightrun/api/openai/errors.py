@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from brightrun.api.http.errors import ErrorBody, Invalid
 from brightrun.runtime.database import DATABASE_DOWN
 from brightrun.runtime.errors import ServiceError, Unavailable
+from brightrun.runtime.http import field_errors
 
 log = structlog.get_logger()
 HTTP_CODES = {400: "unreadable_body", 404: "unknown_url", 405: "method_not_allowed", 413: "too_large"}
@@ -58,20 +59,6 @@ class FileNotFound(ServiceError):
 
     status = 404
     code = "file_not_found"
-
-
-class UploadOver(ServiceError):
-    """The upload is over, so that nothing can be done with it any more; `details` says how it ended."""
-
-    status = 409
-    code = "upload_over"
-
-
-class UploadMismatch(ServiceError):
-    """The parts do not make up the file that was announced; `details` says why."""
-
-    status = 400
-    code = "upload_mismatch"
 
 
 class UploadNotFound(ServiceError):
@@ -145,11 +132,7 @@ async def _on_service_error(_: Request, error: Any) -> Response:
 
 
 async def _on_invalid_request(_: Request, error: Any) -> Response:
-    problems: dict[str, list[str]] = {}
-    for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
-        problems.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
-    return _response(400, Invalid.code, Invalid().message, problems)
+    return _response(400, Invalid.code, Invalid().message, field_errors(error))
 
 
 async def _on_http_error(_: Request, error: Any) -> Response:

@@ -1,6 +1,5 @@
 """What a job can be made of."""
 
-from math import ceil
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +12,6 @@ from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import fetch_dataset
 from brightrun.api.datasets.errors import DatasetNotFound
 from brightrun.api.datasets.models import Dataset
-from brightrun.api.http.bodies import BoundedRoute, Pagination
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
@@ -36,8 +34,9 @@ from brightrun.api.pricing.schemas.prices import (
     SetFee,
     SetGpu,
 )
-from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.contracts.pagination import Pagination
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 
@@ -116,7 +115,7 @@ async def list_price_changes(wanted: Annotated[Changes, Query()], _: Admin, pool
     return Envelope(
         data=PriceHistory(
             changes=[PriceView.model_validate(change) for change in changes],
-            pagination=Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit)),
+            pagination=Pagination.of(page, limit, total),
         )
     )
 

@@ -8,15 +8,14 @@ from fastapi import APIRouter, Path
 from brightrun.api.accounts.authentication import Admin, Reader
 from brightrun.api.accounts.errors import AdminOnly
 from brightrun.api.accounts.queries import users
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs.actions import get_job
 from brightrun.api.queue.schemas import ChangePriority, Cluster, Clusters, QueuePosition, SetShare, Share
-from brightrun.runtime.database import Pool
+from brightrun.runtime.clients import PeerError, ServiceClient
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
-from brightrun.runtime.tokens import PeerError, ServiceClient
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 admin = APIRouter(
     prefix="/admin", tags=["administration"], route_class=BoundedRoute, responses=error_responses(AdminOnly)

@@ -4,8 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from brightrun.contracts.webhooks import Webhook
-from brightrun.runtime.errors import ServiceError
-from brightrun.runtime.tokens import ServiceClient
+from brightrun.runtime.clients import ServiceClient
 
 PATIENCE_SECONDS = 15.0
 """More than the notifier gives a receiver, or the resolver of its name."""
@@ -22,17 +21,3 @@ async def fetch_all(notifier: ServiceClient, user_id: UUID) -> list[Webhook]:
     """The user's webhooks, newest first; there are few."""
     told = await notifier.get("/webhooks", user_id)
     return [Webhook.model_validate(webhook) for webhook in told["webhooks"]]
-
-
-class TooManyWebhooks(ServiceError):
-    """The account has as many webhooks as it may have: delete one first."""
-
-    status = 409
-    code = "too_many_webhooks"
-
-
-class WebhookDisabled(ServiceError):
-    """The webhook is disabled: enable it first."""
-
-    status = 409
-    code = "webhook_disabled"

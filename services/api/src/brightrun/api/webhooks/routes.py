@@ -5,22 +5,27 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.accounts.authentication import Owner, Reader
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
 from brightrun.api.webhooks import notifier
-from brightrun.api.webhooks.notifier import TooManyWebhooks, WebhookDisabled
 from brightrun.api.webhooks.schemas import (
     ChangeWebhook,
     CreateWebhook,
     RotateSecret,
     TryWebhook,
-    WebhookDeliveries,
     WebhookEventTypes,
-    Webhooks,
 )
-from brightrun.contracts.webhooks import EVENT_TYPES, Webhook, WebhookDelivery, WebhookTestResult, WebhookWithSecret
-from brightrun.runtime.http import Envelope
+from brightrun.contracts.errors import TooManyWebhooks, WebhookDisabled
+from brightrun.contracts.webhooks import (
+    EVENT_TYPES,
+    Webhook,
+    WebhookDeliveries,
+    WebhookDelivery,
+    Webhooks,
+    WebhookTestResult,
+    WebhookWithSecret,
+)
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=BoundedRoute)
 

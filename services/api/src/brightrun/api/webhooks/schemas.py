@@ -1,14 +1,12 @@
-"""Bodies of webhooks; what they are made of is agreed with the notifier, which owns them."""
+"""Bodies of webhooks; their fields are in contracts, shared with the notifier, which owns them."""
 
 from pydantic import BaseModel
 
-from brightrun.api.http.bodies import Body, Pagination, example
+from brightrun.api.http.bodies import Body, example
 from brightrun.contracts.webhooks import (
     NewWebhook,
     SecretRotation,
-    Webhook,
     WebhookChanges,
-    WebhookDelivery,
     WebhookTest,
 )
 
@@ -20,7 +18,7 @@ class CreateWebhook(Body, NewWebhook):
 
 
 class ChangeWebhook(Body, WebhookChanges):
-    """What is to be different; what is not given stays as it is."""
+    """The changes of a webhook; what is not given stays."""
 
     model_config = example({"event_types": ["fine_tuning.job.trained"], "enabled": True})
 
@@ -32,25 +30,12 @@ class RotateSecret(Body, SecretRotation):
 
 
 class TryWebhook(Body, WebhookTest):
-    """Which event is sent; it tells of a thing whose id is all zeros."""
+    """The event to send; the id in it is all zeros."""
 
     model_config = example({"event_type": "fine_tuning.job.succeeded"})
 
 
-class Webhooks(BaseModel):
-    """All of the user's webhooks, newest first."""
-
-    webhooks: list[Webhook]
-
-
-class WebhookDeliveries(BaseModel):
-    """A page of what was sent to a webhook, newest first."""
-
-    deliveries: list[WebhookDelivery]
-    pagination: Pagination
-
-
 class WebhookEventTypes(BaseModel):
-    """What events there are."""
+    """The types of events."""
 
     event_types: list[str]

@@ -5,13 +5,15 @@ from typing import Literal
 from uuid import UUID
 
 from brightrun.artifacts.errors import UploadTooSlow
-from brightrun.artifacts.models import Claim, Dataset, Report, StoredObject
+from brightrun.artifacts.models import Dataset, Report, StoredObject
 from brightrun.artifacts.queries import datasets, discards
 from brightrun.artifacts.rules.files import DATASETS, dataset_key, dataset_prefix
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
+from brightrun.runtime.leases import Lease
+from brightrun.runtime.notify import notify
 
 MAX_WRITE = timedelta(days=1)
 """An object that is not recorded within this time is removed; its writer must have died."""
@@ -31,7 +33,7 @@ async def record_dataset(
     dataset = await datasets.insert_dataset(
         conn, dataset_id, user_id, name=name, file_format=file_format, stored=stored
     )
-    await datasets.wake_validation(conn)
+    await notify(conn, "validation")
     return dataset
 
 
@@ -42,10 +44,10 @@ async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> N
     await discards.discard(conn, DATASETS, dataset_prefix(user_id, dataset_id))
 
 
-async def finish_validation(conn: Connection, claim: Claim, report: Report) -> Dataset | None:
-    """Make the data set ready or invalid and say so; None, and nothing is changed, if the claim was lost."""
+async def finish_validation(conn: Connection, lease: Lease, report: Report) -> Dataset | None:
+    """Make the data set ready or invalid and say so; None, and nothing is changed, if the lease was lost."""
     status: Literal["ready", "invalid"] = "invalid" if report.error_count else "ready"
-    dataset = await datasets.save_report(conn, claim, status, report)
+    dataset = await datasets.save_report(conn, lease, status, report)
     if dataset is None:
         return None
     await datasets.insert_errors(conn, dataset.id, report.issues)

@@ -6,18 +6,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model, QualityMetrics
 from brightrun.artifacts.queries import discards, models, reports
 from brightrun.artifacts.rules import quality, retries
 from brightrun.artifacts.rules.files import MODELS, model_prefix
 from brightrun.artifacts.rules.manifest import read_comparison
 from brightrun.artifacts.rules.told import read_report
+from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound, ServiceError
+from brightrun.runtime.notify import notify
 
 MAX_PROBLEM_LENGTH = 500
 
@@ -34,7 +35,7 @@ async def expect_model(conn: Connection, job: JobCompleted) -> None:
         trained_seconds=sum(trained, timedelta()).total_seconds(),
         cost=to_money(job.pricing.total(job.billed) + job.pricing.storage),
     )
-    await models.wake_transfer(conn)
+    await notify(conn, "transfer")
 
 
 async def follow_curves(conn: Connection, events: Sequence[JobProgress]) -> None:
@@ -54,10 +55,10 @@ async def follow_curves(conn: Connection, events: Sequence[JobProgress]) -> None
 async def finish_transfer(
     conn: Connection, model: Model, files: Sequence[ArtifactFile], metadata: Mapping[str, Any]
 ) -> bool:
-    """Mark the model as stored, judge it and say so; False, and nothing is changed, if the claim was lost."""
+    """Mark the model as stored, judge it and say so; False, and nothing is changed, if the lease was lost."""
     curve = await models.find_curve(conn, model.job_id)
     verdict = quality.judge(curve, read_comparison(metadata), pairs=model.spec.method == "dpo")
-    if not await models.save_stored(conn, model.claim, curve, verdict):
+    if not await models.save_stored(conn, model.lease, curve, verdict):
         return False
     await models.insert_files(conn, model.id, files)
     await reports.insert_report(conn, model.id, read_report(metadata))
@@ -82,7 +83,7 @@ async def record_problem(
     status = "failed" if model.tries >= most_tries else "pending"
     said = error.message if isinstance(error, ServiceError) else str(error) or type(error).__name__
     problem = said.replace("\0", "")[:MAX_PROBLEM_LENGTH]
-    await models.save_problem(conn, model.claim, status, problem, retries.pause_after(model.tries, first_pause))
+    await models.save_problem(conn, model.lease, status, problem, retries.pause_after(model.tries, first_pause))
 
 
 async def delete_model(conn: Connection, user_id: UUID, model_id: UUID) -> None:

@@ -5,16 +5,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.artifacts.actions.datasets import announce_object, record_dataset
-from brightrun.artifacts.errors import UploadFull, UploadMismatch, UploadOver, UploadTooSlow
-from brightrun.artifacts.lease import LEASE
+from brightrun.artifacts.errors import UploadFull, UploadTooSlow
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import discards, uploads
 from brightrun.artifacts.rules import uploads as rules
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.rules.files import DATASETS, dataset_key, part_key, upload_prefix
+from brightrun.contracts.errors import UploadMismatch, UploadOver
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
+from brightrun.runtime.leases import LEASE
 
 
 async def open_upload(conn: Connection, user_id: UUID, filename: str, size: int) -> Upload:
@@ -39,22 +40,22 @@ async def record_part(conn: Connection, user_id: UUID, upload_id: UUID, part: Pa
     return await uploads.insert_part(conn, part.id, upload_id, part.size)
 
 
-async def claim_upload(conn: Connection, upload: Upload, part_ids: Sequence[UUID]) -> Assembly:
-    """Claim a locked, open upload, to put it together from these parts."""
+async def lease_upload(conn: Connection, upload: Upload, part_ids: Sequence[UUID]) -> Assembly:
+    """Lease a locked, open upload, to put it together from these parts."""
     try:
         parts = rules.arrange(upload, await uploads.list_parts(conn, upload.id), part_ids)
     except rules.WrongParts as problem:
         raise UploadMismatch(str(problem)) from None
     dataset_id = new_id()
-    claim = await uploads.claim_upload(conn, upload.id, dataset_id, LEASE)
+    lease = await uploads.lease_upload(conn, upload.id, dataset_id, LEASE)
     await announce_object(conn, dataset_key(upload.user_id, dataset_id))
-    return Assembly(claim, upload, dataset_id, tuple(parts))
+    return Assembly(lease, upload, dataset_id, tuple(parts))
 
 
 async def complete_upload(conn: Connection, assembly: Assembly, stored: StoredObject) -> Dataset | None:
-    """Make the upload a data set; None, and nothing is changed, if the claim was lost."""
+    """Make the upload a data set; None, and nothing is changed, if the lease was lost."""
     upload = assembly.upload
-    if not await uploads.save_completed(conn, assembly.claim, [part.id for part in assembly.parts]):
+    if not await uploads.save_completed(conn, assembly.lease, [part.id for part in assembly.parts]):
         return None
     await _drop_parts(conn, upload)
     return await record_dataset(
@@ -64,7 +65,7 @@ async def complete_upload(conn: Connection, assembly: Assembly, stored: StoredOb
 
 async def release_upload(conn: Connection, assembly: Assembly) -> None:
     """Let a failed completion be repeated at once; what it wrote goes."""
-    await uploads.renew_completion(conn, assembly.claim, timedelta(0))
+    await uploads.renew_completion(conn, assembly.lease, timedelta(0))
     await discards.discard(conn, DATASETS, dataset_key(assembly.upload.user_id, assembly.dataset_id))
 
 

@@ -8,33 +8,33 @@ from typing import Any
 import structlog
 
 from brightrun.artifacts.actions import models as actions
-from brightrun.artifacts.cluster import Cluster
-from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MANIFEST, MAX_FILE_BYTES, MODELS, check_offer, model_key
 from brightrun.artifacts.rules.manifest import write_manifest
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import ArtifactFile
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 
 
-async def transfer_next(pool: Pool, store: ObjectStore, cluster: Cluster, settings: Settings) -> bool:
+async def transfer_next(pool: Pool, store: ObjectStore, cluster: ClusterClient, settings: Settings) -> bool:
     """Move one model's files; False if none is due. A failed try is repeated later, and given up in the end.
 
-    A crash anywhere leaves the model pending: the next claim verifies what is stored and moves the rest.
+    A crash anywhere leaves the model pending: the next lease verifies what is stored and moves the rest.
     """
     async with transaction(pool) as conn:
-        model = await models.claim_model(conn, cluster.name, LEASE)
+        model = await models.lease_model(conn, cluster.name, LEASE)
     if model is None:
         return False
     bound = log.bind(job_id=str(model.job_id), artifact_id=str(model.id), tries=model.tries)
     try:
-        renew = partial(models.renew_transfer, pool, model.claim, LEASE)
+        renew = partial(models.renew_transfer, pool, model.lease, LEASE)
         files, metadata = await while_leased(_move(store, cluster, model), renew)
         async with transaction(pool) as conn:
             stored = await actions.finish_transfer(conn, model, files, metadata)
@@ -49,9 +49,9 @@ async def transfer_next(pool: Pool, store: ObjectStore, cluster: Cluster, settin
     return True
 
 
-async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
+async def _move(store: ObjectStore, cluster: ClusterClient, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
     """Move every file, then write the manifest; returns the files, it among them, and what the trainer says."""
-    offer = await cluster.get_artifacts(model.external_job_id)
+    offer = await cluster.artifacts(model.external_job_id)
     check_offer(offer)
     announced = {file.name: StoredObject(file.size, file.sha256) for file in offer.files}
     files = []
@@ -68,7 +68,7 @@ async def _move(store: ObjectStore, cluster: Cluster, model: Model) -> tuple[lis
 
 
 async def _move_file(
-    store: ObjectStore, cluster: Cluster, key: str, address: str, expected: StoredObject | None
+    store: ObjectStore, cluster: ClusterClient, key: str, address: str, expected: StoredObject | None
 ) -> StoredObject:
     if expected and await store.holds(MODELS, key, expected):
         return expected

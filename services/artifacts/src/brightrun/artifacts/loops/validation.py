@@ -7,7 +7,6 @@ from functools import partial
 import structlog
 
 from brightrun.artifacts.actions import datasets as actions
-from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Dataset, Report
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.rules.files import DATASETS, dataset_key
@@ -15,6 +14,7 @@ from brightrun.artifacts.rules.validation import Validation, report_missing
 from brightrun.artifacts.storage import ObjectMissing, ObjectStore
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
+from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 
@@ -24,19 +24,19 @@ RETRY = timedelta(seconds=5)
 async def validate_next(pool: Pool, store: ObjectStore) -> bool:
     """Check one data set from first line to last; False if none waits. What fails is tried again after `RETRY`."""
     async with transaction(pool) as conn:
-        dataset = await datasets.claim_dataset(conn, LEASE)
+        dataset = await datasets.lease_dataset(conn, LEASE)
     if dataset is None:
         return False
     try:
-        renew = partial(datasets.renew_validation, pool, dataset.claim, LEASE)
+        renew = partial(datasets.renew_validation, pool, dataset.lease, LEASE)
         report = await while_leased(_check(store, dataset), renew)
         failpoint("validation.checked")
         async with transaction(pool) as conn:
-            done = await actions.finish_validation(conn, dataset.claim, report)
+            done = await actions.finish_validation(conn, dataset.lease, report)
     except LeaseLost:
         done = None
     except Exception:
-        await datasets.renew_validation(pool, dataset.claim, RETRY)
+        await datasets.renew_validation(pool, dataset.lease, RETRY)
         raise
     if done is None:
         log.warning("validation.lease_lost", dataset_id=str(dataset.id))

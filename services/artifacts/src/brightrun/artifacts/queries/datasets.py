@@ -3,12 +3,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 
-from brightrun.artifacts.models import Claim, Dataset, Issue, Report, StoredObject
+from brightrun.artifacts.models import Dataset, Issue, Report, StoredObject
+from brightrun.runtime import leases
 from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, user_id, name, format, status, size, sha256, training_pairs, tokens, duplicates,
              error_count, errors_by_code, created_at, validated_at, fence"""
@@ -25,11 +28,6 @@ async def insert_dataset(
     )  # fmt: skip
     assert row is not None  # noqa: S101 - RETURNING gives a row
     return _dataset(row)
-
-
-async def wake_validation(conn: Connection) -> None:
-    """Let the validation loop look at once when the transaction commits."""
-    await conn.execute("SELECT pg_notify(current_schema() || '.validation', '')")
 
 
 async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset | None:
@@ -95,8 +93,8 @@ async def count_errors(pool: Pool, dataset_id: UUID) -> int:
     return int(await pool.fetchval("SELECT count(*) FROM dataset_errors WHERE dataset_id = $1", dataset_id))
 
 
-async def claim_dataset(conn: Connection, lease: timedelta) -> Dataset | None:
-    """Claim the data set that waited longest for validation, or whose validator is silent past its lease."""
+async def lease_dataset(conn: Connection, duration: timedelta) -> Dataset | None:
+    """Lease the data set that waited longest for validation, or whose validator is silent past its lease."""
     row = await conn.fetchrow(
         f"""UPDATE datasets SET status = 'validating', fence = fence + 1, leased_until = now() + $1
             WHERE id = (
@@ -104,27 +102,21 @@ async def claim_dataset(conn: Connection, lease: timedelta) -> Dataset | None:
                 ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
             )
             RETURNING {COLUMNS}""",
-        lease,
+        duration,
     )
     return _dataset(row) if row else None
 
 
-async def renew_validation(conn: Connection | Pool, claim: Claim, lease: timedelta) -> bool:
-    """Keep the claim; False if another has it by now."""
-    status = await conn.execute(
-        "UPDATE datasets SET leased_until = now() + $3 WHERE id = $1 AND fence = $2 AND status = 'validating'",
-        claim.id, claim.fence, lease,
-    )  # fmt: skip
-    return status == "UPDATE 1"
+renew_validation = partial(leases.renew, "datasets", "validating")
 
 
-async def save_report(conn: Connection, claim: Claim, status: str, report: Report) -> Dataset | None:
-    """End a validation with its report; None if the claim is no longer held, and nothing is changed then."""
+async def save_report(conn: Connection, lease: Lease, status: str, report: Report) -> Dataset | None:
+    """End a validation with its report; None if the lease is lost, and nothing is changed then."""
     row = await conn.fetchrow(
         f"""UPDATE datasets SET status = $3, format = $4, training_pairs = $5, tokens = $6, duplicates = $7,
                                 error_count = $8, errors_by_code = $9, validated_at = now()
             WHERE id = $1 AND fence = $2 AND status = 'validating' RETURNING {COLUMNS}""",
-        claim.id, claim.fence, status, report.format, report.training_pairs, report.tokens, report.duplicates,
+        lease.id, lease.fence, status, report.format, report.training_pairs, report.tokens, report.duplicates,
         report.error_count, report.errors_by_code,
     )  # fmt: skip
     return _dataset(row) if row else None

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from brightrun.artifacts.models import Discard
 from brightrun.runtime.database import Connection
+from brightrun.runtime.notify import notify
 
 
 async def discard(conn: Connection, bucket: str, prefix: str, after: timedelta = timedelta(0)) -> None:
@@ -13,7 +14,7 @@ async def discard(conn: Connection, bucket: str, prefix: str, after: timedelta =
            ON CONFLICT (bucket, prefix) DO UPDATE SET due_at = least(discards.due_at, excluded.due_at)""",
         bucket, prefix, after,
     )  # fmt: skip
-    await conn.execute("SELECT pg_notify(current_schema() || '.discards', '')")
+    await notify(conn, "discards")
 
 
 async def keep(conn: Connection, bucket: str, prefix: str) -> bool:

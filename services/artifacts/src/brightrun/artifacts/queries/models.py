@@ -4,16 +4,19 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel
 
-from brightrun.artifacts.models import Claim, Curve, Model, QualityMetrics
+from brightrun.artifacts.models import Curve, Model, QualityMetrics
 from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, JobCompleted, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.runtime import leases
 from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
              trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, curve, quality, created_at,
@@ -49,11 +52,6 @@ async def insert_model(
         job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at,
         trained_seconds, cost, job.stopped_by, _json(job.validation), _json(job.start),
     )  # fmt: skip
-
-
-async def wake_transfer(conn: Connection) -> None:
-    """Let the transfer loop look at once when the transaction commits."""
-    await conn.execute("SELECT pg_notify(current_schema() || '.transfer', '')")
 
 
 async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model | None:
@@ -137,8 +135,8 @@ async def save_curve(conn: Connection, job_id: UUID, curve: Curve, known: tuple[
     )
 
 
-async def claim_model(conn: Connection, cluster: str, lease: timedelta) -> Model | None:
-    """Claim the cluster's model whose transfer is due, or whose mover is silent past its lease."""
+async def lease_model(conn: Connection, cluster: str, duration: timedelta) -> Model | None:
+    """Lease the cluster's model whose transfer is due, or whose mover is silent past its lease."""
     row = await conn.fetchrow(
         f"""UPDATE models SET fence = fence + 1, tries = tries + 1, leased_until = now() + $2
             WHERE id = (
@@ -146,26 +144,20 @@ async def claim_model(conn: Connection, cluster: str, lease: timedelta) -> Model
                 ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
             )
             RETURNING {COLUMNS}""",
-        cluster, lease,
+        cluster, duration,
     )  # fmt: skip
     return _model(row) if row else None
 
 
-async def renew_transfer(conn: Connection | Pool, claim: Claim, lease: timedelta) -> bool:
-    """Keep the claim; False if another has it by now."""
-    status = await conn.execute(
-        "UPDATE models SET leased_until = now() + $3 WHERE id = $1 AND fence = $2 AND status = 'pending'",
-        claim.id, claim.fence, lease,
-    )  # fmt: skip
-    return status == "UPDATE 1"
+renew_transfer = partial(leases.renew, "models", "pending")
 
 
-async def save_stored(conn: Connection, claim: Claim, curve: Curve, quality: QualityMetrics) -> bool:
-    """Mark a model's files as whole; False if the claim is no longer held, and nothing is changed then."""
+async def save_stored(conn: Connection, lease: Lease, curve: Curve, quality: QualityMetrics) -> bool:
+    """Mark a model's files as whole; False if the lease is lost, and nothing is changed then."""
     status = await conn.execute(
         """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
-        claim.id, claim.fence, curve.model_dump(), quality.model_dump(),
+        lease.id, lease.fence, curve.model_dump(), quality.model_dump(),
     )  # fmt: skip
     return status == "UPDATE 1"
 
@@ -178,12 +170,12 @@ async def insert_files(conn: Connection, model_id: UUID, files: Sequence[Artifac
     )
 
 
-async def save_problem(conn: Connection, claim: Claim, status: str, problem: str, pause: timedelta) -> None:
-    """Record why a try failed; a `pending` model is tried again after `pause`. Void without the claim."""
+async def save_problem(conn: Connection, lease: Lease, status: str, problem: str, pause: timedelta) -> None:
+    """Record why a try failed; a `pending` model is tried again after `pause`. Void without the lease."""
     await conn.execute(
         """UPDATE models SET status = $3, problem = $4, leased_until = now() + $5
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
-        claim.id, claim.fence, status, problem, pause,
+        lease.id, lease.fence, status, problem, pause,
     )  # fmt: skip
 
 

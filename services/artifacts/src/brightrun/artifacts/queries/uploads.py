@@ -3,12 +3,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 
-from brightrun.artifacts.models import Claim, Part, Upload
-from brightrun.runtime.database import Connection, Pool
+from brightrun.artifacts.models import Part, Upload
+from brightrun.runtime import leases
+from brightrun.runtime.database import Connection
+from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, user_id, filename, size, status, created_at, expires_at, dataset_id, part_ids, fence,
              leased_until > now() AS busy"""
@@ -50,31 +53,25 @@ async def insert_part(conn: Connection, part_id: UUID, upload_id: UUID, size: in
     return created_at
 
 
-async def claim_upload(conn: Connection, upload_id: UUID, dataset_id: UUID, lease: timedelta) -> Claim:
-    """Claim a locked upload, to put its parts together as `dataset_id`."""
+async def lease_upload(conn: Connection, upload_id: UUID, dataset_id: UUID, duration: timedelta) -> Lease:
+    """Lease a locked upload, to put its parts together as `dataset_id`."""
     fence = await conn.fetchval(
         """UPDATE uploads SET dataset_id = $2, fence = fence + 1, leased_until = now() + $3
            WHERE id = $1 RETURNING fence""",
-        upload_id, dataset_id, lease,
+        upload_id, dataset_id, duration,
     )  # fmt: skip
-    return Claim(upload_id, fence)
+    return Lease(upload_id, fence)
 
 
-async def renew_completion(conn: Connection | Pool, claim: Claim, lease: timedelta) -> bool:
-    """Keep the claim, or give it back with a lease of nothing; False if another has it, or the upload is over."""
-    status = await conn.execute(
-        "UPDATE uploads SET leased_until = now() + $3 WHERE id = $1 AND fence = $2 AND status = 'pending'",
-        claim.id, claim.fence, lease,
-    )  # fmt: skip
-    return status == "UPDATE 1"
+renew_completion = partial(leases.renew, "uploads", "pending")
 
 
-async def save_completed(conn: Connection, claim: Claim, part_ids: Sequence[UUID]) -> bool:
-    """End an upload well; False if the claim is no longer held, and nothing is changed then."""
+async def save_completed(conn: Connection, lease: Lease, part_ids: Sequence[UUID]) -> bool:
+    """End an upload well; False if the lease is lost, and nothing is changed then."""
     status = await conn.execute(
         """UPDATE uploads SET status = 'completed', part_ids = $3, leased_until = now()
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
-        claim.id, claim.fence, part_ids,
+        lease.id, lease.fence, part_ids,
     )  # fmt: skip
     return status == "UPDATE 1"
 

@@ -2,28 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from brightrun.artifacts.cluster import ClusterError
-from brightrun.artifacts.errors import GenerationUnsupported, ModelNotStored
 from brightrun.artifacts.models import Model
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.routes.dependencies import Clusters
+from brightrun.cluster_client.responses import ClusterError
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
 from brightrun.contracts.generation import Failed, Generate
 from brightrun.contracts.training import JobError
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.http import Db
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
 
 router = APIRouter(prefix="/models")
 
+CANNOT_GENERATE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
 BROKEN = Failed(
     error=JobError(
         code="generation_broken", message="The cluster broke off.", advice="Ask again in a moment.", retryable=True
@@ -42,6 +43,10 @@ async def generate(model_id: UUID, body: Generate, caller: CallerOf, pool: Db, c
         try:
             lines = await opening.enter_async_context(cluster.generate(model.external_job_id, body))
         except ClusterError as error:
+            if error.status in CANNOT_GENERATE:
+                raise GenerationUnsupported from None
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise GenerationBusy from None
             log.warning("generation.failed", artifact_id=str(model_id), error=str(error))
             raise Unavailable(str(error)) from error
         opened = opening.pop_all()

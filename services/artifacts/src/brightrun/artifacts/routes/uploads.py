@@ -12,20 +12,21 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.actions import uploads as actions
-from brightrun.artifacts.errors import UploadAborted, UploadMismatch, UploadOver
-from brightrun.artifacts.lease import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import datasets, uploads
 from brightrun.artifacts.routes.dependencies import Store
-from brightrun.artifacts.rules.files import DATASETS, MAX_PART_BYTES, MAX_UPLOAD_BYTES, dataset_key, part_key
+from brightrun.artifacts.rules.files import DATASETS, dataset_key, part_key
 from brightrun.artifacts.rules.uploads import status_at
 from brightrun.artifacts.schemas.uploads import CompleteUpload, OpenUpload, PartView, UploadView
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.contracts.artifacts import MAX_PART_BYTES, MAX_UPLOAD_BYTES
+from brightrun.contracts.errors import UploadAborted, UploadMismatch, UploadOver
 from brightrun.contracts.values import new_id, utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
+from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
@@ -77,7 +78,7 @@ async def complete_upload(
             if upload.status == "pending" and not upload.busy:
                 if status_at(upload, utc_now()) == "expired":
                     raise UploadOver({"status": "expired"})
-                assembly = await actions.claim_upload(conn, upload, body.part_ids)
+                assembly = await actions.lease_upload(conn, upload, body.part_ids)
                 break
         if upload.status != "pending":
             return await _repeat(pool, upload, body.part_ids)
@@ -109,7 +110,7 @@ async def _repeat(pool: Pool, upload: Upload, part_ids: Sequence[UUID]) -> Envel
 async def _put_together(pool: Pool, store: ObjectStore, assembly: Assembly, md5: str | None) -> Dataset | None:
     """The data set of the parts; None if another has the upload by now. After a failure the upload is open again."""
     try:
-        renew = partial(uploads.renew_completion, pool, assembly.claim, LEASE)
+        renew = partial(uploads.renew_completion, pool, assembly.lease, LEASE)
         stored = await while_leased(_write(store, assembly, md5), renew)
         failpoint("upload.put_together")
         async with transaction(pool) as conn:

@@ -8,6 +8,7 @@ from uuid import UUID
 from brightrun.contracts.values import new_id
 from brightrun.notifier.models import Attempt, Delivery, Lease, Message, Reply, Verdict
 from brightrun.runtime.database import Connection
+from brightrun.runtime.notify import notify
 
 DELIVERY = "id, event_id, event_type, status, due_at, created_at"
 ATTEMPTS_SHOWN = 20
@@ -26,7 +27,7 @@ async def insert(conn: Connection, endpoint_ids: Sequence[UUID], message: Messag
         """,
         [new_id() for _ in endpoint_ids], endpoint_ids, message.event_id, message.type, message.body,
     )  # fmt: skip
-    await _wake_sender(conn)
+    await notify(conn, "webhooks")
 
 
 async def lease_next(conn: Connection, lease: timedelta) -> Lease | None:
@@ -121,7 +122,7 @@ async def replay(conn: Connection, endpoint_id: UUID, delivery_id: UUID) -> Deli
         """,
         delivery_id, endpoint_id,
     )  # fmt: skip
-    await _wake_sender(conn)
+    await notify(conn, "webhooks")
     return Delivery(**row) if row else None
 
 
@@ -138,7 +139,3 @@ async def delete_older(conn: Connection, age: timedelta) -> bool:
         age, PRUNED_AT_ONCE,
     )  # fmt: skip
     return int(deleted) == PRUNED_AT_ONCE
-
-
-async def _wake_sender(conn: Connection) -> None:
-    await conn.execute("SELECT pg_notify(current_schema() || '.webhooks', '')")

@@ -7,6 +7,8 @@ from uuid import UUID
 from brightrun.contracts.values import new_id
 from brightrun.notifier.models import DisabledReason, Endpoint, Sealed
 from brightrun.runtime.database import Connection
+from brightrun.runtime.locks import lock
+from brightrun.runtime.notify import notify
 
 ENDPOINT = """id, user_id, url, description, event_types, enabled, disabled_reason, failing_since, secret, secret_hint,
               previous_secret, previous_until, created_at, updated_at"""
@@ -14,7 +16,7 @@ ENDPOINT = """id, user_id, url, description, event_types, enabled, disabled_reas
 
 async def lock_user(conn: Connection, user_id: UUID) -> None:
     """Let no other transaction make an endpoint for the user before this one ends."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('webhooks.' || $1::text, 0))", str(user_id))
+    await lock(conn, f"webhooks:{user_id}")
 
 
 async def count_endpoints(conn: Connection, user_id: UUID) -> int:
@@ -76,7 +78,7 @@ async def enable(conn: Connection, endpoint_id: UUID) -> None:
         """,
         endpoint_id,
     )
-    await conn.execute("SELECT pg_notify(current_schema() || '.webhooks', '')")
+    await notify(conn, "webhooks")
 
 
 async def disable(conn: Connection, endpoint_id: UUID, reason: DisabledReason) -> None:

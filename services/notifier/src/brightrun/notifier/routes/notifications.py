@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from brightrun.notifier.actions import notifications as actions
 from brightrun.notifier.queries import notifications as queries
 from brightrun.notifier.schemas import MarkedView, NotificationsView, NotificationView
-from brightrun.runtime.database import transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
 router = APIRouter(prefix="/notifications")

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Histogram
 
+from brightrun.cluster_client.responses import Accepted, Busy, Rejected, Unanswered, Undelivered
 from brightrun.contracts.events import JobQueued, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
@@ -16,16 +17,12 @@ from brightrun.runtime.database import Connection
 from brightrun.scheduler import queries
 from brightrun.scheduler.actions.ending import complete, wait_again
 from brightrun.scheduler.models import (
-    Accepted,
     Attempt,
-    Busy,
     ClusterReport,
     Lease,
-    Rejected,
-    Silent,
+    NoInputs,
     Started,
-    Submission,
-    Unsent,
+    SubmissionResult,
 )
 from brightrun.scheduler.queries import attempts, clusters, queue, reconciliation, shares
 from brightrun.scheduler.rules import capacity, fairness, limits, retries, stops
@@ -74,7 +71,7 @@ async def _usable(conn: Connection, slots: Mapping[str, int]) -> list[ClusterRep
     return [report for report in await clusters.read_reports(conn, list(slots), retries.SILENCE) if report.usable]
 
 
-async def apply_submissions(conn: Connection, answers: Sequence[tuple[Lease, Submission]]) -> None:
+async def apply_submissions(conn: Connection, answers: Sequence[tuple[Lease, SubmissionResult]]) -> None:
     """Write down what clusters said. A silent one is asked again by whoever holds the lease next."""
     await attempts.lock_attempts(conn, [lease.attempt.key for lease, _ in answers])
     if accepted := [(one.attempt, said.external_job_id) for one, said in answers if isinstance(said, Accepted)]:
@@ -89,18 +86,18 @@ async def apply_submissions(conn: Connection, answers: Sequence[tuple[Lease, Sub
         await clusters.mark_full(conn, sorted(full), retries.BUSY_PAUSE)
 
 
-async def _apply(conn: Connection, lease: Lease, answer: Submission) -> float | None:
+async def _apply(conn: Connection, lease: Lease, answer: SubmissionResult) -> float | None:
     """Write down an answer other than a yes; returns what its user was charged for nothing."""
     match answer:
         case Busy():
             return await _give_back(conn, lease)
-        case Unsent() if not lease.unsure:
+        case Undelivered() | NoInputs() if not lease.unsure:
             return await _give_back(conn, lease)
         case Rejected(error):
             return await _reject(conn, lease, error)
-        case Silent() if not lease.idempotent:
+        case Unanswered() if not lease.idempotent:
             return await _reject(conn, lease, retries.ANSWER_LOST)
-        case Unsent() | Silent():
+        case Undelivered() | NoInputs() | Unanswered():
             await attempts.wait_for_answer(conn, lease.attempt, retries.SILENT_PAUSE)
     return None
 

@@ -9,17 +9,19 @@ from dataclasses import replace
 import structlog
 from prometheus_client import Histogram
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import Rejected, Unanswered
+from brightrun.contracts.cluster_api import SubmitRun
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import JobError
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.kafka import Subscription
-from brightrun.runtime.tokens import PeerError
 from brightrun.scheduler.actions import dispatch as actions
-from brightrun.scheduler.artifacts import InputGone, InputUrls
-from brightrun.scheduler.cluster import Cluster
-from brightrun.scheduler.models import Lease, Rejected, Silent, Submission, Unsent
+from brightrun.scheduler.artifacts import InputGone, Inputs, InputUrls
+from brightrun.scheduler.models import Lease, NoInputs, SubmissionResult
 from brightrun.scheduler.queries import shares
 from brightrun.scheduler.rules import retries
 
@@ -49,19 +51,22 @@ class Dispatcher:
     def __init__(
         self,
         pool: Pool,
-        clusters: Mapping[str, Cluster],
+        clusters: Mapping[str, ClusterClient],
         inputs: InputUrls,
         quota_gpus: int | None,
         wake: Callable[[], None],
+        *,
+        callback_url: str,
     ) -> None:
         self._pool = pool
         self._clusters = clusters
         self._inputs = inputs
         self._quota_gpus = quota_gpus
         self._wake = wake
+        self._callback_url = callback_url
         self._under_way: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._answers: list[tuple[Lease, Submission]] = []
+        self._answers: list[tuple[Lease, SubmissionResult]] = []
         self._writing = False
         self._leased: Sequence[Lease] = []
         self._more = False
@@ -157,7 +162,7 @@ class Dispatcher:
             finally:
                 self._writing = False
 
-    async def _save_patiently(self, answers: Sequence[tuple[Lease, Submission]]) -> None:
+    async def _save_patiently(self, answers: Sequence[tuple[Lease, SubmissionResult]]) -> None:
         """Wait for a database that is away; an answer that cannot be written must not take the others along."""
         for pause in DATABASE_PAUSES:
             try:
@@ -172,7 +177,7 @@ class Dispatcher:
                 return None
         return await self._save(answers)
 
-    async def _save(self, answers: Sequence[tuple[Lease, Submission]]) -> None:
+    async def _save(self, answers: Sequence[tuple[Lease, SubmissionResult]]) -> None:
         async with transaction(self._pool) as conn:
             await actions.apply_submissions(conn, answers)
             failpoint("dispatch.saving")
@@ -186,16 +191,16 @@ class Dispatcher:
                 answer=repr(answer),
             )
 
-    async def _ask(self, lease: Lease) -> Submission:
+    async def _ask(self, lease: Lease) -> SubmissionResult:
         if lease.unsure and not lease.idempotent:
-            return Silent("asked before, and it would start a second run")
+            return Unanswered("asked before, and it would start a second run")
         try:
             async with asyncio.timeout(retries.SUBMISSION_BUDGET.total_seconds()):
                 return await self._submit(lease)
         except TimeoutError:
-            return Silent("no answer in time")
+            return Unanswered("no answer in time")
 
-    async def _submit(self, lease: Lease) -> Submission:
+    async def _submit(self, lease: Lease) -> SubmissionResult:
         if (lease.job.validation or lease.job.start) and not lease.inputs:
             return Rejected(NO_INPUTS)
         try:
@@ -203,11 +208,25 @@ class Dispatcher:
         except InputGone as gone:
             return Rejected(gone.error)
         except Unavailable as error:
-            return Unsent(f"no URLs: {error.details}", of_cluster=False)
+            return NoInputs(f"no URLs: {error.details}")
         except PeerError as error:
-            return Unsent(f"no URLs: {error.message}", of_cluster=False)
+            return NoInputs(f"no URLs: {error.message}")
         began = time.monotonic()
         try:
-            return await self._clusters[lease.attempt.cluster].submit(lease, inputs)
+            return await self._clusters[lease.attempt.cluster].submit(self._request(lease, inputs))
         finally:
             SUBMISSION.labels(lease.attempt.cluster).observe(time.monotonic() - began)
+
+    def _request(self, lease: Lease, inputs: Inputs) -> SubmitRun:
+        return SubmitRun(
+            job_id=lease.job.job_id,
+            attempt=lease.attempt.attempt,
+            dataset_url=inputs.dataset.url,
+            dataset_sha256=inputs.dataset.sha256,
+            validation=inputs.validation,
+            adapter=inputs.adapter,
+            hyperparameters=lease.job.spec,
+            gpu_config=lease.job.gpu,
+            callback_url=self._callback_url,
+            resume_from=lease.resume_from,
+        )

@@ -6,12 +6,12 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import Missing, Reported, Unanswered
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
 from brightrun.scheduler.actions import polling as actions
-from brightrun.scheduler.cluster import Cluster
-from brightrun.scheduler.models import Missing, Told, Unusable
 from brightrun.scheduler.queries import polling, watch
 from brightrun.scheduler.queries.polling import Due
 from brightrun.scheduler.rules.polling import hear
@@ -30,7 +30,7 @@ POLLS = Counter("brightrun_polls_total", "Questions about a run's status, by wha
 class Poller:
     """Asks one cluster; any number of schedulers share its runs."""
 
-    def __init__(self, pool: Pool, cluster: Cluster, silence: timedelta, most_attempts: int) -> None:
+    def __init__(self, pool: Pool, cluster: ClusterClient, silence: timedelta, most_attempts: int) -> None:
         self._pool = pool
         self._cluster = cluster
         self._silence = silence
@@ -55,11 +55,11 @@ class Poller:
         POLLS.labels(self._cluster.name, type(answer).__name__.lower()).inc()
         about = log.bind(job_id=str(attempt.job_id), attempt=attempt.attempt, cluster=self._cluster.name)
         match answer:
-            case Unusable(reason):
+            case Unanswered(reason):
                 about.warning("poll.failed", reason=reason)
             case Missing():
                 about.warning("poll.missing")
-            case Told():
+            case Reported():
                 pass
         heard = hear(due.watched, due.polled, answer, utc_now(), self._silence)
         failpoint("poll.heard")

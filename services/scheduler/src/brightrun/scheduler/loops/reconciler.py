@@ -8,15 +8,15 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import ClusterError, Missing
 from brightrun.contracts.cluster_api import RunSummary
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
 from brightrun.scheduler.actions import runs as actions
-from brightrun.scheduler.answers import NoGoodAnswer
-from brightrun.scheduler.cluster import Cluster
-from brightrun.scheduler.models import Attempt, Key, Missing, Owner, Polled, Watched
+from brightrun.scheduler.models import Attempt, Key, Owner, Polled, Watched
 from brightrun.scheduler.queries import clusters, duties, reconciliation
 from brightrun.scheduler.rules.polling import GONE, SILENT, hear
 from brightrun.scheduler.rules.reconciliation import GRACE, is_ours, strays
@@ -35,7 +35,7 @@ class Reconciler:
     def __init__(
         self,
         pool: Pool,
-        cluster: Cluster,
+        cluster: ClusterClient,
         me: UUID,
         most_attempts: int,
         *,
@@ -62,7 +62,7 @@ class Reconciler:
             await self._stop_abandoned()
             if capabilities and capabilities.runs:
                 await self._compare()
-        except NoGoodAnswer as error:
+        except ClusterError as error:
             log.warning("reconciler.unanswered", cluster=name, error=repr(error))
         return False
 

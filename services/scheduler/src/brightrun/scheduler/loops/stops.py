@@ -5,12 +5,13 @@ import asyncio
 import structlog
 from prometheus_client import Counter
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import ClusterError
+from brightrun.contracts.cluster_api import StopSignal
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.actions import runs
 from brightrun.scheduler.actions import stops as actions
-from brightrun.scheduler.answers import NoGoodAnswer
-from brightrun.scheduler.cluster import Cluster
-from brightrun.scheduler.models import Order, Stopping
+from brightrun.scheduler.models import Stopping
 from brightrun.scheduler.queries import clusters, stops
 from brightrun.scheduler.rules.polling import GONE
 from brightrun.scheduler.rules.stops import due, order_of
@@ -27,7 +28,7 @@ ORDERS = Counter(
 class Stopper:
     """Tells one cluster's runs to end; the cluster reports when they have."""
 
-    def __init__(self, pool: Pool, cluster: Cluster, most_attempts: int) -> None:
+    def __init__(self, pool: Pool, cluster: ClusterClient, most_attempts: int) -> None:
         self._pool = pool
         self._cluster = cluster
         self._most_attempts = most_attempts
@@ -46,14 +47,14 @@ class Stopper:
         await asyncio.gather(*(self._tell(run, order) for run, order in orders))
         return False
 
-    async def _tell(self, run: Stopping, order: Order) -> None:
+    async def _tell(self, run: Stopping, order: StopSignal) -> None:
         attempt = run.attempt
         async with self._room:
             if not await stops.claim_order(self._pool, run, order):
                 return
             try:
                 there = await self._cluster.stop(attempt.external_job_id or "", order)
-            except NoGoodAnswer as error:
+            except ClusterError as error:
                 ORDERS.labels(attempt.cluster, order, "failed").inc()
                 log.warning("stop.failed", job_id=str(attempt.job_id), attempt=attempt.attempt, error=repr(error))
                 return

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import Gauge
 
+from brightrun.cluster_client.client import ClusterClient
+from brightrun.cluster_client.responses import ClusterError
 from brightrun.contracts.cluster_api import Capabilities
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.actions import queue as actions
-from brightrun.scheduler.answers import NoGoodAnswer
-from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.queries import clusters, queue
 from brightrun.scheduler.rules import capacity, retries
 
@@ -27,7 +27,7 @@ DEPTH = Gauge("brightrun_queue_jobs", "Jobs that are not over, by where they sta
 class Surveyor:
     """Asks one cluster."""
 
-    def __init__(self, pool: Pool, cluster: Cluster, wake: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, cluster: ClusterClient, wake: Callable[[], None]) -> None:
         self._pool = pool
         self._cluster = cluster
         self._wake = wake
@@ -42,7 +42,7 @@ class Surveyor:
             capabilities = await self._ask_capabilities()
             taken = {} if capabilities.capacity else await clusters.count_taken(self._pool, name)
             pools = capacity.pools_of(capabilities, await self._cluster.capacity(capabilities, taken))
-        except NoGoodAnswer as error:
+        except ClusterError as error:
             self._capabilities = None
             ANSWERS.labels(name).set(0)
             log.warning("cluster.unanswered", cluster=name, error=repr(error))

@@ -4,11 +4,11 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
+from brightrun.cluster_client.client import ClusterClient
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.kafka import Bus
+from brightrun.runtime.kafka import KafkaClient
 from brightrun.scheduler.actions import runs as actions
-from brightrun.scheduler.cluster import Cluster
 from brightrun.scheduler.queries import duties, watch
 from brightrun.scheduler.rules import runs
 
@@ -27,7 +27,7 @@ class Watcher:
     Whoever comes late with a page that another has written down changes nothing: the cursor has moved.
     """
 
-    def __init__(self, pool: Pool, bus: Bus, cluster: Cluster, me: UUID, most_attempts: int) -> None:
+    def __init__(self, pool: Pool, bus: KafkaClient, cluster: ClusterClient, me: UUID, most_attempts: int) -> None:
         self._pool = pool
         self._bus = bus
         self._cluster = cluster

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from brightrun.contracts.cluster_api import StopSignal
 from brightrun.contracts.events import JobQueued, Segment
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.models import Attempt, Order, Stopping, Wishes
+from brightrun.scheduler.models import Attempt, Stopping, Wishes
 from brightrun.scheduler.queries.attempts import ATTEMPT
 
 STOPPING = f"""
@@ -126,7 +127,7 @@ async def read_stopping(pool: Pool, cluster: str) -> tuple[list[Stopping], datet
     return [Stopping(Attempt(*row[:7]), *row[7:]) for row in rows], await pool.fetchval("SELECT now()")
 
 
-async def claim_order(pool: Pool, run: Stopping, order: Order) -> bool:
+async def claim_order(pool: Pool, run: Stopping, order: StopSignal) -> bool:
     """Note that the run is told so now; False if another scheduler has just told it, or it has ended."""
     tag = await pool.execute(
         """
@@ -138,7 +139,7 @@ async def claim_order(pool: Pool, run: Stopping, order: Order) -> bool:
     return tag == "UPDATE 1"
 
 
-async def note_heard(pool: Pool, run: Stopping, order: Order) -> None:
+async def note_heard(pool: Pool, run: Stopping, order: StopSignal) -> None:
     """The cluster has acknowledged the order; its status is worth being looked at."""
     await pool.execute(
         "UPDATE attempts SET stop_heard = $3, poll_at = now() WHERE job_id = $1 AND attempt = $2 AND state = 'live'",

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from brightrun.runtime.database import Pool, transaction
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.actions import sharing
 from brightrun.scheduler.queries import clusters, shares

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brightrun.contracts import signatures
+from brightrun.runtime.database import Db
 from brightrun.runtime.errors import Unauthorized
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.scheduler import queries
 from brightrun.scheduler.queries import polling
 

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.queries import attempts, clusters, queue, shares
 from brightrun.scheduler.rules import capacity, forecast, retries

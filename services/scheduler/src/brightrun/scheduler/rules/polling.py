@@ -14,11 +14,12 @@ from uuid import uuid5
 
 from pydantic import TypeAdapter, ValidationError
 
+from brightrun.cluster_client.responses import Missing, Reported, StatusResponse, Unanswered
 from brightrun.contracts.cluster_api import RunEvent, RunState, RunStatus
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, MetricPoint
 from brightrun.contracts.values import Utc
-from brightrun.scheduler.models import Missing, Polled, StatusAnswer, Told, Unusable, Watched
+from brightrun.scheduler.models import Polled, Watched
 
 FASTEST_SECONDS = 2.0
 SLOWEST_SECONDS = 60.0
@@ -89,16 +90,16 @@ def pause(polled: Polled, live: int, *, ending: bool) -> timedelta:
     return timedelta(seconds=max(usual, live / MAX_PER_SECOND))
 
 
-def hear(watched: Watched, polled: Polled, answer: StatusAnswer, now: datetime, silence: timedelta) -> Heard:
+def hear(watched: Watched, polled: Polled, answer: StatusResponse, now: datetime, silence: timedelta) -> Heard:
     """What the answer adds; a run is lost when it is not known, or not told of for `silence`."""
     match answer:
-        case Told(body) if (state := _state_of(body, ran=polled.ran)) is not None:
+        case Reported(body) if (state := _state_of(body, ran=polled.ran)) is not None:
             return _told(watched, polled, body, state, now)
         case Missing():
             missing = polled.missing + 1
             after = polled.model_copy(update={"missing": missing})
             return Heard(after, lost=GONE if missing >= MISSING_IN_A_ROW else None)
-        case Told() | Unusable():
+        case Reported() | Unanswered():
             since = polled.failing_since or now
             after = polled.model_copy(update={"failing_since": since, "quiet": polled.quiet + 1})
             return Heard(after, lost=SILENT if now - since >= silence else None)

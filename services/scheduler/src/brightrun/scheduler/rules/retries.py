@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+from brightrun.cluster_client.responses import Busy, Undelivered
 from brightrun.contracts.cluster_api import RunStatus
 from brightrun.contracts.training import JobError
-from brightrun.scheduler.models import Busy, Submission, Unsent
+from brightrun.scheduler.models import SubmissionResult
 
 SUBMISSION_BUDGET = timedelta(seconds=12)
 LEASE = timedelta(seconds=15)
@@ -22,9 +23,9 @@ ANSWER_LOST = JobError(
 )
 
 
-def keeps_away(answer: Submission) -> bool:
+def keeps_away(answer: SubmissionResult) -> bool:
     """Whether the cluster is better left alone for a while."""
-    return isinstance(answer, Busy) or (isinstance(answer, Unsent) and answer.of_cluster)
+    return isinstance(answer, Busy | Undelivered)
 
 
 def retry_pause(losses: int) -> timedelta:

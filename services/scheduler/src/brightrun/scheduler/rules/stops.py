@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from brightrun.contracts.cluster_api import Capabilities
-from brightrun.scheduler.models import Order, Stopping
+from brightrun.contracts.cluster_api import Capabilities, StopSignal
+from brightrun.scheduler.models import Stopping
 
 REPEAT = timedelta(seconds=5)
 """An order is given again while the cluster has not reported the end; it is idempotent."""
@@ -20,7 +20,7 @@ def can_pause(capabilities: Capabilities) -> bool:
     return capabilities.resume and ("checkpoint" in capabilities.stop_modes or capabilities.graceful_stop)
 
 
-def order_of(run: Stopping, capabilities: Capabilities, now: datetime) -> Order | None:
+def order_of(run: Stopping, capabilities: Capabilities, now: datetime) -> StopSignal | None:
     """What the run is to be told; None when it cannot be told what its user wants.
 
     A cancellation comes before a limit, and a limit before a pause: a run that finishes is not worth keeping.
@@ -35,6 +35,6 @@ def order_of(run: Stopping, capabilities: Capabilities, now: datetime) -> Order 
     return None
 
 
-def due(run: Stopping, order: Order, now: datetime) -> bool:
+def due(run: Stopping, order: StopSignal, now: datetime) -> bool:
     """Whether it is time to give the order, for the first time or again."""
     return run.sent != order or run.sent_at is None or now - run.sent_at >= REPEAT

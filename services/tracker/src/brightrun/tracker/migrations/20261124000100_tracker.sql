@@ -1,42 +1,59 @@
 -- migrate:up
 CREATE TABLE jobs (
-    job_id   uuid PRIMARY KEY,
-    user_id  uuid NOT NULL
+    job_id   uuid     PRIMARY KEY,
+    user_id  uuid     NOT NULL,
+    deleted  boolean  NOT NULL DEFAULT false
 );
 COMMENT ON TABLE jobs IS 'Whose a job is, known from the first event of any topic that named it.';
+COMMENT ON COLUMN jobs.deleted IS 'What comes of the job from now on is not kept, but for what it cost.';
 
 CREATE TABLE metric_chunks (
-    job_id             uuid     NOT NULL,
-    attempt            integer  NOT NULL,
-    seq                integer  NOT NULL,
-    first_step         bigint   NOT NULL,
-    last_step          bigint   NOT NULL,
-    step               bytea    NOT NULL,
-    epoch              bytea    NOT NULL,
-    training_loss      bytea,
-    validation_loss    bytea,
-    learning_rate      bytea,
-    gradient_norm      bytea,
-    token_accuracy     bytea,
-    tokens_per_second  bytea,
-    memory_mb          bytea,
-    gpu_utilization    bytea,
+    job_id                     uuid     NOT NULL,
+    attempt                    integer  NOT NULL,
+    seq                        integer  NOT NULL,
+    first_step                 bigint   NOT NULL,
+    last_step                  bigint   NOT NULL,
+    step                       bytea    STORAGE EXTERNAL NOT NULL,
+    epoch                      bytea    STORAGE EXTERNAL NOT NULL,
+    training_loss              bytea    STORAGE EXTERNAL,
+    validation_loss            bytea    STORAGE EXTERNAL,
+    learning_rate              bytea    STORAGE EXTERNAL,
+    gradient_norm              bytea    STORAGE EXTERNAL,
+    token_accuracy             bytea    STORAGE EXTERNAL,
+    tokens_per_second          bytea    STORAGE EXTERNAL,
+    memory_mb                  bytea    STORAGE EXTERNAL,
+    gpu_utilization            bytea    STORAGE EXTERNAL,
+    validation_token_accuracy  bytea    STORAGE EXTERNAL,
     PRIMARY KEY (job_id, attempt, seq)
-);
+) WITH (toast_tuple_target = 8160);
 COMMENT ON TABLE metric_chunks IS
     'The points of one progress event: of each quantity a packed array of little-endian float64. NaN or NULL: not measured.';
-ALTER TABLE metric_chunks
-    ALTER step SET STORAGE EXTERNAL,
-    ALTER epoch SET STORAGE EXTERNAL,
-    ALTER training_loss SET STORAGE EXTERNAL,
-    ALTER validation_loss SET STORAGE EXTERNAL,
-    ALTER learning_rate SET STORAGE EXTERNAL,
-    ALTER gradient_norm SET STORAGE EXTERNAL,
-    ALTER token_accuracy SET STORAGE EXTERNAL,
-    ALTER tokens_per_second SET STORAGE EXTERNAL,
-    ALTER memory_mb SET STORAGE EXTERNAL,
-    ALTER gpu_utilization SET STORAGE EXTERNAL,
-    SET (toast_tuple_target = 8160);
+CREATE INDEX metric_chunks_validated ON metric_chunks (job_id, attempt, seq) WHERE validation_loss IS NOT NULL;
+
+CREATE TABLE metric_summaries (
+    LIKE metric_chunks INCLUDING STORAGE,
+    last_seq  integer NOT NULL,
+    PRIMARY KEY (job_id, attempt, last_seq)
+) WITH (toast_tuple_target = 8160);
+COMMENT ON TABLE metric_summaries IS
+    'The points of the chunks from seq to last_seq that keep the shape of their part of the curve. Made from chunks at any time.';
+
+CREATE TABLE summaries_due (
+    job_id   uuid     NOT NULL,
+    attempt  integer  NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+);
+COMMENT ON TABLE summaries_due IS 'Curves that may have chunks without a summary.';
+
+CREATE TABLE checkpoints (
+    job_id    uuid         NOT NULL,
+    attempt   integer      NOT NULL,
+    step      bigint       NOT NULL,
+    seq       integer      NOT NULL,
+    saved_at  timestamptz  NOT NULL,
+    PRIMARY KEY (job_id, attempt, step)
+);
+COMMENT ON COLUMN checkpoints.seq IS 'Of the progress that told of it: what was measured before has a lower one, or the same.';
 
 CREATE TABLE job_events (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -76,5 +93,5 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cost_records
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 -- migrate:down
-DROP TABLE cost_records, job_events, metric_chunks, jobs;
+DROP TABLE cost_records, job_events, checkpoints, summaries_due, metric_summaries, metric_chunks, jobs;
 DROP FUNCTION refuse_ledger_change;

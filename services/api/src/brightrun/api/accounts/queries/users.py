@@ -5,11 +5,12 @@ from uuid import UUID
 
 from brightrun.api.accounts.models import LoginAttempts, User
 from brightrun.runtime.database import Connection, Pool
+from brightrun.runtime.locks import lock
 
 
 async def lock_sign_up(conn: Connection) -> None:
     """Make other sign-ups wait until this transaction ends, so that only one can be the first."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.users', 0))")
+    await lock(conn, "users")
 
 
 async def any_user(conn: Connection) -> bool:

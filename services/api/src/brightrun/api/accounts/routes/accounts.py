@@ -1,6 +1,5 @@
 """Accounts: sign up, in and out."""
 
-from math import ceil
 from typing import Annotated
 from uuid import UUID
 
@@ -42,13 +41,13 @@ from brightrun.api.accounts.schemas import (
     UserPage,
     UserView,
 )
-from brightrun.api.http.bodies import BoundedRoute, Pagination
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Anonymous, AppSettings, Limit, Network, Page
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/auth", tags=["accounts"], route_class=BoundedRoute)
 UserAgent = Annotated[str, Header(include_in_schema=False)]
@@ -225,7 +224,7 @@ async def list_users(_: Admin, pool: Db, page: Page = 1, limit: Limit = 20, sear
     return Envelope(
         data=UserPage(
             users=[ManagedUser.model_validate(user) for user in found],
-            pagination=Pagination(page=page, limit=limit, total=total, totalPages=ceil(total / limit)),
+            pagination=Pagination.of(page, limit, total),
         )
     )
 

@@ -23,14 +23,13 @@ from brightrun.api.accounts.queries import tokens
 from brightrun.api.accounts.routes.accounts import UserAgent
 from brightrun.api.accounts.rules import digest
 from brightrun.api.accounts.schemas import Claims, FetchToken, SignedInAccount, UserView
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Anonymous, AppSettings
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import ServiceError
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 log = structlog.get_logger()
 router = APIRouter(

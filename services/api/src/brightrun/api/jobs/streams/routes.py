@@ -10,7 +10,6 @@ from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, Field
 
 from brightrun.api.accounts.authentication import Reader
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients, Limit
 from brightrun.api.jobs import tracker
@@ -18,7 +17,8 @@ from brightrun.api.jobs.actions import get_job
 from brightrun.api.jobs.errors import TooManyStreams
 from brightrun.api.jobs.streams.live import Live, Watch
 from brightrun.api.jobs.streams.stream import JobStream, Sources
-from brightrun.runtime.http import Db, Envelope
+from brightrun.runtime.database import Db
+from brightrun.runtime.http import BoundedRoute, Envelope
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -15,9 +15,9 @@ from brightrun.api.jobs import queries, tracker
 from brightrun.api.jobs.models import Job
 from brightrun.api.jobs.streams.live import Live, LogEntry, Logged, Watch
 from brightrun.contracts.job_status import TERMINAL, JobStatus
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import DATABASE_DOWN, Pool
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.tokens import ServiceClient
 
 log = structlog.get_logger()
 BEAT_SECONDS = 15.0

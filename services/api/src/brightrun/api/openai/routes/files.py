@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.datasets.actions import delete_dataset
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound, UploadAborted, UploadStalled
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.http.errors import Responses, error_responses
 from brightrun.api.http.parameters import Clients
@@ -37,9 +37,9 @@ from brightrun.api.openai.rules.files import (
 )
 from brightrun.api.openai.schemas.files import FileObject
 from brightrun.api.openai.schemas.lists import After, Deleted, ListOf
-from brightrun.runtime.database import Pool
+from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.http import Db
 
 router = APIRouter(prefix="/files", tags=["files"])
 SLICE = 1000

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Request
 
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.datasets.errors import DatasetNotFound, DatasetNotReady
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import Invalid, error_responses
 from brightrun.api.http.parameters import AppSettings, Clients, IdempotencyKey
 from brightrun.api.jobs import actions, submission, tracker
@@ -22,17 +21,17 @@ from brightrun.api.models.errors import ModelNotFound
 from brightrun.api.openai.errors import FileNotFound, Unsupported
 from brightrun.api.openai.routes.models import resolve_model
 from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.translation import translate
-from brightrun.api.openai.rules.views import view, view_checkpoint, view_event
 from brightrun.api.openai.schemas.fine_tuning import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
 from brightrun.api.openai.schemas.lists import After, ListOf
+from brightrun.api.openai.translation import translate
+from brightrun.api.openai.views import view, view_checkpoint, view_event
 from brightrun.api.pricing import queries as prices
 from brightrun.api.pricing.rules.feasibility import Untrainable
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
-from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import Db
+from brightrun.runtime.http import BoundedRoute
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=BoundedRoute)
 ENTRIES_AT_ONCE = 100

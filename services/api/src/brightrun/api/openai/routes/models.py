@@ -15,11 +15,10 @@ from brightrun.api.models.actions import check_unused
 from brightrun.api.models.errors import ModelInUse, ModelNotFound
 from brightrun.api.openai.errors import BaseModelKept
 from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.translation import base_model_names, find_base_model
 from brightrun.api.openai.schemas.lists import Deleted, Model, Models
+from brightrun.api.openai.translation import base_model_names, find_base_model
 from brightrun.api.pricing import queries as prices
-from brightrun.runtime.database import Pool
-from brightrun.runtime.http import Db
+from brightrun.runtime.database import Db, Pool
 
 router = APIRouter(prefix="/models", tags=["models"])
 PAGE = 100

@@ -7,15 +7,16 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Trainer
-from brightrun.api.datasets.errors import UploadAborted, UploadStalled
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import Invalid, error_responses
 from brightrun.api.http.parameters import Clients
-from brightrun.api.openai.errors import Unsupported, UploadMismatch, UploadNotFound, UploadOver
+from brightrun.api.openai.errors import Unsupported, UploadNotFound
 from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
 from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.files import MAX_PART_BYTES, NO_EXPIRY, check_purpose, clean_name
+from brightrun.api.openai.rules.files import NO_EXPIRY, check_purpose, clean_name
 from brightrun.api.openai.schemas.files import CompleteUpload, CreateUpload, UploadObject, UploadPart
+from brightrun.contracts.artifacts import MAX_PART_BYTES
+from brightrun.contracts.errors import UploadAborted, UploadMismatch, UploadOver, UploadStalled
+from brightrun.runtime.http import BoundedRoute
 
 router = APIRouter(prefix="/uploads", tags=["uploads"], route_class=BoundedRoute)
 parts = APIRouter(prefix="/uploads", tags=["uploads"])

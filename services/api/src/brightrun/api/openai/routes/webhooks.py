@@ -6,7 +6,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from brightrun.api.accounts.authentication import Owner, Reader
-from brightrun.api.http.bodies import BoundedRoute
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.openai.errors import WebhookUnreachable
@@ -24,9 +23,10 @@ from brightrun.api.openai.schemas.webhooks import (
     WebhookEventTypeList,
 )
 from brightrun.api.webhooks import notifier as webhooks
-from brightrun.api.webhooks.notifier import TooManyWebhooks
+from brightrun.contracts.errors import TooManyWebhooks
 from brightrun.contracts.webhooks import EVENT_TYPES, Webhook, WebhookTestResult, WebhookWithSecret
 from brightrun.runtime.errors import NotFound
+from brightrun.runtime.http import BoundedRoute
 
 router = APIRouter(tags=["webhooks"], route_class=BoundedRoute)
 

@@ -19,7 +19,6 @@ RESULTS = "fine-tune-results"
 RESULTS_NAME = "step_metrics.csv"
 MAX_NAME_LENGTH = 200
 MAX_FILE_BYTES = 512 * 1024**2
-MAX_PART_BYTES = 64 * 1024**2
 SortOrder = Literal["asc", "desc"]
 FileStatus = Literal["uploaded", "processed", "error"]
 NO_EXPIRY = "files do not expire here: delete them when they are of no use any more"

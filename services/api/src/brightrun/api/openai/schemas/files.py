@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, StringConstraints
 from brightrun.api.http.bodies import Body, example
 from brightrun.api.openai.rules import ids
 from brightrun.api.openai.rules.files import File, FileStatus, of_dataset
+from brightrun.contracts.artifacts import MAX_PARTS, MAX_UPLOAD_BYTES
 
 UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
-MAX_UPLOAD_BYTES = 8 * 1024**3
 
 
 class FileObject(BaseModel):
@@ -59,7 +59,7 @@ class CompleteUpload(Body):
 
     model_config = example({"part_ids": ["part_01a20f5d0c5e700080005d1c2a9b7e10"]})
 
-    part_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=10_000)]
+    part_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MAX_PARTS)]
     md5: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")] | None = None
 
 

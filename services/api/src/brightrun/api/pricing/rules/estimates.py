@@ -7,8 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from statistics import median, quantiles
 
-from brightrun.api.datasets.models import Dataset
-from brightrun.api.jobs.models import PendingDataset
+from brightrun.api.datasets.models import Dataset, PendingDataset
 from brightrun.api.pricing.models import HourlyRate, PastJob, Quote
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.shapes import ModelShape

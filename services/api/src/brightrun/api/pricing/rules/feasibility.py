@@ -12,7 +12,7 @@ from brightrun.api.http.errors import Invalid
 from brightrun.api.pricing.models import GpuPrice
 from brightrun.contracts.memory import GIB, advise, device_of, needed
 from brightrun.contracts.shapes import ModelShape
-from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec
 
 LLAMA_LIKE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3"})
 """Model types whose linear maps all have the usual names."""
@@ -21,8 +21,6 @@ STATEFUL = frozenset(
 )
 """Model types that know where a token stands from those before it, and so cannot tell packed examples apart."""
 EMBEDDINGS = "embed_tokens"
-MIN_EXAMPLES = 20
-"""Of smaller data sets the trainer holds nothing out by itself."""
 
 
 def problems(
@@ -65,7 +63,7 @@ def _unknown_modules(spec: TrainingSpec, shape: ModelShape) -> list[str]:
 
 def _evaluates(spec: TrainingSpec, examples: int | None) -> bool:
     given = spec.validation_split is not None or spec.validation_dataset_id is not None
-    return given or examples is None or examples >= MIN_EXAMPLES
+    return given or examples is None or examples >= MIN_EXAMPLES_TO_SPLIT
 
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from brightrun.api.http.bodies import Body, JsonObject, Number, Pagination, example
+from brightrun.api.http.bodies import Body, JsonObject, Number, example
 from brightrun.api.pricing.models import BaseModel as BaseModelRow
 from brightrun.api.pricing.models import BaseModelTerms, FeeTerms, GpuTerms, Kind, PresetId
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.shapes import ModelShape
 
 Usd = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=4, allow_inf_nan=False)]

@@ -1,0 +1,1 @@
+"""The client of the GPU cluster's HTTP API."""

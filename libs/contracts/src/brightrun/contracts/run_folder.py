@@ -1,0 +1,15 @@
+"""The names in a run's folder, where the cluster and the trainer meet."""
+
+DATASET = "data.jsonl"
+VALIDATION = "validation.jsonl"
+INIT_ADAPTER = "init_adapter"
+SPEC = "spec.json"
+STOP_REQUEST = "order"
+"""`N finish` or `N checkpoint`, N being the launch it is meant for; overwritten in place, never renamed."""
+ADAPTER = "adapter"
+CHECKPOINTS = "checkpoints"
+CHECKPOINT_PREFIX = "checkpoint-"
+CHECKPOINT_STATE = "trainer_state.json"
+"""Written last, so that a checkpoint with a readable state is complete."""
+MAX_STEPS_BETWEEN_CHECKPOINTS = 50
+"""Where the spec does not say how often to save."""

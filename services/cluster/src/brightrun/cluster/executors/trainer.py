@@ -1,0 +1,42 @@
+"""The trainer's environment on this machine: its Python, the base models, and what its processes may know."""
+
+import os
+from pathlib import Path
+
+from brightrun.cluster.errors import StartupError
+from brightrun.cluster.settings import Settings
+
+MODULE = "brightrun_trainer"
+FORWARDED_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def trainer_paths(settings: Settings, runs_here: bool = True) -> tuple[Path, Path]:
+    """The trainer's Python, which must exist if it `runs_here`, and the folder of base models. Raises StartupError."""
+    if settings.trainer_python is None or (runs_here and not os.access(settings.trainer_python, os.X_OK)):
+        raise StartupError(
+            f"BRIGHTRUN_TRAINER_PYTHON is {settings.trainer_python or 'not set'}: give the Python of the trainer's "
+            "environment (trainer/install.py makes one), or set BRIGHTRUN_EXECUTOR=simulated"
+        )
+    if settings.models is None or not settings.models.is_dir():
+        raise StartupError(
+            f"BRIGHTRUN_MODELS is {settings.models or 'not set'}: give the folder of base models "
+            "(python -m brightrun_trainer.tiny FOLDER/tiny makes one)"
+        )
+    return settings.trainer_python.absolute(), settings.models.absolute()
+
+
+def base_models_in(folder: Path) -> tuple[str, ...]:
+    """The folders with a model in them, by their path: `tiny`, `meta-llama/Llama-3.2-1B`."""
+    configs = [*folder.glob("[!.]*/config.json"), *folder.glob("[!.]*/*/config.json")]
+    return tuple(sorted(config.parent.relative_to(folder).as_posix() for config in configs))
+
+
+def fixed_variables(models: Path) -> dict[str, str]:
+    """What every process of the trainer is told, wherever it runs."""
+    return {"BRIGHTRUN_MODELS": str(models), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+
+
+def environment(models: Path, devices: str) -> dict[str, str]:
+    """Little of the service's environment, and so none of its secrets; `devices` as `CUDA_VISIBLE_DEVICES`."""
+    forwarded = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+    return forwarded | fixed_variables(models) | {"CUDA_VISIBLE_DEVICES": devices}

@@ -1,0 +1,1 @@
+"""Completions by the models of completed runs."""

@@ -1,0 +1,1 @@
+"""How long finished runs and their events are kept."""

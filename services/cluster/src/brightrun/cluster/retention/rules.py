@@ -1,0 +1,42 @@
+"""Which parts of finished runs are deleted, and in which order: pure decisions."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from brightrun.cluster.retention.models import Deletion, FinishedRun
+
+MIN_KEEP = timedelta(hours=1)
+
+
+def expired(runs: Sequence[FinishedRun], needed: Collection[str], now: datetime, keep: timedelta) -> Iterator[Deletion]:
+    """Runs that ended, and whose files, if any, were all downloaded, longer ago than `keep`.
+
+    A completed run whose files nobody downloaded stays until somebody does. `needed` are those that live runs are
+    about to start from.
+    """
+    for run in runs:
+        if run.run_id not in needed and _unused_for(run, now, keep):
+            yield Deletion(run.run_id, "run")
+
+
+def early_deletions(runs: Sequence[FinishedRun], needed: Collection[str], now: datetime) -> Iterator[Deletion]:
+    """What can go early to free space, in order: data sets, checkpoints of completed runs, those of others, runs.
+
+    A data set can be downloaded again, a completed run does not use its checkpoints; others may be resumed from theirs.
+    """
+    for run in runs:
+        yield Deletion(run.run_id, "dataset")
+    deletable = [run for run in runs if run.run_id not in needed]
+    for run in sorted(deletable, key=lambda run: run.status != "completed"):
+        yield Deletion(run.run_id, "checkpoints")
+    for run in deletable:
+        if _unused_for(run, now, MIN_KEEP):
+            yield Deletion(run.run_id, "run")
+
+
+def _unused_for(run: FinishedRun, now: datetime, period: timedelta) -> bool:
+    """No file is still to be downloaded, and the last use is longer ago than the period."""
+    if run.not_downloaded:
+        return False
+    last_use = max(run.finished_at, run.downloaded_at or run.finished_at)
+    return now - last_use > period

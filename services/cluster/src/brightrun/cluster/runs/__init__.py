@@ -1,0 +1,1 @@
+"""Runs from their submission to their one end."""

@@ -1,0 +1,112 @@
+"""The SQL of runs, of their events, and of the devices that they lease."""
+
+from sqlite3 import Connection
+from uuid import UUID
+
+from brightrun.cluster.models import Run
+from brightrun.contracts.cluster_api import RunEvent, RunSummary
+
+EVENT_PREFIX = '{"cursor":0,'
+
+
+def insert_run(conn: Connection, run: Run) -> None:
+    """Add a new run."""
+    conn.execute(
+        "INSERT INTO runs (id, job_id, attempt, live, run) VALUES (?, ?, ?, 1, ?)",
+        (run.id, str(run.request.job_id), run.request.attempt, run.model_dump_json()),
+    )
+
+
+def update_run(conn: Connection, run: Run) -> None:
+    conn.execute("UPDATE runs SET live = ?, run = ? WHERE id = ?", (not run.finished, run.model_dump_json(), run.id))
+
+
+def insert_event(conn: Connection, event: RunEvent) -> None:
+    """Append an event, which gets its cursor here."""
+    conn.execute(
+        "INSERT INTO events (run_id, seq, event) VALUES (?, ?, ?)",
+        (event.run.external_job_id, event.seq, event.model_dump_json()),
+    )
+
+
+def find_run(conn: Connection, run_id: str) -> Run | None:
+    row = conn.execute("SELECT run FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return Run.model_validate_json(row[0]) if row else None
+
+
+def find_attempt(conn: Connection, job_id: UUID, attempt: int) -> Run | None:
+    row = conn.execute("SELECT run FROM runs WHERE (job_id, attempt) = (?, ?)", (str(job_id), attempt)).fetchone()
+    return Run.model_validate_json(row[0]) if row else None
+
+
+def live_runs(conn: Connection) -> list[Run]:
+    """The runs that are not finished, oldest first."""
+    return [Run.model_validate_json(row[0]) for row in conn.execute("SELECT run FROM runs WHERE live ORDER BY id")]
+
+
+def lease_devices(conn: Connection, run_id: str, gpu_type: str, devices: tuple[int, ...]) -> None:
+    """Raises IntegrityError if another run has one of them."""
+    conn.executemany(
+        "INSERT INTO leases (gpu_type, device, run_id) VALUES (?, ?, ?)",
+        [(gpu_type, device, run_id) for device in devices],
+    )
+
+
+def release_devices(conn: Connection, run_id: str) -> None:
+    conn.execute("DELETE FROM leases WHERE run_id = ?", (run_id,))
+
+
+def leased_devices(conn: Connection, gpu_type: str) -> frozenset[int]:
+    """The devices of this type that runs have."""
+    return frozenset(row[0] for row in conn.execute("SELECT device FROM leases WHERE gpu_type = ?", (gpu_type,)))
+
+
+def count_leases(conn: Connection) -> dict[str, int]:
+    """How many devices of each type runs have."""
+    return dict(conn.execute("SELECT gpu_type, count(*) FROM leases GROUP BY gpu_type").fetchall())
+
+
+def live_run_ids(conn: Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in conn.execute("SELECT id FROM runs WHERE live"))
+
+
+def count_live_runs(conn: Connection) -> int:
+    live: int = conn.execute("SELECT count(*) FROM runs WHERE live").fetchone()[0]
+    return live
+
+
+def list_runs(
+    conn: Connection, *, job_id: UUID | None, attempt: int | None, live: bool | None, limit: int, offset: int
+) -> tuple[list[RunSummary], int]:
+    """A page of the runs that match the filters, newest first, and how many match in all."""
+    filters = (
+        "FROM runs WHERE (:job_id IS NULL OR job_id = :job_id) AND (:attempt IS NULL OR attempt = :attempt)"
+        " AND (:live IS NULL OR live = :live)"
+    )
+    values = {"job_id": job_id and str(job_id), "attempt": attempt, "live": live, "limit": limit, "offset": offset}
+    total: int = conn.execute(f"SELECT count(*) {filters}", values).fetchone()[0]
+    columns = "id, job_id, attempt, json_extract(run, '$.status.status'), live"
+    rows = conn.execute(f"SELECT {columns} {filters} ORDER BY id DESC LIMIT :limit OFFSET :offset", values)
+    return [
+        RunSummary(external_job_id=run_id, job_id=UUID(of_job), attempt=number, status=status, live=bool(is_live))
+        for run_id, of_job, number, status, is_live in rows
+    ], total
+
+
+def newest_cursor(conn: Connection) -> int:
+    """The cursor of the last event; 0 before the first."""
+    cursor: int = conn.execute("SELECT coalesce(max(cursor), 0) FROM events").fetchone()[0]
+    return cursor
+
+
+def read_events(conn: Connection, after: int, limit: int) -> tuple[int, bytes]:
+    """How many events there are in the page after the cursor, oldest first, and the page as `RunEvents` in JSON.
+
+    A cursor from the future, of a lost database, counts as the newest.
+    """
+    after = min(after, newest_cursor(conn))
+    rows = conn.execute(
+        "SELECT cursor, event FROM events WHERE cursor > ? ORDER BY cursor LIMIT ?", (after, limit)
+    ).fetchall()
+    events = ",".join(f'{{"cursor":{cursor},{event.removeprefix(EVENT_PREFIX)}' for cursor, event in rows)
+    return len(rows), f'{{"events":[{events}],"cursor":{rows[-1][0] if rows else after}}}'.encode()

@@ -1,0 +1,169 @@
+"""The state machine of a run: pure decisions, from its state and what happened."""
+
+from datetime import datetime
+
+from brightrun.cluster.models import Run
+from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
+from brightrun.contracts.reports import (
+    CheckpointReport,
+    FailedReport,
+    FinishedReport,
+    PlanReport,
+    PointsReport,
+    Report,
+    StageReport,
+)
+from brightrun.contracts.training import JobError
+
+RUN_LOST = JobError(
+    code="run_lost",
+    message="The trainer died again and again without saying why.",
+    advice="The run's log has its last words; the job can be tried again.",
+    retryable=True,
+)
+
+
+def submitted(
+    run_id: str, request: SubmitRun, devices: tuple[int, ...], simulated: bool, adopts: str | None = None
+) -> Run:
+    """A new run, which downloads its data set first."""
+    status = RunStatus(
+        external_job_id=run_id,
+        job_id=request.job_id,
+        attempt=request.attempt,
+        status="initializing",
+        stage="downloading",
+        progress=0,
+    )
+    run = Run(request=request, status=status, devices=devices, simulated=simulated, adopts=adopts)
+    return _enter(run, "downloading")
+
+
+def adopt(run: Run, step: int) -> Run:
+    """Start from the checkpoint of this step."""
+    return _update(run, last_checkpoint_step=step, message=f"goes on from step {step}")
+
+
+def launch(run: Run, now: datetime, max_restarts: int, queues: bool) -> Run:
+    """What to do with a run that has no trainer: start, resume, or end it.
+
+    Billing starts with the first trainer, or with its first report where a trainer may have to wait (`queues`).
+    """
+    if run.cancelling:
+        return _finish(run, "cancelled", now)
+    if run.launched and not run.interrupted:
+        if run.restarts >= max_restarts:
+            return fail(run, RUN_LOST, now)
+        run = run.model_copy(update={"restarts": run.restarts + 1})
+    run = run.model_copy(update={"interrupted": False, "launches": run.launches + 1})
+    if queues:
+        return _enter(run, "waiting", "for a place on the cluster's machines")
+    return _enter(_update(run, started_at=run.status.started_at or now), "loading")
+
+
+def wait_for_resources(run: Run, reason: str) -> Run:
+    """No trainer can be started now."""
+    return _enter(run, "waiting", reason)
+
+
+def apply_report(run: Run, report: Report, files: tuple[ClusterFile, ...], now: datetime) -> Run:
+    """The run after its trainer's `report`; `files` are those of a completed run."""
+    if run.status.started_at is None:
+        run = _update(run, started_at=now)
+    match report:
+        case StageReport():
+            return _enter(run, report.stage, report.message)
+        case PlanReport():
+            return _update(run, status="running", total_steps=report.total_steps, total_epochs=report.total_epochs)
+        case PointsReport():
+            return _measure(run, report)
+        case CheckpointReport():
+            seconds = run.status.checkpoint_seconds if report.seconds is None else report.seconds
+            return _update(run, last_checkpoint_step=report.step, checkpoint_seconds=seconds)
+        case FinishedReport():
+            return _end(run, report, files, now)
+        case FailedReport():
+            return fail(run, report.error, now)
+
+
+def completes(run: Run, report: Report) -> bool:
+    """Whether the report completes the run: a trainer told to finish that had to be stopped delivers as well."""
+    if not isinstance(report, FinishedReport):
+        return False
+    return report.outcome == "completed" or (run.finishing and not run.cancelling and bool(report.files))
+
+
+def cancel(run: Run) -> Run:
+    """Ask the run to save and stop."""
+    return run if run.cancelling else _enter(run.model_copy(update={"cancelling": True}), "cancelling")
+
+
+def finish(run: Run) -> Run:
+    """Ask the run to train no further and deliver; too late for one that is being cancelled."""
+    if run.cancelling or run.finishing:
+        return run
+    return _enter(run.model_copy(update={"finishing": True}), "finishing")
+
+
+def interrupt(run: Run) -> Run:
+    """Stop the trainer of a run that goes on later."""
+    return run if run.interrupted else _enter(run.model_copy(update={"interrupted": True}), "interrupted")
+
+
+def fail(run: Run, error: JobError, now: datetime) -> Run:
+    """End a run that cannot go on."""
+    return _finish(run, "failed", now, error=error, error_message=error.message)
+
+
+def exceed_memory(run: Run, used: int, limit: int, now: datetime) -> Run:
+    """The trainer used more bytes of memory than its limit."""
+    error = JobError(
+        code="out_of_memory",
+        message=f"The training took {used >> 20:,} MiB of memory; a run may take {limit >> 20:,} MiB here.",
+        advice="Halve batch_size and double gradient_accumulation, or lower max_length or rank.",
+    )
+    return fail(run, error, now)
+
+
+def lose_contact(run: Run, reason: str, now: datetime) -> Run:
+    """The machines that train have not answered for too long; a run that was being cancelled counts as cancelled."""
+    if run.cancelling:
+        return _finish(run, "cancelled", now)
+    message = f"The machines that train could not be reached: {reason}."
+    error = JobError(code="cluster_unreachable", message=message, advice="Try the job again.", retryable=True)
+    return fail(run, error, now)
+
+
+def _enter(run: Run, stage: str, message: str = "") -> Run:
+    """A stage belongs to `running` unless it comes before the training; a run that was running stays so."""
+    training = run.status.status == "running" or stage in {"training", "evaluating", "saving"}
+    shown = f"{stage} (simulated)" if run.simulated else stage
+    return _update(run, stage=shown, message=message, status="running" if training else "initializing")
+
+
+def _end(run: Run, report: FinishedReport, files: tuple[ClusterFile, ...], now: datetime) -> Run:
+    run = _update(run, trained_tokens=report.trained_tokens)
+    if completes(run, report):
+        run = run.model_copy(update={"files": files, "metadata": report.metadata})
+        early = report.metadata.get("stopped_early") is True
+        return _finish(run, "completed", now, progress=100, stopped_early=early)
+    # A finishing run that was stopped before its first step has nothing to deliver.
+    return _finish(run, "cancelled", now) if run.cancelling or run.finishing else interrupt(run)
+
+
+def _measure(run: Run, report: PointsReport) -> Run:
+    changes: dict[str, object] = {"trained_tokens": report.trained_tokens, "eta_seconds": report.eta_seconds}
+    if report.points:
+        last = report.points[-1]
+        total = run.status.total_steps
+        changes |= {"metrics": last, "current_step": last.step, "current_epoch": last.epoch}
+        changes["progress"] = min(100.0, 100 * last.step / total) if total else 0.0
+    return _update(run, **changes)
+
+
+def _finish(run: Run, state: RunState, now: datetime, **changes: object) -> Run:
+    return _update(_enter(run, state), status=state, finished_at=now, eta_seconds=None, **changes)
+
+
+def _update(run: Run, **changes: object) -> Run:
+    return run.model_copy(update={"status": run.status.model_copy(update=changes)})
