@@ -1,19 +1,17 @@
 """Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from brightrun.local.engines import ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.installation import Installation
-from brightrun.runtime.database import Pool, create_pool, migrate
+from brightrun.runtime.database import Pool
 from tests import kafka
+from tests.database import Database
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
@@ -63,38 +61,23 @@ def broker(request: pytest.FixtureRequest) -> AnyBroker:
 SlicePool = Callable[[str], Awaitable[Pool]]
 
 
+@pytest_asyncio.fixture(scope="session")
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    database = Database(postgres)
+    await database.write_without_fsync()
+    yield database
+    await database.close()
+
+
 @pytest_asyncio.fixture
-async def slice_pool(postgres: Postgres) -> AsyncIterator[SlicePool]:
-    """Gives the pool of a service's slice, freshly migrated."""
-    async with AsyncExitStack() as stack:
+async def slice_pool(database: Database) -> AsyncIterator[SlicePool]:
+    """Gives the pool of a service's slice, with the rows of its migrations only."""
+    opened: list[str] = []
 
-        async def open_slice(service: str) -> Pool:
-            await _empty(postgres, service)
-            return await stack.enter_async_context(_open_slice(postgres.url(service), migrations_of(service)))
+    async def open_slice(service: str) -> Pool:
+        opened.append(service)
+        return await database.open_slice(service)
 
-        yield open_slice
-
-
-async def _empty(postgres: Postgres, service: str) -> None:
-    password = postgres.installation.secret("postgres.superuser")
-    connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{postgres.port}/brightrun")
-    await connection.execute(f"DROP SCHEMA {service} CASCADE; CREATE SCHEMA {service} AUTHORIZATION {service}")
-    await connection.close()
-
-
-@asynccontextmanager
-async def _open_slice(url: str, migrations: Path) -> AsyncIterator[Pool]:
-    await migrate(url, migrations)
-    pool = await create_pool(url, size=5)
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
-def migrations_of(service: str) -> Path:
-    """The folder of a service's SQL."""
-    package = find_spec(f"brightrun.{service}")
-    assert package is not None
-    assert package.origin is not None
-    return Path(package.origin).parent / "migrations"
+    yield open_slice
+    for service in opened:
+        await database.check_idle(service)
