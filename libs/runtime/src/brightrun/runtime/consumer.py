@@ -6,7 +6,7 @@ the database is down the consumer waits. A message is acknowledged only after it
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -38,13 +38,10 @@ DEAD = Counter("brightrun_dead_letters_total", "Messages sent to the dead letter
 class Consumer:
     """Handles the messages of one subscription."""
 
-    def __init__(
-        self, kafka: KafkaClient, pool: Pool, subscription: Subscription[Any], then: Callable[[], None]
-    ) -> None:
+    def __init__(self, kafka: KafkaClient, pool: Pool, subscription: Subscription[Any]) -> None:
         self._kafka = kafka
         self._pool = pool
         self._subscription = subscription
-        self._then = then
         self._topic = subscription.event.topic
         self.busy_since: float | None = None
 
@@ -102,7 +99,6 @@ class Consumer:
                     with structlog.contextvars.bound_contextvars(**ids):
                         if new:
                             await self._subscription.handle(new, conn)
-                self._then()
                 return None
             except asyncpg.DataError as error:  # the message's fault, though an InterfaceError
                 return error

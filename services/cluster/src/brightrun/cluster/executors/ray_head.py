@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 import httpx
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from brightrun.cluster.errors import StartupError
 from brightrun.cluster.executors.executor import StartFailed, Unreachable
@@ -29,13 +29,10 @@ class RayJob(Value):
     submission_id: str | None = None
     status: str
     message: str | None = None
-    metadata: Annotated[Mapping[str, str], BeforeValidator(lambda metadata: metadata or {})] = Field(
-        default_factory=dict
-    )
+    metadata: Annotated[Mapping[str, str], BeforeValidator(lambda metadata: metadata or {})] = {}
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
         return self.status in OVER
 
 
@@ -44,11 +41,10 @@ class RayNode(Value):
 
     node_id: str
     state: str
-    resources_total: Annotated[Mapping[str, float], Field(default_factory=dict)]
-    used: Annotated[Mapping[str, float], Field(default_factory=dict)]
+    resources_total: Mapping[str, float] = {}
+    used: Mapping[str, float] = {}
 
     def accelerators(self) -> set[str]:
-        """The accelerator types it names."""
         return {name.removeprefix(ACCELERATOR) for name in self.resources_total if name.startswith(ACCELERATOR)}
 
 
@@ -93,7 +89,6 @@ class RayHead:
         await self._change("POST", f"/api/jobs/{submission_id}/stop")
 
     async def delete(self, submission_id: str) -> None:
-        """Delete the record of a job that is over. Raises Unreachable."""
         await self._change("DELETE", f"/api/jobs/{submission_id}")
 
     async def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:

@@ -1,0 +1,1 @@
+"""Jobs and attempts change their states, and events tell so."""

@@ -1,0 +1,1 @@
+"""SQL of the states of jobs and attempts."""

@@ -1,0 +1,1 @@
+"""Clusters are watched, or polled."""
