@@ -248,7 +248,7 @@ async def test_many_addresses_share_what_one_account_takes(ada: User, app: FastA
 
 
 async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tries, "NETWORK", Throttle(free=3))
+    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=3))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(5)]
 
     assert codes(answers) == [401, 401, 401, 429, 429]
@@ -258,7 +258,7 @@ async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI
 async def test_an_account_of_ones_own_does_not_free_the_network(
     ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tries, "NETWORK", Throttle(free=4))
+    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=4))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(3)]
     answers.append(await attempt(app, ada.account["user"]["email"], PASSWORD, ATTACKER))
     answers += [await attempt(app, f"other{n}@example.org", address=ATTACKER) for n in range(2)]

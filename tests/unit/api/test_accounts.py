@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from brightrun.api.accounts import openid
 from brightrun.api.accounts.models import User
 from brightrun.api.accounts.openid import Untrusted, begin_authorization, key_id, resume_authorization
-from brightrun.api.accounts.rules import changed, end_of, nobody_remains, with_implied
+from brightrun.api.accounts.rules import changed_user, end_of, no_admin_left, with_implied
 from brightrun.api.http.rate_limits import network_of
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
@@ -56,21 +56,21 @@ def test_the_earlier_end_counts():
 
 
 def test_a_second_disabling_keeps_the_first_date():
-    disabled = changed(ADA, None, disabled=True, now=NOON)
+    disabled = changed_user(ADA, None, disabled=True, now=NOON)
 
-    assert changed(disabled, None, disabled=True, now=NOON + timedelta(days=1)) == disabled
-    assert changed(disabled, None, disabled=False, now=NOON) == ADA
-    assert changed(ADA, "member", disabled=None, now=NOON).role == "member"
+    assert changed_user(disabled, None, disabled=True, now=NOON + timedelta(days=1)) == disabled
+    assert changed_user(disabled, None, disabled=False, now=NOON) == ADA
+    assert changed_user(ADA, "member", disabled=None, now=NOON).role == "member"
 
 
 def test_an_admin_remains():
-    member = changed(ADA, "member", disabled=None, now=NOON)
+    member = changed_user(ADA, "member", disabled=None, now=NOON)
 
-    assert nobody_remains({ADA.id}, member)
-    assert nobody_remains({ADA.id}, changed(ADA, None, disabled=True, now=NOON))
-    assert not nobody_remains({ADA.id}, ADA)
-    assert not nobody_remains({ADA.id, new_id()}, member)
-    assert not nobody_remains({new_id()}, member)
+    assert no_admin_left({ADA.id}, member)
+    assert no_admin_left({ADA.id}, changed_user(ADA, None, disabled=True, now=NOON))
+    assert not no_admin_left({ADA.id}, ADA)
+    assert not no_admin_left({ADA.id, new_id()}, member)
+    assert not no_admin_left({new_id()}, member)
 
 
 def test_a_flow_is_resumed_with_its_own_state_and_in_time():

@@ -19,16 +19,16 @@ from brightrun.api.accounts.errors import (
 from brightrun.api.accounts.models import ApiKey, Grant, Role, Scope, User
 from brightrun.api.accounts.queries import tokens, users
 from brightrun.api.accounts.rules import (
-    ACCOUNT,
+    ACCOUNT_THROTTLE,
     CODE,
     KEY,
     KNOWN_FOR,
     MAX_KEYS,
-    NETWORK,
+    NETWORK_THROTTLE,
     SESSION,
-    VISIBLE,
+    VISIBLE_CHARACTERS,
     Throttle,
-    count,
+    count_attempt,
     digest,
     end_of,
     new_token,
@@ -40,8 +40,9 @@ from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
+CODE_LIFETIME = timedelta(minutes=2)
 MAX_CLIENT_LENGTH = 200
-"""Characters of what the program that signs in calls itself."""
+"""Of the user agent."""
 
 
 async def register(conn: Connection, email: str, name: str, password_hash: str | None) -> User:
@@ -52,7 +53,7 @@ async def register(conn: Connection, email: str, name: str, password_hash: str |
 
 
 async def open_account(conn: Connection, email: str, name: str, role: Role, password_hash: str | None) -> User:
-    """Open an account with that role; None is for one without a password."""
+    """Open an account with that role. Raises EmailTaken."""
     user = User(id=new_id(), email=email, name=name, role=role, created_at=utc_now())
     if not await users.insert_user(conn, user, password_hash):
         raise EmailTaken
@@ -60,7 +61,7 @@ async def open_account(conn: Connection, email: str, name: str, role: Role, pass
 
 
 async def sign_in(conn: Connection, user_id: UUID, lifetime: timedelta, client: str) -> str:
-    """A new bearer token of the user's; only its digest is kept."""
+    """A new bearer token of the user; only its digest is stored."""
     token = new_token(SESSION)
     shown = "".join(filter(str.isprintable, client))[:MAX_CLIENT_LENGTH]
     await tokens.insert_session(conn, digest(token), user_id, utc_now() + lifetime, shown)
@@ -68,31 +69,31 @@ async def sign_in(conn: Connection, user_id: UUID, lifetime: timedelta, client: 
 
 
 async def change_password(conn: Connection, grant: Grant, old_hash: str, new_hash: str) -> None:
-    """Replace the password and end all of the user's sessions but the one that asks."""
+    """Replace the password, and end all other sessions of the user."""
     if not await users.replace_password(conn, grant.user.id, old_hash, new_hash):
         raise WrongCredentials
     await tokens.delete_sessions(conn, grant.user.id, but=grant.session_id)
 
 
 async def count_login_attempt(conn: Connection, email: str, network: str) -> None:
-    """Count an attempt before its password is looked at, so that many at once get no further than one by one.
+    """Count an attempt before its password is verified, so that concurrent attempts gain nothing.
 
-    Whether the address has an account makes no difference. What has to wait is not counted.
+    An address without an account is treated alike. Raises TooManyLoginAttempts, which are not counted.
     """
     now = utc_now()
-    await _count(conn, digest(network), NETWORK, now)
-    await _count(conn, await _account(conn, email, network), ACCOUNT, now)
+    await _count(conn, digest(network), NETWORK_THROTTLE, now)
+    await _count(conn, await _account(conn, email, network), ACCOUNT_THROTTLE, now)
 
 
 async def record_login(conn: Connection, email: str, network: str) -> None:
-    """Let the account begin anew. The network gets back this one attempt only, or one's own account would free it."""
+    """Reset the account's attempts. The network gets back one only, or an attacker's own account would free it."""
     await users.return_login_attempt(conn, digest(network))
     await users.reset_login_attempts(conn, await _account(conn, email, network))
     await users.mark_signed_in(conn, _pair(email, network))
 
 
 async def _account(conn: Connection, email: str, network: str) -> bytes:
-    """Where attempts on the account are counted: with all the world's, but apart where it was signed in to before."""
+    """The counter of the account: one for all networks, apart from those where it was signed in to before."""
     pair = _pair(email, network)
     return pair if await users.signed_in_before(conn, pair, KNOWN_FOR) else digest(email)
 
@@ -105,45 +106,45 @@ async def _count(conn: Connection, source: bytes, throttle: Throttle, now: datet
     before = await users.lock_login_attempts(conn, source, now)
     if before.blocked_until and before.blocked_until > now:
         raise TooManyLoginAttempts((before.blocked_until - now).total_seconds())
-    await users.save_login_attempts(conn, source, count(before, throttle, now))
+    await users.save_login_attempts(conn, source, count_attempt(before, throttle, now))
 
 
 async def create_key(
-    conn: Connection, maker: Grant, name: str, scopes: Iterable[Scope], expires_at: datetime | None
+    conn: Connection, creator: Grant, name: str, scopes: Iterable[Scope], expires_at: datetime | None
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret. It may do no more than what it is made with, and ends with the key that made it."""
+    """A new key and its secret. Its scopes and expiry are within those of the token that creates it."""
     granted = with_implied(scopes)
-    if missing := granted - maker.scopes:
+    if missing := granted - creator.scopes:
         raise WrongScope({"needed": sorted(missing)})
-    if await tokens.count_keys(conn, maker.user.id) >= MAX_KEYS:
+    if await tokens.count_keys(conn, creator.user.id) >= MAX_KEYS:
         raise TooManyKeys
     secret = new_token(KEY)
     key = ApiKey(
         id=new_id(),
         name=name,
         scopes=granted,
-        prefix=secret[:VISIBLE],
+        prefix=secret[:VISIBLE_CHARACTERS],
         created_at=utc_now(),
-        expires_at=end_of(expires_at, None if maker.session_id else maker.expires_at),
+        expires_at=end_of(expires_at, None if creator.session_id else creator.expires_at),
     )
-    await tokens.insert_key(conn, maker.user.id, key, digest(secret))
+    await tokens.insert_key(conn, creator.user.id, key, digest(secret))
     return key, secret
 
 
 async def revoke_key(conn: Connection, user_id: UUID, key_id: UUID) -> None:
-    """The key is of no use from now on."""
+    """Revoke the key. Raises NotFound."""
     if not await tokens.revoke_key(conn, user_id, key_id):
         raise NotFound
 
 
 async def change_user(conn: Connection, user_id: UUID, role: Role | None, *, disabled: bool | None) -> User:
-    """Give the account another role, disable it, which ends its sessions, or enable it; None leaves it as it is.
+    """Change the account's role, disable or enable it; None changes nothing. Raises LastAdmin.
 
-    Keys of a disabled account do nothing until it is enabled again. One active admin always remains.
+    Disabling ends its sessions. Its keys work again once it is enabled.
     """
     admins = await users.lock_active_admins(conn)
-    user = rules.changed(await _lock(conn, user_id), role, disabled=disabled, now=utc_now())
-    if rules.nobody_remains(admins, user):
+    user = rules.changed_user(await _lock(conn, user_id), role, disabled=disabled, now=utc_now())
+    if rules.no_admin_left(admins, user):
         raise LastAdmin
     await users.save_user(conn, user)
     if user.disabled_at:
@@ -152,7 +153,7 @@ async def change_user(conn: Connection, user_id: UUID, role: Role | None, *, dis
 
 
 async def reset_password(conn: Connection, user_id: UUID, password_hash: str) -> User:
-    """Give the account another password and end its sessions."""
+    """Replace the account's password and end its sessions."""
     user = await _lock(conn, user_id)
     await users.set_password(conn, user_id, password_hash)
     await tokens.delete_sessions(conn, user_id)
@@ -166,48 +167,45 @@ async def _lock(conn: Connection, user_id: UUID) -> User:
     return user
 
 
-CODE_LIFETIME = timedelta(minutes=2)
-
-
-async def admit(conn: Connection, issuer: str, who: Claims, domains: Set[str], *, signup_open: bool) -> User:
-    """The account of whom the provider has let in; the first time it is opened, or linked by the verified address."""
-    if domains and (who.verified_email or "").rpartition("@")[2] not in domains:
+async def admit(conn: Connection, issuer: str, claims: Claims, domains: Set[str], *, signup_open: bool) -> User:
+    """The account of the provider's user: at the first time it is opened, or linked by the verified address."""
+    if domains and (claims.verified_email or "").rpartition("@")[2] not in domains:
         raise EmailNotAdmitted
-    user = await users.find_user(conn, issuer, who.sub)
+    user = await users.find_user(conn, issuer, claims.sub)
     if user is None:
-        user = await _admit_first_time(conn, issuer, who, may_open=signup_open or bool(domains))
+        user = await _admit_first_time(conn, issuer, claims, may_open=signup_open or bool(domains))
     if user.disabled_at:
         raise AccountDisabled
     return user
 
 
 async def issue_code(conn: Connection, user: User, challenge: str) -> str:
-    """A code by which whoever has the challenge's verifier fetches the user's token, once."""
+    """A code that the holder of the challenge's verifier exchanges for the user's token, once."""
     code = new_token(CODE)
     await tokens.insert_code(conn, digest(code), user.id, challenge, utc_now() + CODE_LIFETIME)
     return code
 
 
-async def _admit_first_time(conn: Connection, issuer: str, who: Claims, *, may_open: bool) -> User:
-    if who.verified_email is None:
+async def _admit_first_time(conn: Connection, issuer: str, claims: Claims, *, may_open: bool) -> User:
+    if claims.verified_email is None:
         raise EmailNotVerified
     await users.lock_sign_up(conn)
-    if at_the_same_time := await users.find_user(conn, issuer, who.sub):
-        return at_the_same_time
-    known = await users.find_by_email(conn, who.verified_email)
+    if concurrent := await users.find_user(conn, issuer, claims.sub):
+        return concurrent
+    known = await users.find_by_email(conn, claims.verified_email)
     if known is None and not may_open:
         raise SignupClosed
-    user = known[0] if known else await register(conn, who.verified_email, who.name, None)
+    user = known[0] if known else await register(conn, claims.verified_email, claims.name, None)
     if known and user.role != "admin":
         await _revoke_access(conn, user)
-    await users.insert_identity(conn, issuer, who.sub, user.id)
+    await users.insert_identity(conn, issuer, claims.sub, user.id)
     return user
 
 
 async def _revoke_access(conn: Connection, user: User) -> None:
-    """End what the account was used with: sign-up verifies no address, so it may be somebody else who waits inside.
+    """Revoke the account's password, sessions and keys: sign-up verifies no address, so they may be somebody else's.
 
-    Admins are spared. They are made by admins, and must get in where the provider fails.
+    Not for admins. Admins appoint them, and they must be able to sign in while the provider is down.
     """
     await users.set_password(conn, user.id, None)
     await tokens.delete_sessions(conn, user.id)

@@ -1,4 +1,4 @@
-"""Rows of the gateway's slice."""
+"""Rows of accounts: users, sessions, API keys, login attempts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +24,9 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token lets its sender do: as `user`, within `scopes`, until `expires_at`.
+    """The access of a token: as `user`, within `scopes`, until `expires_at`.
 
-    `session_id` is None where the token is an API key or the identity provider's.
+    `session_id` is None if the token is an API key or the identity provider's.
     """
 
     user: User
@@ -37,7 +37,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A sign-in. `client` is the program that it came from, as that called itself."""
+    """A sign-in. `client` is the user agent that it came from."""
 
     id: UUID
     created_at: datetime
@@ -47,7 +47,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key for programs, without its secret; `prefix` is how it begins."""
+    """A key for programs, without its secret, of which `prefix` is the beginning."""
 
     id: UUID
     name: str
@@ -60,7 +60,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempts:
-    """Attempts to sign in from one source since the last that succeeded, and until when the next has to wait."""
+    """Attempts to sign in from one source since the last success, and when the next is allowed."""
 
     count: int
     last_at: datetime

@@ -17,6 +17,14 @@ from typing import Any
 
 import jwt
 
+MAX_TOKEN_LENGTH = 16_384
+"""In characters."""
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Asymmetric ones only: the provider's public key must not be able to sign."""
+TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
+"""ID tokens and access tokens (RFC 9068), but nothing else that is signed with the same key."""
+LEEWAY_SECONDS = 30
+MAX_SUBJECT_LENGTH = 255
 LIFETIME = timedelta(minutes=10)
 """How long a sign-in may take."""
 _COOKIE = re.compile(r"([0-9]{1,12})\.([A-Za-z0-9_-]{43})\.[A-Za-z0-9_-]{43}", re.ASCII)
@@ -24,7 +32,7 @@ _COOKIE = re.compile(r"([0-9]{1,12})\.([A-Za-z0-9_-]{43})\.[A-Za-z0-9_-]{43}", r
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """One sign-in. `challenge` is that of the client which will fetch the token (RFC 7636, S256)."""
+    """One sign-in. `challenge` is that of the client that fetches the token (RFC 7636, S256)."""
 
     cookie: str
     challenge: str
@@ -32,17 +40,17 @@ class AuthorizationRequest:
 
     @property
     def state(self) -> str:
-        """Comes back from the provider: proves that this gateway sent this browser there."""
+        """Returned by the provider: proves that this gateway sent this browser there."""
         return self._derive("state")
 
     @property
     def nonce(self) -> str:
-        """Comes back in the ID token: proves that it was made for this sign-in."""
+        """Returned in the ID token: proves that it was issued for this sign-in."""
         return self._derive("nonce")
 
     @property
     def verifier(self) -> str:
-        """Proves to the provider that we are who asked for the code."""
+        """Proves to the provider that this gateway requested the code."""
         return self._derive("verifier")
 
     def _derive(self, purpose: str) -> str:
@@ -55,7 +63,7 @@ def begin_authorization(secret: str, challenge: str, now: datetime) -> Authoriza
 
 
 def resume_authorization(secret: str, cookie: str, state: str, now: datetime) -> AuthorizationRequest | None:
-    """The sign-in that the browser's cookie tells of; None unless it is `state`'s, and young enough."""
+    """The sign-in of the browser's cookie; None unless `state` is its own and it is recent enough."""
     matched = _COOKIE.fullmatch(cookie)
     if matched is None or now.timestamp() - int(matched[1]) > LIFETIME.total_seconds():
         return None
@@ -64,7 +72,7 @@ def resume_authorization(secret: str, cookie: str, state: str, now: datetime) ->
 
 
 def challenge_of(verifier: str) -> str:
-    """What is told beforehand of a verifier (RFC 7636, S256)."""
+    """The S256 challenge of a verifier (RFC 7636)."""
     return _encode(hashlib.sha256(verifier.encode()).digest())
 
 
@@ -72,23 +80,13 @@ def _encode(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-LARGEST = 16_384
-"""Characters."""
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Asymmetric ones only: what everybody can read, the provider's public key, must not be able to sign."""
-TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
-"""ID tokens and the access tokens of RFC 9068, but none of the other things that are signed with the same key."""
-LEEWAY_SECONDS = 30
-MAX_SUBJECT_LENGTH = 255
-
-
 class Untrusted(Exception):
-    """The token is none of the provider's for us."""
+    """The token is not one that the provider issued for this gateway."""
 
 
 def key_id(token: str) -> str | None:
-    """Which key the token says it is signed with, if it is of a kind that is accepted at all."""
-    if len(token) > LARGEST:
+    """The id of the key that signed the token. Raises Untrusted for types that are not accepted."""
+    if len(token) > MAX_TOKEN_LENGTH:
         raise Untrusted("too long")
     try:
         header = jwt.get_unverified_header(token)
@@ -102,7 +100,7 @@ def key_id(token: str) -> str | None:
 
 
 def choose_key(keys: Sequence[jwt.PyJWK], kid: str | None) -> jwt.PyJWK | None:
-    """The key with that id. A token may do without one where there is only one key, says OpenID Connect."""
+    """The key with that id. OpenID Connect lets a token omit it if there is only one key."""
     usable = [key for key in keys if key.public_key_use in (None, "sig")]
     if kid is None:
         return usable[0] if len(usable) == 1 else None
@@ -110,7 +108,7 @@ def choose_key(keys: Sequence[jwt.PyJWK], kid: str | None) -> jwt.PyJWK | None:
 
 
 def verify_id_token(token: str, key: jwt.PyJWK, issuer: str, audience: str) -> dict[str, Any]:
-    """The token's claims, if `issuer` signed it with `key` for `audience` and it is valid now."""
+    """The token's claims, if `issuer` signed it with `key` for `audience` and it is valid now. Raises Untrusted."""
     try:
         claims = jwt.decode(
             token,
