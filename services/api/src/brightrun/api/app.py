@@ -1,4 +1,4 @@
-"""The public HTTP API."""
+"""The application: all routes, middleware and what they need."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -59,7 +59,7 @@ ROUTERS = (
 def mount(
     app: FastAPI, settings: Settings, clients: ServiceClients, identity_provider: IdentityProvider | None = None
 ) -> None:
-    """Give the app the API's routes and what they need."""
+    """Add the API's routes, middleware and state to the app."""
     app.state.settings = settings
     app.state.clients = clients
     app.state.identity_provider = identity_provider
@@ -74,8 +74,8 @@ def mount(
     openai.mount(app)
     documents.mount(app)
     errors.describe_errors(app)
-    app.add_middleware(Conflicts)
-    guard(app, settings.allowed_origins)
+    app.add_middleware(NoRetryOnConflict)
+    _add_browser_protection(app, settings.allowed_origins)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
 
@@ -90,8 +90,8 @@ EXPOSED = ("Location", "Retry-After", "X-Request-Id", "X-Should-Retry")
 PREFLIGHT_SECONDS = 600
 
 
-def guard(app: FastAPI, origins: Sequence[str]) -> None:
-    """Complete every answer with `HEADERS`, and let pages of `origins` read them; cookies count for nothing here."""
+def _add_browser_protection(app: FastAPI, origins: Sequence[str]) -> None:
+    """Add HEADERS to every response, and let pages of `origins` read responses; cookies are no credentials here."""
     app.add_middleware(SecurityHeaders, headers=HEADERS)
     if origins:
         app.add_middleware(
@@ -104,20 +104,20 @@ def guard(app: FastAPI, origins: Sequence[str]) -> None:
         )
 
 
-class Conflicts:
-    """Says of every conflict that a repetition will not solve it, unless the answer says when one would."""
+class NoRetryOnConflict:
+    """Tells clients that retry 409 on their own, such as OpenAI's, not to, unless the response has Retry-After."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and complete its answer."""
+        """Pass the request on and complete its response."""
 
-        async def send_with_advice(message: Message) -> None:
+        async def send_with_header(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == HTTPStatus.CONFLICT:
                 headers = MutableHeaders(scope=message)
                 if "retry-after" not in headers:
                     headers["x-should-retry"] = "false"
             await send(message)
 
-        await self._app(scope, receive, send_with_advice)
+        await self._app(scope, receive, send_with_header)

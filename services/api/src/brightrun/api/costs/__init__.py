@@ -1,1 +1,1 @@
-"""TODO"""
+"""Costs of a period, from the tracker's ledger."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Data sets: the artifacts service owns them; deletions are decided here."""

@@ -1,4 +1,4 @@
-"""How both faces delete a data set: decided in our slice first, so that no job can begin with it meanwhile."""
+"""Read and delete data sets. A deletion is decided in this slice first, so that no job starts with the data set."""
 
 import contextlib
 from uuid import UUID
@@ -12,12 +12,12 @@ from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.failpoints import failpoint
 
-JOBS_NAMED = 10
-"""How many jobs an error names at most."""
+MAX_LISTED_JOBS = 10
+"""In an error."""
 
 
 async def delete_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dataset_id: UUID) -> None:
-    """Delete the user's data set. Where the artifacts service is silent, a loop tells it later."""
+    """Delete the user's data set. If the artifacts service does not answer, a loop repeats the request later."""
     if await fetch_dataset(clients.artifacts, user_id, dataset_id) is None:
         raise DatasetNotFound
     async with transaction(pool) as conn:
@@ -30,31 +30,31 @@ async def delete_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dat
 
 
 async def decide_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
-    """Let no job begin with the data set any more; refused while one goes on."""
+    """Let no further job use the data set. Raises DatasetInUse while a job uses it."""
     await queries.lock_dataset(conn, dataset_id)
-    if jobs := await queries.list_live_jobs(conn, user_id, dataset_id, JOBS_NAMED):
+    if jobs := await queries.list_live_jobs(conn, user_id, dataset_id, MAX_LISTED_JOBS):
         raise DatasetInUse({"jobs": [str(job_id) for job_id in jobs]})
     await queries.insert_deletion(conn, user_id, dataset_id)
 
 
 async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> Dataset | None:
-    """The user's data set as it is now; None if there is none."""
-    told = await find(artifacts, user_id, f"/datasets/{dataset_id}")
-    if told is None:
+    """The user's data set from the artifacts service; None if there is none."""
+    found = await find(artifacts, user_id, f"/datasets/{dataset_id}")
+    if found is None:
         return None
     return Dataset(
         id=dataset_id,
-        name=told["name"],
-        format=told["format"],
-        status=told["status"],
-        training_pairs=told["total_training_pairs"] or 0,
-        tokens=told["total_tokens"] or 0,
-        sha256=told["sha256"],
+        name=found["name"],
+        format=found["format"],
+        status=found["status"],
+        training_pairs=found["total_training_pairs"] or 0,
+        tokens=found["total_tokens"] or 0,
+        sha256=found["sha256"],
     )
 
 
 async def send_deletion(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> None:
-    """Delete the user's data set, if it is there."""
+    """Have the artifacts service delete the user's data set, if it exists."""
     try:
         await artifacts.send("DELETE", f"/datasets/{dataset_id}", user_id)
     except PeerError as error:

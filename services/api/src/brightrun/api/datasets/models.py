@@ -1,4 +1,4 @@
-"""Rows of the gateway's slice."""
+"""Data sets."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,7 +12,7 @@ UNCHECKED = frozenset({"uploaded", "validating"})
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set as far as jobs need to know it. `sha256` is None until every line was checked."""
+    """A data set as jobs need it. `sha256` is None until every line is validated."""
 
     id: UUID
     name: str
@@ -24,7 +24,7 @@ class Dataset:
 
 
 class PendingDataset(Value):
-    """The data set of a job that was submitted while it was still being checked: its numbers are not known."""
+    """The data set of a job that awaits its validation: its numbers are not known."""
 
     dataset_id: UUID
     name: str

@@ -1,4 +1,4 @@
-"""The projection of data sets."""
+"""SQL of data sets: their projection, locks and deletions."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,7 +22,7 @@ async def share_dataset(conn: Connection, dataset_id: UUID) -> None:
 async def find_datasets(
     conn: Connection | Pool, user_id: UUID, dataset_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, Dataset], set[UUID]]:
-    """Those of the data sets that were validated and are the user's, and the ids of those that are being deleted."""
+    """The user's validated ones among the data sets, and the ids of those that are being deleted."""
     rows = await conn.fetch(
         """
         SELECT requested.id AS requested_id, dataset_id IS NOT NULL AS deleted,
@@ -38,7 +38,7 @@ async def find_datasets(
 
 
 async def save_dataset(conn: Connection, event: DatasetValidated) -> None:
-    """Store what the validation found, over what was known before."""
+    """Store the result of a validation."""
     await conn.execute(
         """
         INSERT INTO datasets (id, user_id, name, format, status, training_pairs, tokens, sha256)
@@ -52,7 +52,7 @@ async def save_dataset(conn: Connection, event: DatasetValidated) -> None:
 
 
 async def list_live_jobs(conn: Connection, user_id: UUID, dataset_id: UUID, limit: int) -> list[UUID]:
-    """Jobs that train or evaluate on the data set and are not over."""
+    """Jobs that use the data set and have not ended."""
     rows = await conn.fetch(
         """
         SELECT id FROM jobs
@@ -66,7 +66,7 @@ async def list_live_jobs(conn: Connection, user_id: UUID, dataset_id: UUID, limi
 
 
 async def insert_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
-    """Decide the data set's removal, and forget what was known of it."""
+    """Store the decision to delete the data set, and remove its projection."""
     await conn.execute(
         "INSERT INTO dataset_deletions (dataset_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         dataset_id, user_id,
@@ -75,7 +75,7 @@ async def insert_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> 
 
 
 async def list_pending_deletions(pool: Pool, limit: int) -> list[tuple[UUID, UUID]]:
-    """`(user_id, dataset_id)` of removals that were decided a while ago and are not known to be done."""
+    """`(user_id, dataset_id)` of deletions that were decided 30 seconds ago or earlier and are not done."""
     rows = await pool.fetch(
         """
         SELECT user_id, dataset_id FROM dataset_deletions
@@ -87,10 +87,10 @@ async def list_pending_deletions(pool: Pool, limit: int) -> list[tuple[UUID, UUI
 
 
 async def mark_deleted(conn: Connection, dataset_id: UUID) -> None:
-    """Note that the data set is deleted."""
+    """Store that the deletion is done."""
     await conn.execute("UPDATE dataset_deletions SET done = true WHERE dataset_id = $1", dataset_id)
 
 
 async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> None:
-    """Call the data set what its owner calls it now, where it is known."""
+    """Rename the data set in the projection."""
     await conn.execute("UPDATE datasets SET name = $3 WHERE id = $1 AND user_id = $2", dataset_id, user_id, name)

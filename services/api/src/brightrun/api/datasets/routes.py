@@ -1,4 +1,4 @@
-"""Data sets: passed on to the artifacts service, which owns them."""
+"""HTTP routes of data sets, which the artifacts service owns."""
 
 from typing import Annotated
 from uuid import UUID
@@ -45,23 +45,23 @@ async def upload_dataset(
     clients: Clients,
     format: Format | None = None,  # noqa: A002
 ) -> Envelope[JsonObject]:
-    """The body is the file itself, JSON Lines in UTF-8; it is streamed on and validated in the background."""
-    named = {"name": name} if format is None else {"name": name, "format": format}
+    """The body is the file itself, JSON Lines in UTF-8. It is streamed on and validated in the background."""
+    params = {"name": name} if format is None else {"name": name, "format": format}
     try:
-        return Envelope(data=await clients.artifacts.upload("/datasets", user.id, request.stream(), **named))
+        return Envelope(data=await clients.artifacts.upload("/datasets", user.id, request.stream(), **params))
     except ClientDisconnect:
         raise UploadAborted from None
 
 
 @router.get("", summary="Your data sets, newest first")
 async def list_datasets(user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20) -> Envelope[DatasetPage]:
-    """Each with its status and what its validation found."""
+    """With their status and validation results."""
     return Envelope(data=await clients.artifacts.get("/datasets", user.id, page=page, limit=limit))
 
 
 @router.get("/{dataset_id}", summary="One data set")
 async def get_dataset(dataset_id: UUID, user: Reader, clients: Clients) -> Envelope[JsonObject]:
-    """Its status and what its validation found."""
+    """With its status and validation results."""
     return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}", user.id))
 
 
@@ -69,7 +69,7 @@ async def get_dataset(dataset_id: UUID, user: Reader, clients: Clients) -> Envel
 async def rename_dataset(
     dataset_id: UUID, body: RenameDataset, user: Trainer, pool: Db, clients: Clients
 ) -> Envelope[JsonObject]:
-    """Jobs that were submitted before keep the name that they were submitted with."""
+    """Existing jobs keep the previous name."""
     changed = await clients.artifacts.send("PATCH", f"/datasets/{dataset_id}", user.id, json=body.model_dump())
     async with transaction(pool) as conn:
         await queries.rename_dataset(conn, user.id, dataset_id, body.name)
@@ -78,14 +78,14 @@ async def rename_dataset(
 
 @router.delete("/{dataset_id}", summary="Delete a data set", responses=error_responses(DatasetInUse, DatasetNotFound))
 async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
-    """Refused while a job that is not over trains on it; models that were made from it stay."""
+    """Rejected while a job uses it. Models trained on it stay."""
     await actions.delete_dataset(pool, clients, user.id, dataset_id)
     return Envelope(data=None)
 
 
-@router.get("/{dataset_id}/errors", summary="What is wrong with a data set")
+@router.get("/{dataset_id}/errors", summary="Validation errors of a data set")
 async def list_dataset_errors(
     dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
 ) -> Envelope[DatasetErrors]:
-    """Every error with its line, in the order of the lines."""
+    """Each with its line, in the order of the lines."""
     return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What all routes share: errors, bodies, parameters, rate limits, peer clients, documents."""

@@ -1,4 +1,4 @@
-"""The services that the gateway asks at request time."""
+"""Clients of the peer services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,33 +17,33 @@ Json = dict[str, Any]
 
 
 class Artifacts(ServiceClient):
-    """The service, whose files are streamed as well."""
+    """Client of the artifacts service, which also streams files."""
 
     @asynccontextmanager
     async def open(
         self, path: str, user_id: UUID, method: str = "GET", seconds: float = UPLOAD_TIMEOUT_SECONDS, **request: Any
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Lend the bytes that are answered, in pieces as they come; a silence of `seconds` breaks it off."""
-        asked = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)
+        """Stream the response's bytes; `seconds` without any end it."""
+        stream = self._http.stream(method, path, headers=self._headers(user_id), timeout=seconds, **request)
         try:
-            async with asked as answer:
-                if answer.is_error:
-                    await answer.aread()
-                    self._content(answer)
-                yield answer.aiter_raw()
+            async with stream as response:
+                if response.is_error:
+                    await response.aread()
+                    self._content(response)
+                yield response.aiter_raw()
         except httpx.TransportError as error:
             raise Unavailable(f"{self.name} does not answer") from error
 
 
-async def find(artifacts: ServiceClient, user_id: UUID, path: str) -> Json | None:
-    """What lies at a path of the user's; None if there is nothing."""
+async def find(client: ServiceClient, user_id: UUID, path: str, **params: Any) -> Json | None:
+    """What a peer service has at the path; None if nothing."""
     try:
-        told: Json = await artifacts.get(path, user_id)
+        found: Json = await client.get(path, user_id, **params)
     except PeerError as error:
         if error.status == NotFound.status:
             return None
         raise
-    return told
+    return found
 
 
 @dataclass(frozen=True, slots=True)

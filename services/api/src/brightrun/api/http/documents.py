@@ -1,4 +1,4 @@
-"""The descriptions of what the platform offers: for programs as documents, for people as pages that need no network."""
+"""Documents of the API and of events: as JSON, and as pages that work offline."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SCRIPTED = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
-"""Swagger UI writes style attributes and shows its icons as data."""
+"""Swagger UI needs style attributes and icons as data URLs."""
 PLAIN = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -27,7 +27,7 @@ _templates = Jinja2Templates(HERE / "templates")
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the documents, their pages and what those are made of."""
+    """Serve the documents, their pages and static files."""
     app.include_router(router)
     app.mount("/docs/swagger", StaticFiles(directory=SWAGGER))
     app.mount("/docs/static", StaticFiles(directory=HERE / "static"))
@@ -35,28 +35,28 @@ def mount(app: FastAPI) -> None:
 
 @router.get("/docs")
 async def show_reference(request: Request) -> Response:
-    """The API's operations, to be read and tried."""
-    return _refer(request, "/openapi.json")
+    """The operations of the API, in Swagger UI."""
+    return _reference(request, "/openapi.json")
 
 
 @router.get("/docs/v1")
 async def show_openai_reference(request: Request) -> Response:
-    """The same of the OpenAI face."""
-    return _refer(request, "/v1/openapi.json")
+    """The operations of the OpenAI dialect."""
+    return _reference(request, "/v1/openapi.json")
 
 
 @router.get("/docs/events")
 async def show_events(request: Request) -> Response:
-    """The facts that services tell each other."""
+    """The events between services."""
     events = asyncapi.document(CATALOGUE)
     return _templates.TemplateResponse(request, "events.html", events | {"topics": CATALOGUE}, headers=PLAIN)
 
 
 @router.get("/asyncapi.json")
 async def get_asyncapi() -> dict[str, Any]:
-    """The same as an AsyncAPI 3 document."""
+    """The events as an AsyncAPI 3 document."""
     return asyncapi.document(CATALOGUE)
 
 
-def _refer(request: Request, document: str) -> Response:
+def _reference(request: Request, document: str) -> Response:
     return _templates.TemplateResponse(request, "reference.html", {"document": document}, headers=SCRIPTED)

@@ -14,7 +14,7 @@ async def _settings(request: Request) -> Settings:
 
 
 async def _clients(request: Request) -> ServiceClients:
-    return cast("Clients", request.app.state.clients)
+    return cast("ServiceClients", request.app.state.clients)
 
 
 async def _rates(request: Request) -> RateLimits:
@@ -32,7 +32,7 @@ async def caller_network(request: Request) -> str:
 
 
 Network = Annotated[str, Depends(caller_network)]
-"""Where the caller comes from."""
+"""The caller's network."""
 
 
 async def _anonymous(network: Network, rates: CallerLimits) -> str:
@@ -41,7 +41,7 @@ async def _anonymous(network: Network, rates: CallerLimits) -> str:
 
 
 Anonymous = Annotated[str, Depends(_anonymous)]
-"""Where somebody comes from who needs no token, but may not ask too often; every open route asks for it."""
+"""The network of a caller without a token, rate limited; every open route depends on it."""
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 IdempotencyKey = Annotated[
@@ -51,6 +51,6 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Chosen by you for one job: sent again within 24 hours, it gets the job that it made.",
+        description="Your choice, unique for each job: repeated within 24 hours, it returns the same job.",
     ),
 ]

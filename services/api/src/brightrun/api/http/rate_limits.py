@@ -1,7 +1,7 @@
-"""How many requests a caller may send: token buckets in this process's memory.
+"""Rate limits of callers: token buckets in this process's memory.
 
-Each gateway process counts for itself. A request costs a microsecond; the library `limits` walks over all callers on
-each request, which takes a millisecond where there are 10 000.
+Each gateway process counts on its own. A request costs a microsecond; the library `limits` iterates over all callers on
+each request, which takes a millisecond for 10 000.
 """
 
 import time
@@ -16,7 +16,7 @@ MIN_SWEEP = 1000
 
 
 class RateLimit:
-    """So many requests a minute for each caller, all of them at once if need be; 0 is no limit."""
+    """Requests per minute of each caller, with bursts up to all of them; 0 is no limit."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = MINUTE / per_minute if per_minute else 0.0
@@ -36,13 +36,13 @@ class RateLimit:
                 self._sweep(now)
 
     def _sweep(self, now: float) -> None:
-        """Forget the callers whose buckets are full again; so seldom that it does not count."""
+        """Drop callers whose buckets are full again, rarely enough to cost nothing."""
         self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
         self._sweep_at = max(MIN_SWEEP, 2 * len(self._full_at))
 
 
 class RateLimits:
-    """The limits of the gateway, by the kind of call."""
+    """The limits of the gateway by kind of request."""
 
     def __init__(self, *, reads: int, changes: int, anonymous: int) -> None:
         self.reads = RateLimit(reads)
@@ -50,17 +50,17 @@ class RateLimits:
         self.anonymous = RateLimit(anonymous)
 
     def of(self, method: str) -> RateLimit:
-        """What counts calls of an HTTP method by a caller who sends a token."""
+        """The limit for an HTTP method with a token."""
         return self.reads if method in ("GET", "HEAD") else self.changes
 
 
-HOME_BITS = 64
-"""Of an IPv6 address: one subscriber has at least as many addresses as the rest can tell apart."""
+SUBSCRIBER_BITS = 64
+"""Of an IPv6 address: providers assign at least a /64 to a subscriber."""
 
 
 @lru_cache(4096)
 def network_of(address: str) -> str:
-    """What one caller has of the Internet: an IPv4 address, or the /64 of an IPv6 address."""
+    """The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -69,4 +69,4 @@ def network_of(address: str) -> str:
         return str(parsed)
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
-    return str(IPv6Address(int(parsed) >> HOME_BITS << HOME_BITS)) + f"/{HOME_BITS}"
+    return str(IPv6Address(int(parsed) >> SUBSCRIBER_BITS << SUBSCRIBER_BITS)) + f"/{SUBSCRIBER_BITS}"

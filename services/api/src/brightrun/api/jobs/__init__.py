@@ -1,1 +1,1 @@
-"""TODO"""
+"""Jobs: submission, lists, requests of their users, projection of their events."""

@@ -1,4 +1,4 @@
-"""Jobs: recorded, paused, cancelled, deleted."""
+"""Cancel, pause, resume and delete jobs; apply the events about them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ async def get_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job:
 
 
 async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
-    """Ask for the job to be stopped, once; one that was not queued yet ends at once."""
-    job = await _own(conn, user_id, job_id)
+    """Request the job's cancellation, once; a job that awaits a data set ends immediately. Raises JobFinished."""
+    job = await _lock_job(conn, user_id, job_id)
     if job.state.status.terminal:
         raise JobFinished
     now = utc_now()
@@ -51,8 +51,8 @@ async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 
 async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
-    """Ask for the job to be saved and to give its GPUs back, once."""
-    job = await _own(conn, user_id, job_id)
+    """Request a pause, once. Raises JobNotPausable."""
+    job = await _lock_job(conn, user_id, job_id)
     if not rules.can_pause(job):
         raise JobNotPausable({"status": job.state.status})
     if not job.pausing:
@@ -62,8 +62,8 @@ async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 
 async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
-    """Let the paused job wait for GPUs again, to go on from its last checkpoint."""
-    job = await _own(conn, user_id, job_id)
+    """Queue the paused job again, to resume from its last checkpoint. Raises JobNotPaused."""
+    job = await _lock_job(conn, user_id, job_id)
     if not rules.can_resume(job):
         raise JobNotPaused({"status": job.state.status, "pausing": job.pausing})
     job = rules.resume(job)
@@ -72,8 +72,8 @@ async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 
 async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
-    """Forget a job that is over, and tell those who keep something of it."""
-    job = await _own(conn, user_id, job_id)
+    """Delete a job that has ended, and publish that. Raises JobNotOver."""
+    job = await _lock_job(conn, user_id, job_id)
     if not job.state.status.terminal:
         raise JobNotOver
     await queries.delete_job(conn, job.id)
@@ -81,7 +81,7 @@ async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 
 def queued(job: Job) -> JobQueued:
-    """The fact that the job waits for GPUs. All its data sets are checked."""
+    """The event of a job whose data sets are all validated."""
     return JobQueued(
         job_id=job.id,
         user_id=job.user_id,
@@ -96,7 +96,7 @@ def queued(job: Job) -> JobQueued:
     )
 
 
-async def _own(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
+async def _lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
     """The user's job, locked. Raises NotFound."""
     job = await queries.lock_job(conn, user_id, job_id)
     if job is None:
@@ -105,33 +105,31 @@ async def _own(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
 
 
 async def project_events(conn: Connection, events: Sequence[JobEvent]) -> None:
-    """Move the jobs that `events` are about; each is locked meanwhile, so that readers of other topics wait."""
+    """Apply events to their jobs, which are locked so that consumers of other topics wait."""
     by_job: dict[UUID, list[JobEvent]] = defaultdict(list)
     for event in events:
         by_job[event.job_id].append(event)
-    moved = [_move(job, by_job[job.id]) for job in await queries.lock_jobs(conn, list(by_job))]
-    await queries.save_projections(conn, moved)
-
-
-def _move(job: Job, events: Sequence[JobEvent]) -> Job:
-    return reduce(projection.apply_event, events, job)
+    projected = [
+        reduce(projection.apply_event, by_job[job.id], job) for job in await queries.lock_jobs(conn, list(by_job))
+    ]
+    await queries.save_projections(conn, projected)
 
 
 async def apply_validation(conn: Connection, event: DatasetValidated) -> None:
-    """Keep what the validation found, and queue or end the jobs that waited for it."""
+    """Store the result of a validation, and queue or fail the jobs that await the data set."""
     await datasets.lock_dataset(conn, event.dataset_id)
     await datasets.save_dataset(conn, event)
     for job in await queries.lock_awaiting_jobs(conn, event.dataset_id):
         if event.status == READY:
-            await _go_on(conn, job, event)
+            await _queue(conn, job, event)
         else:
-            await _refuse(conn, job, event, rules.unusable_error(job, event))
+            await _fail(conn, job, event, rules.unusable_error(job, event))
 
 
-async def _go_on(conn: Connection, job: Job, event: DatasetValidated) -> None:
+async def _queue(conn: Connection, job: Job, event: DatasetValidated) -> None:
     dataset = DatasetRef.model_validate(event.model_dump())
     if error := rules.mismatch_error(job, dataset):
-        await _refuse(conn, job, event, error)
+        await _fail(conn, job, event, error)
         return
     job = rules.apply_validation(job, dataset)
     await queries.save_awaited(conn, job)
@@ -139,7 +137,7 @@ async def _go_on(conn: Connection, job: Job, event: DatasetValidated) -> None:
         await outbox.add(conn, queued(job))
 
 
-async def _refuse(conn: Connection, job: Job, event: DatasetValidated, error: JobError) -> None:
+async def _fail(conn: Connection, job: Job, event: DatasetValidated, error: JobError) -> None:
     await queries.save_awaited(conn, rules.fail(job, error, utc_now()))
     refused = JobRefused(job_id=job.id, user_id=job.user_id, name=job.name, dataset_id=event.dataset_id, error=error)
     await outbox.add(conn, refused)

@@ -1,4 +1,4 @@
-"""Rows of the gateway's slice."""
+"""Jobs, the requests for them, and what they are made of."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,18 +15,16 @@ from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
 
 Dialect = Literal["api", "openai"]
-
-
 KEY_LIFETIME = timedelta(hours=24)
 REPETITION_WINDOW = timedelta(minutes=10)
-"""How long after a job a client without keys may still ask for it again."""
+"""How long a client without keys may repeat a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A training that is asked for, through whichever face.
+    """A request for a job, of either dialect.
 
-    `may_await_dataset`: whether the job may be recorded while its data sets are still being checked.
+    `may_await_dataset`: whether the job may be recorded while its data sets are not validated yet.
     """
 
     dataset_id: UUID
@@ -45,17 +43,17 @@ class JobRequest:
 
     @property
     def dataset_ids(self) -> list[UUID]:
-        """The data sets that it names: to train on, and to evaluate on if that is another."""
+        """The training data set, and the validation data set if there is one."""
         validation_id = self.hyperparameters.validation_dataset_id
         return list(dict.fromkeys([self.dataset_id, validation_id])) if validation_id else [self.dataset_id]
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyClaim:
-    """What tells whether an order was sent before.
+    """Identifies repetitions of a request.
 
-    `sha256` is the digest of all that was asked, `key` the caller's Idempotency-Key. A `guarded` order comes from a
-    client that repeats requests without a key; it is `repeated` when that client says that it is a repetition.
+    `sha256` is the digest of the request, `key` the caller's Idempotency-Key. A `guarded` request comes from a client
+    that repeats requests without a key; it is `repeated` if that client marks it as a repetition.
     """
 
     sha256: bytes
@@ -66,19 +64,19 @@ class IdempotencyClaim:
 
 
 class Start(AdapterRef):
-    """The model whose adapter a job starts from, as it was then; `suffix` is a part of its name at OpenAI's face."""
+    """The model whose adapter a job starts from, as it was at submission; `suffix` is a part of its OpenAI name."""
 
     suffix: str | None = None
 
 
 class AwaitingDataset(Value):
-    """What a held job will be quoted with, beside its pricing: tokens a second of all its GPUs."""
+    """Set while a data set is not validated: tokens a second of all GPUs, for the estimate that follows."""
 
     tokens_per_second: int
 
 
 class Latest(Value):
-    """The newest progress that is known, by `(attempt, seq)`."""
+    """The newest known progress, by `(attempt, seq)`."""
 
     attempt: int
     seq: int
@@ -94,12 +92,12 @@ class Latest(Value):
 
     @property
     def order(self) -> tuple[int, int]:
-        """Its place in the job's history."""
+        """Its position in the job's history."""
         return self.attempt, self.seq
 
 
 class Reading(Value):
-    """The last known value of a metric, and which progress brought it."""
+    """The last known value of a metric, and the progress that reported it."""
 
     attempt: int
     seq: int
@@ -122,7 +120,7 @@ class Ending(Value):
 
 
 class StoredArtifact(Value):
-    """The model that a job left, and what storing it costs."""
+    """The model of a job, and the cost of its storage."""
 
     artifact_id: UUID
     storage_cost: Money
@@ -133,10 +131,10 @@ LIVE = frozenset({JobStatus.INITIALIZING, JobStatus.RUNNING})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One requested training: what was asked, what was promised, and how it stands as far as events have told.
+    """A job: its request, what was promised, and the projection of its events.
 
-    `segments`: what is billed of attempts that ended in a pause. `pause_turn` counts the user's requests to pause and
-    to resume it. `unpausable_attempt`: the newest that its cluster cannot save and resume.
+    `segments`: billed segments of attempts that ended in a pause. `pause_turn` counts requests to pause and to resume.
+    `unpausable_attempt`: the newest attempt that its cluster cannot save and resume.
     """
 
     id: UUID
@@ -174,7 +172,7 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """What the run is doing; the status, unless the newest progress tells it more closely."""
+        """The stage of the newest progress if it is up to date, else the status."""
         if self.awaiting_dataset:
             return "validating"
         if self.latest and self.latest.order == self.state.order:
@@ -183,14 +181,14 @@ class Job:
 
     @property
     def percent(self) -> float:
-        """How far the job is, 0 to 100."""
+        """Progress from 0 to 100."""
         if self.state.status is JobStatus.COMPLETED:
             return 100.0
         return self.latest.percent if self.latest else 0.0
 
     @property
     def pausing(self) -> bool:
-        """Whether it was asked to pause last."""
+        """Whether the last request was to pause."""
         return self.pause_turn % 2 == 1
 
     @property
@@ -201,18 +199,20 @@ class Job:
 
     @property
     def started_at(self) -> datetime | None:
-        """When its first training began."""
+        """The start of its first attempt's training."""
         if self.ending and self.ending.started_at:
             return self.ending.started_at
-        return min((one.started_at for one in self.segments), default=self.latest.started_at if self.latest else None)
+        return min(
+            (segment.started_at for segment in self.segments), default=self.latest.started_at if self.latest else None
+        )
 
     @property
     def final_cost(self) -> Decimal | None:
-        """What the ledger adds up to once the job is over; None before."""
+        """The sum of its cost records once it has ended; None before."""
         return self.ending.compute_cost + self._storage_cost if self.ending else None
 
     def cost_at(self, now: datetime) -> Decimal:
-        """What the job has cost by `now`; the model's storage, once it is stored, is a part of its `max_cost`."""
+        """The cost until `now`. The storage of a stored model counts towards `max_cost`."""
         if self.final_cost is not None:
             return self.final_cost
         compute = self.pricing.total(self.segments)
@@ -229,7 +229,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a training is given: what to train on, what to evaluate on, and the model to start from."""
+    """The data sets to train and to evaluate on, and the model to start from."""
 
     dataset: Dataset
     validation: Dataset | None = None
@@ -237,13 +237,13 @@ class Inputs:
 
     @property
     def datasets(self) -> list[Dataset]:
-        """One or two."""
+        """The training data set, and the validation data set if there is one."""
         return [self.dataset, self.validation] if self.validation else [self.dataset]
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs are wanted; what is not given decides nothing. Both ends of the time are included."""
+    """Filters of a list of jobs; None filters nothing. Both ends of the time are included."""
 
     statuses: tuple[JobStatus, ...] = ()
     dataset_id: UUID | None = None

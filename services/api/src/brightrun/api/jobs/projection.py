@@ -1,4 +1,4 @@
-"""How facts move a job. Whatever the order in which they come, the job ends up the same."""
+"""Projection of job events: the result does not depend on the order in which they arrive."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ METRICS = {
 
 
 def apply_event(job: Job, event: JobEvent) -> Job:
-    """The job after `event` is known."""
+    """The job after the event."""
     match event:
         case JobStarted():
             return _start(job, event)
@@ -45,7 +45,7 @@ def apply_event(job: Job, event: JobEvent) -> Job:
         case ArtifactReady():
             return _store(job, event)
         case _:
-            raise TypeError(f"{type(event).__name__} moves no job")
+            raise TypeError(f"{type(event).__name__} is no event of a job's projection")
 
 
 def _start(job: Job, event: JobStarted) -> Job:
@@ -67,7 +67,7 @@ def _report(job: Job, event: JobProgress) -> Job:
 
 
 def _pause(job: Job, event: JobPaused) -> Job:
-    known = {one.attempt: one for one in (*job.segments, *event.billed)}
+    known = {segment.attempt: segment for segment in (*job.segments, *event.billed)}
     return replace(
         job,
         state=advance(job.state, JobState.paused(event.attempt)),
@@ -78,9 +78,9 @@ def _pause(job: Job, event: JobPaused) -> Job:
 def _end(job: Job, event: JobCompleted) -> Job:
     if job.state.status.terminal:
         return job
-    trained = [one.finished_at - one.started_at for one in event.billed]
+    trained = [segment.finished_at - segment.started_at for segment in event.billed]
     ending = Ending(
-        started_at=min((one.started_at for one in event.billed), default=None),
+        started_at=min((segment.started_at for segment in event.billed), default=None),
         finished_at=event.finished_at,
         compute_cost=event.pricing.total(event.billed),
         trained_tokens=event.trained_tokens,
@@ -96,7 +96,7 @@ def _store(job: Job, event: ArtifactReady) -> Job:
 
 
 def _newest_readings(known: dict[str, Reading], event: JobProgress) -> dict[str, Reading]:
-    """Each metric's last measured value; one that a progress did not measure keeps the value it had."""
+    """The last measured value of each metric; metrics without a new value keep theirs."""
     readings = dict(known)
     for point in event.points:
         for name, field in METRICS.items():

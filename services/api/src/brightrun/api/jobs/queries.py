@@ -1,4 +1,4 @@
-"""Jobs."""
+"""SQL of jobs and idempotency keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ _JOB = TypeAdapter(Job)
 
 
 async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim | None) -> None:
-    """Store a new job, with what tells a repetition of its order."""
+    """Store a new job, and the digest of its request if its client repeats requests without a key."""
     guarded = claim if claim and claim.guarded else None
     await conn.execute(
         """
@@ -41,13 +41,13 @@ async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim | None)
 
 
 async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job | None:
-    """The user's job."""
+    """The user's job, if it exists."""
     row = await conn.fetchrow(f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2", job_id, user_id)  # noqa: S608 - a constant
     return read_job(row) if row else None
 
 
 async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
-    """The user's job, kept from changing until the transaction ends."""
+    """The user's job, locked until the transaction ends."""
     row = await conn.fetchrow(
         f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2 FOR UPDATE",  # noqa: S608 - a constant
         job_id, user_id,
@@ -56,7 +56,7 @@ async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
 
 
 async def lock_jobs(conn: Connection, job_ids: Sequence[UUID]) -> list[Job]:
-    """Those of the jobs that exist, kept from changing; always locked in the same order."""
+    """Those of the jobs that exist, locked in the order of their ids."""
     rows = await conn.fetch(
         f"SELECT {COLUMNS} FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",  # noqa: S608 - a constant
         job_ids,
@@ -65,7 +65,7 @@ async def lock_jobs(conn: Connection, job_ids: Sequence[UUID]) -> list[Job]:
 
 
 async def lock_awaiting_jobs(conn: Connection, dataset_id: UUID) -> list[Job]:
-    """The jobs that wait for a data set, to train or to evaluate on, kept from changing."""
+    """The jobs that await a data set, to train or to evaluate on, locked."""
     rows = await conn.fetch(
         f"""
         SELECT {COLUMNS} FROM jobs WHERE (dataset_id = $1 OR validation_id = $1) AND awaiting_dataset IS NOT NULL
@@ -79,7 +79,7 @@ async def lock_awaiting_jobs(conn: Connection, dataset_id: UUID) -> list[Job]:
 async def slice_jobs(
     pool: Pool, user_id: UUID, after: UUID | None, limit: int, metadata: dict[str, str] | None
 ) -> list[Job]:
-    """The user's jobs older than `after`, newest first: all, or those with this metadata; of `{}`, those without."""
+    """The user's jobs older than `after`, newest first, filtered by metadata; `{}` selects jobs without."""
     rows = await pool.fetch(
         f"""
         SELECT {COLUMNS} FROM jobs
@@ -93,7 +93,7 @@ async def slice_jobs(
 
 
 async def list_suffixes(pool: Connection | Pool, user_id: UUID, job_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """What those of the user's jobs that have a suffix add to their models' names."""
+    """The suffixes of those of the user's jobs that have one."""
     rows = await pool.fetch(
         "SELECT id, suffix FROM jobs WHERE user_id = $1 AND id = ANY($2::uuid[]) AND suffix IS NOT NULL",
         user_id, job_ids,
@@ -102,7 +102,7 @@ async def list_suffixes(pool: Connection | Pool, user_id: UUID, job_ids: Sequenc
 
 
 async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
-    """Store how jobs stand."""
+    """Store the projections of jobs."""
     await conn.executemany(
         """
         UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8,
@@ -119,7 +119,7 @@ async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
 
 
 async def save_awaited(conn: Connection, job: Job) -> None:
-    """Store what a held job has waited for: its data sets' numbers, its quote, its end; and what it waits for still."""
+    """Store the change of a job that awaited a data set: its data sets, estimate, end, or what it still awaits."""
     await conn.execute(
         """
         UPDATE jobs SET awaiting_dataset = $10, dataset = $2, estimated_cost = $3, planned_steps = $4,
@@ -134,17 +134,17 @@ async def save_awaited(conn: Connection, job: Job) -> None:
 
 
 async def delete_job(conn: Connection, job_id: UUID) -> None:
-    """Forget a job."""
+    """Delete a job."""
     await conn.execute("DELETE FROM jobs WHERE id = $1", job_id)
 
 
 async def mark_cancel_requested(conn: Connection, job_id: UUID, at: datetime) -> None:
-    """Note that the user wants the job stopped."""
+    """Store that cancellation was requested."""
     await conn.execute("UPDATE jobs SET cancel_requested_at = $2 WHERE id = $1", job_id, at)
 
 
 async def save_pause(conn: Connection, job: Job) -> None:
-    """Store what the user wants last of a job: that it pauses, or that it goes on."""
+    """Store the last request to pause or to resume."""
     await conn.execute(
         """
         UPDATE jobs SET pause_turn = $2, pause_requested_at = $3, status = $4, attempt = $5, seq = $6 WHERE id = $1
@@ -164,13 +164,13 @@ def read_job(row: Any) -> Job:
     return _JOB.validate_python(columns | {"state": state})
 
 
-async def list_jobs(pool: Pool, user_id: UUID, wanted: JobFilter, limit: int, offset: int) -> tuple[list[Job], int]:
-    """A page of the user's jobs, newest first, and how many there are in all.
+async def list_jobs(pool: Pool, user_id: UUID, filters: JobFilter, limit: int, offset: int) -> tuple[list[Job], int]:
+    """A page of the user's jobs, newest first, and the number of all that match.
 
-    Each kind of filter is a statement of its own, so that PostgreSQL plans it with the index that suits it. The count
-    reads an index; a `text` reads all of the user's jobs that the other filters leave.
+    Each combination of filters is a statement of its own, so that PostgreSQL plans it with a suitable index. The count
+    reads an index; `text` reads all of the user's jobs that match the other filters.
     """
-    conditions, values = _conditions(wanted)
+    conditions, values = _conditions(filters)
     rows = await pool.fetch(
         f"""
         SELECT counted.total, page.* FROM (SELECT count(*) AS total FROM jobs WHERE {conditions}) AS counted
@@ -184,23 +184,23 @@ async def list_jobs(pool: Pool, user_id: UUID, wanted: JobFilter, limit: int, of
     return jobs, rows[0]["total"]
 
 
-def _conditions(wanted: JobFilter) -> tuple[str, list[Any]]:
+def _conditions(filters: JobFilter) -> tuple[str, list[Any]]:
     """The WHERE clause and its values from `$4` on."""
-    found = {
-        "status = ANY(${}::text[])": list(wanted.statuses) or None,
-        "dataset_id = ${}": wanted.dataset_id,
-        "queued_at >= ${}": wanted.created_from,
-        "queued_at <= ${}": wanted.created_to,
+    conditions = {
+        "status = ANY(${}::text[])": list(filters.statuses) or None,
+        "dataset_id = ${}": filters.dataset_id,
+        "queued_at >= ${}": filters.created_from,
+        "queued_at <= ${}": filters.created_to,
         "(strpos(lower(name), lower(${0})) > 0 OR strpos(lower(dataset ->> 'name'), lower(${0})) > 0"
-        " OR starts_with(id::text, lower(${0})))": wanted.text or None,
+        " OR starts_with(id::text, lower(${0})))": filters.text or None,
     }
-    given = {condition: value for condition, value in found.items() if value is not None}
-    conditions = ["user_id = $1", *(text.format(number) for number, text in enumerate(given, start=4))]
-    return " AND ".join(conditions), list(given.values())
+    used = {condition: value for condition, value in conditions.items() if value is not None}
+    clauses = ["user_id = $1", *(text.format(number) for number, text in enumerate(used, start=4))]
+    return " AND ".join(clauses), list(used.values())
 
 
 async def find_by_key(conn: Connection | Pool, user_id: UUID, key: str) -> tuple[bytes, UUID] | None:
-    """The digest of the request that the key was used for within its lifetime, and the job that it made."""
+    """The digest of the request with that key, and its job, within the key's lifetime."""
     row = await conn.fetchrow(
         """
         SELECT request_sha256, job_id FROM idempotency_keys
@@ -212,7 +212,7 @@ async def find_by_key(conn: Connection | Pool, user_id: UUID, key: str) -> tuple
 
 
 async def insert_key(conn: Connection, user_id: UUID, claim: IdempotencyClaim, job_id: UUID) -> None:
-    """Remember what the key has made; a use of it that has expired is forgotten."""
+    """Store the job of the key, in place of an expired one."""
     await conn.execute(
         """
         INSERT INTO idempotency_keys (user_id, key, request_sha256, job_id) VALUES ($1, $2, $3, $4)
@@ -224,14 +224,12 @@ async def insert_key(conn: Connection, user_id: UUID, claim: IdempotencyClaim, j
 
 
 async def delete_expired_keys(conn: Connection) -> None:
-    """Forget keys that were first used longer ago than their lifetime."""
+    """Delete keys that are older than their lifetime."""
     await conn.execute("DELETE FROM idempotency_keys WHERE created_at <= now() - $1::interval", KEY_LIFETIME)
 
 
 async def find_job_by_request(conn: Connection | Pool, user_id: UUID, claim: IdempotencyClaim) -> Job | None:
-    """The newest job of the same request: for a repetition any that is recent enough; else one that a repetition
-    recorded while this request was on its way.
-    """
+    """The newest job of the same request: for a repetition any recent one, else one that a repetition recorded."""
     row = await conn.fetchrow(
         f"""
         SELECT {COLUMNS} FROM jobs

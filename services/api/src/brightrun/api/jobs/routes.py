@@ -65,16 +65,16 @@ SUBMISSION_ERRORS = (
 async def submit_job(
     body: SubmitJob, user: Trainer, pool: Db, clients: Clients, key: IdempotencyKey = None
 ) -> Envelope[JobView]:
-    """The job is recorded at the prices of this moment and waits for GPUs."""
+    """The job is recorded at the current prices and waits for GPUs."""
     claim = rules.claim_of("submit", body, key, utc_now())
-    return _answer(await create_job(pool, clients, user.id, body.job_request(), claim))
+    return _envelope(await create_job(pool, clients, user.id, body.job_request(), claim))
 
 
 @router.get("", summary="Your jobs, newest first")
-async def list_jobs(wanted: Annotated[JobsQuery, Query()], user: Reader, pool: Db) -> Envelope[JobPage]:
-    """All of them, or those that every given filter admits."""
-    page, limit = wanted.page, wanted.limit
-    found, total = await queries.list_jobs(pool, user.id, wanted.filter(), limit, (page - 1) * limit)
+async def list_jobs(query: Annotated[JobsQuery, Query()], user: Reader, pool: Db) -> Envelope[JobPage]:
+    """All, or those that match every filter."""
+    page, limit = query.page, query.limit
+    found, total = await queries.list_jobs(pool, user.id, query.filter(), limit, (page - 1) * limit)
     now = utc_now()
     return Envelope(
         data=JobPage(
@@ -86,7 +86,7 @@ async def list_jobs(wanted: Annotated[JobsQuery, Query()], user: Reader, pool: D
 
 @router.get("/{job_id}", summary="One job with its curve and its ledger")
 async def get_job(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[JobDetail]:
-    """Where the tracker does not answer, its parts are empty and named in `unavailable`."""
+    """If the tracker does not answer, its parts are empty and listed in `unavailable`."""
     job = await actions.get_job(pool, user.id, job_id)
     metrics, cost_records = await asyncio.gather(
         _unless_unavailable(tracker.fetch_metrics(clients.tracker, user.id, job_id)),
@@ -104,47 +104,47 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Env
 
 @router.get("/{job_id}/metrics", summary="A job's curve", response_model=Envelope[Metrics])
 async def get_metrics(
-    job_id: UUID, wanted: Annotated[MetricsQuery, Query()], user: Reader, pool: Db, clients: Clients
+    job_id: UUID, query: Annotated[MetricsQuery, Query()], user: Reader, pool: Db, clients: Clients
 ) -> Response:
-    """The steps `from` … `to`, thinned out to `max_points`."""
+    """The steps `from` … `to`, downsampled to `max_points`."""
     await actions.get_job(pool, user.id, job_id)
-    steps = wanted.model_dump(by_alias=True)
-    answer = await tracker.fetch_metrics_answer(clients.tracker, user.id, job_id, **steps)
+    steps = query.model_dump(by_alias=True)
+    answer = await tracker.fetch_metrics_response(clients.tracker, user.id, job_id, **steps)
     return Response(answer, media_type="application/json")
 
 
 @router.get("/{job_id}/events", summary="A job's history")
 async def list_events(
-    job_id: UUID, wanted: Annotated[EventsQuery, Query()], user: Reader, pool: Db, clients: Clients
+    job_id: UUID, query: Annotated[EventsQuery, Query()], user: Reader, pool: Db, clients: Clients
 ) -> Envelope[JobEvents]:
-    """What happened after the event with the id `after`, oldest first."""
+    """The events after the one with the id `after`, oldest first."""
     await actions.get_job(pool, user.id, job_id)
-    events = await tracker.fetch_events(clients.tracker, user.id, job_id, **wanted.model_dump())
+    events = await tracker.fetch_events(clients.tracker, user.id, job_id, **query.model_dump())
     return Envelope(data=JobEvents(events=events))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(JobFinished))
 async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
-    """The job is asked to stop, once however often this is called; its status follows when it has."""
+    """Requests a stop, once; the status changes when the job has stopped."""
     async with transaction(pool) as conn:
         await actions.cancel_job(conn, user.id, job_id)
-    return _answer(await actions.get_job(pool, user.id, job_id))
+    return _envelope(await actions.get_job(pool, user.id, job_id))
 
 
 @router.post("/{job_id}/pause", summary="Pause a job", responses=error_responses(JobNotPausable))
 async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
-    """The job is asked to save a checkpoint and to give its GPUs back; it is `paused` when it has."""
+    """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
     async with transaction(pool) as conn:
         await actions.pause_job(conn, user.id, job_id)
-    return _answer(await actions.get_job(pool, user.id, job_id))
+    return _envelope(await actions.get_job(pool, user.id, job_id))
 
 
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(JobNotPaused))
 async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
-    """The job waits for GPUs again, and goes on from its last checkpoint where its cluster still has it."""
+    """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
     async with transaction(pool) as conn:
         await actions.resume_job(conn, user.id, job_id)
-    return _answer(await actions.get_job(pool, user.id, job_id))
+    return _envelope(await actions.get_job(pool, user.id, job_id))
 
 
 @router.post(
@@ -160,7 +160,7 @@ async def retry_job(
     job = await actions.get_job(pool, user.id, job_id)
     if job.state.status not in rules.RETRYABLE:
         raise NotRetryable({"status": job.state.status})
-    return _answer(
+    return _envelope(
         await create_job(
             pool, clients, user.id, rules.retry(job), rules.claim_of(f"retry {job_id}", None, key, utc_now())
         )
@@ -176,29 +176,29 @@ async def retry_job(
 async def clone_job(
     job_id: UUID, user: Trainer, pool: Db, clients: Clients, *, body: CloneJob | None = None, key: IdempotencyKey = None
 ) -> Envelope[JobView]:
-    """A new job at the prices of this moment; what is given takes the place of what was submitted."""
+    """A new job at the current prices, with the request of this one and the given changes."""
     changes = body or CloneJob()
     request = changes.job_request(await actions.get_job(pool, user.id, job_id))
-    return _answer(
+    return _envelope(
         await create_job(pool, clients, user.id, request, rules.claim_of(f"clone {job_id}", changes, key, utc_now()))
     )
 
 
 @router.delete("/{job_id}", summary="Delete a job", responses=error_responses(JobNotOver))
 async def delete_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[None]:
-    """One that is over, with its curve and its log. What it cost stays in the ledger, and its model stays."""
+    """A job that has ended, with its curve and its log. Its cost records and its model stay."""
     async with transaction(pool) as conn:
         await actions.delete_job(conn, user.id, job_id)
     return Envelope(data=None)
 
 
 async def _unless_unavailable(part: Awaitable[T]) -> T | None:
-    """None where the peer service does not answer."""
+    """None if the peer service does not answer."""
     try:
         return await part
     except Unavailable:
         return None
 
 
-def _answer(job: Job) -> Envelope[JobView]:
+def _envelope(job: Job) -> Envelope[JobView]:
     return Envelope(data=JobView.of(job, utc_now()))

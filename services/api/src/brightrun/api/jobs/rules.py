@@ -1,4 +1,4 @@
-"""Whether what a training is given suits it, and suits together."""
+"""Decisions about jobs: their inputs, jobs that await a data set, pauses, retries and clones, idempotency."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel as PydanticModel
+from pydantic import BaseModel
 
 from brightrun.api.datasets.errors import DatasetNotReady
 from brightrun.api.datasets.models import READY, UNCHECKED, Dataset, PendingDataset
@@ -25,36 +25,36 @@ PREFERENCES = "dpo"
 """The format of data sets of preferences."""
 STORED = "stored"
 STRUCTURE = ("base_model_revision", "rank", "alpha", "target_modules", "rslora")
-"""What an adapter keeps from the training that made it, beside its base model."""
+"""Hyperparameters that an adapter keeps from its training, besides its base model."""
 Problems = dict[str, list[str]]
 
 
-def inherit(wished: TrainingSpec, start: StartingModel | None) -> TrainingSpec:
-    """What is wished, with that in place of what is not given which the adapter to start from has decided."""
+def inherit(requested: TrainingSpec, start: StartingModel | None) -> TrainingSpec:
+    """The requested spec, completed by what the adapter to start from determines."""
     if start is None:
-        return wished
-    given = wished.model_dump(exclude_unset=True, exclude_none=True)
-    decided = {name: getattr(start.spec, name) for name in ("base_model", *STRUCTURE, "chat_template")}
-    return wished.model_copy(update={name: value for name, value in decided.items() if name not in given})
+        return requested
+    submitted = requested.model_dump(exclude_unset=True, exclude_none=True)
+    inherited = {name: getattr(start.spec, name) for name in ("base_model", *STRUCTURE, "chat_template")}
+    return requested.model_copy(update={name: value for name, value in inherited.items() if name not in submitted})
 
 
-def input_problems(wished: TrainingSpec, inputs: Inputs) -> Problems:
-    """What is wrong with what is given, by the order's paths. Data sets that are not checked yet are not looked at."""
+def input_problems(requested: TrainingSpec, inputs: Inputs) -> Problems:
+    """Problems of the inputs, by the request's paths. Data sets that are not validated yet are skipped."""
     found: Problems = {}
-    checked = [one for one in (inputs.dataset, inputs.validation) if one and one.sha256]
-    if unsuitable := [reason for one in checked if (reason := mismatch(wished, one))]:
-        found["hyperparameters.method"] = unsuitable
-    if wished.validation_dataset_id == inputs.dataset.id:
+    validated = [dataset for dataset in inputs.datasets if dataset.sha256]
+    if mismatches := [reason for dataset in validated if (reason := mismatch(requested, dataset))]:
+        found["hyperparameters.method"] = mismatches
+    if requested.validation_dataset_id == inputs.dataset.id:
         found["hyperparameters.validation_dataset_id"] = [
             "this is the data set that is trained on: give another one, or use validation_split"
         ]
     if inputs.start:
-        found |= {f"hyperparameters.{name}": [reason] for name, reason in _unlike(wished, inputs.start)}
+        found |= {f"hyperparameters.{name}": [reason] for name, reason in _start_problems(requested, inputs.start)}
     return found
 
 
 def mismatch(spec: TrainingSpec, dataset: Dataset | DatasetRef | PendingDataset) -> str | None:
-    """Why a data set does not suit the method; None if it does."""
+    """Why the method cannot use the data set; None if it can."""
     if (spec.method == "dpo") == (dataset.format == PREFERENCES):
         return None
     if spec.method == "dpo":
@@ -65,7 +65,7 @@ def mismatch(spec: TrainingSpec, dataset: Dataset | DatasetRef | PendingDataset)
 
 
 def other_base(spec: TrainingSpec, start: StartingModel) -> Problems:
-    """Whether the adapter belongs to another base model than the one that is trained, by its own name."""
+    """The problem of an adapter of another base model. Needs the base model's own name."""
     if spec.base_model == start.spec.base_model:
         return {}
     return {
@@ -75,34 +75,37 @@ def other_base(spec: TrainingSpec, start: StartingModel) -> Problems:
     }
 
 
-def _unlike(wished: TrainingSpec, start: StartingModel) -> Iterator[tuple[str, str]]:
+def _start_problems(requested: TrainingSpec, start: StartingModel) -> Iterator[tuple[str, str]]:
     if start.status != STORED or not start.files:
         yield "init_from", f"the model {start.name} has no adapter to start from; its status is {start.status!r}"
         return
     for name in STRUCTURE:
-        has = getattr(start.spec, name)
-        if has is not None and getattr(wished, name) not in (None, has):
-            yield name, f"the adapter of {start.name} was made with {_shown(has)}: leave {name} out, or give that"
+        inherited = getattr(start.spec, name)
+        if inherited is not None and getattr(requested, name) not in (None, inherited):
+            yield (
+                name,
+                f"the adapter of {start.name} was made with {_format(inherited)}: leave {name} out, or give that",
+            )
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 MAX_EPOCHS = 20
-"""On `/api`, as in the original; the OpenAI face takes as many as OpenAI does."""
+"""In the dialect `api`; the dialect `openai` accepts as many as OpenAI."""
 
 
 def preset_problems(request: JobRequest, requested: TrainingSpec) -> Problems:
-    """What is wrong with the hyperparameters of an request, by their paths: what is missing, what is too much."""
+    """Problems of the hyperparameters, by the request's paths: missing ones, and too many epochs."""
     found = {name: ["Field required by the preset custom"] for name in missing(request.preset_id, requested)}
     if request.dialect == "api" and (requested.epochs or 0) > MAX_EPOCHS:
         found["epochs"] = [f"Input should be less than or equal to {MAX_EPOCHS}"]
-    return {f"hyperparameters.{name}": sentences for name, sentences in found.items()}
+    return {f"hyperparameters.{name}": problems for name, problems in found.items()}
 
 
 def apply_validation(job: Job, dataset: DatasetRef) -> Job:
-    """The job with the numbers of a data set that was checked; released if it waits for no other."""
+    """The job with the numbers of a validated data set, ready to be queued if it awaits no other."""
     if job.spec.validation_dataset_id == dataset.dataset_id:
         job = replace(job, validation=dataset)
     if job.dataset.dataset_id == dataset.dataset_id:
@@ -113,9 +116,9 @@ def apply_validation(job: Job, dataset: DatasetRef) -> Job:
 
 
 def _release(job: Job, dataset: DatasetRef) -> Job:
-    """The job is queued: estimated with the data set's real numbers, at the prices that it was promised."""
+    """The job with an estimate for the validated data set, at the prices of its submission."""
     if job.awaiting_dataset is None:
-        raise ValueError(f"job {job.id} is not held")
+        raise ValueError(f"job {job.id} awaits no data set")
     rate = HourlyRate(job.pricing.hourly_rate, job.awaiting_dataset.tokens_per_second, job.pricing.storage)
     quote = estimates.estimate(dataset, job.spec, rate)
     return replace(
@@ -129,17 +132,17 @@ def _release(job: Job, dataset: DatasetRef) -> Job:
 
 
 def fail(job: Job, error: JobError, now: datetime) -> Job:
-    """The job has failed: it has nothing to train on."""
+    """The job, failed because of a data set."""
     return _end(job, JobStatus.FAILED, now, error)
 
 
 def cancel_awaiting(job: Job, now: datetime) -> Job:
-    """The job is over before anybody has heard of it."""
+    """The job, cancelled before it was published."""
     return replace(_end(job, JobStatus.CANCELLED, now), cancel_requested_at=now)
 
 
 def unusable_error(job: Job, event: DatasetValidated) -> JobError:
-    """Why the job can do nothing with the data set."""
+    """The error of a job whose data set is invalid."""
     errors = "1 error" if event.error_count == 1 else f"{event.error_count:,} errors"
     return JobError(
         code=_code(job, event.dataset_id),
@@ -149,7 +152,7 @@ def unusable_error(job: Job, event: DatasetValidated) -> JobError:
 
 
 def mismatch_error(job: Job, dataset: DatasetRef) -> JobError | None:
-    """Why the job's method can do nothing with a data set, though that is sound; None if it can."""
+    """The error of a job whose method cannot use a valid data set; None if it can."""
     reason = mismatch(job.spec, dataset)
     if reason is None:
         return None
@@ -170,24 +173,24 @@ def _end(job: Job, status: JobStatus, now: datetime, error: JobError | None = No
 
 
 def can_pause(job: Job) -> bool:
-    """Whether the job can be asked to pause: it waits, or its cluster can save it and go on from there."""
+    """Whether the job waits, or its cluster can save and resume it."""
     if job.state.status.terminal or job.cancel_requested_at is not None:
         return False
     return job.state.status not in LIVE or job.unpausable_attempt != job.state.attempt
 
 
 def pause(job: Job, now: datetime) -> Job:
-    """The job, asked to pause; it is paused when its GPUs are free."""
+    """The job with a request to pause; it is paused once its GPUs are free."""
     return replace(job, pause_turn=job.pause_turn + 1, pause_requested_at=now)
 
 
 def can_resume(job: Job) -> bool:
-    """Whether the job is paused, and wanted."""
+    """Whether the job is paused and not being cancelled."""
     return job.state.status is JobStatus.PAUSED and job.cancel_requested_at is None
 
 
 def resume(job: Job) -> Job:
-    """The job waits again."""
+    """The job, queued again."""
     return replace(
         job,
         pause_turn=job.pause_turn + 1,
@@ -198,11 +201,11 @@ def resume(job: Job) -> Job:
 
 RETRYABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 EITHER_OR = (("epochs", "max_steps"), ("warmup_ratio", "warmup_steps"), ("validation_split", "validation_dataset_id"))
-"""Hyperparameters that exclude each other: whichever is changed takes the other's place."""
+"""Hyperparameters that exclude each other: a changed one replaces the other."""
 
 
 def retry(job: Job) -> JobRequest:
-    """The same request, at the prices of now."""
+    """The request of the job, once more."""
     return JobRequest(
         dataset_id=job.dataset.dataset_id,
         preset_id=job.preset_id,
@@ -216,30 +219,32 @@ def retry(job: Job) -> JobRequest:
 
 
 def merge(submitted: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The submitted hyperparameters with clients over them; one that is changed to None is as if it was never given."""
+    """The submitted hyperparameters with `changes`, of which None removes one."""
     kept = dict(submitted)
-    for one, other in (*EITHER_OR, *((other, one) for one, other in EITHER_OR)):
-        if changes.get(one) is not None:
-            kept.pop(other, None)
+    for first, second in EITHER_OR:
+        if changes.get(first) is not None:
+            kept.pop(second, None)
+        if changes.get(second) is not None:
+            kept.pop(first, None)
     return {name: value for name, value in (kept | changes).items() if value is not None}
 
 
-def claim_of(operation: str, body: PydanticModel | None, key: str | None, now: datetime) -> IdempotencyClaim:
-    """What a request of `/api` is recognised by: all fields that were given, however they were written."""
+def claim_of(operation: str, body: BaseModel | None, key: str | None, now: datetime) -> IdempotencyClaim:
+    """Identifies a request of `/api` by all fields that were submitted, in whatever order and spacing."""
     return IdempotencyClaim(
         digest(operation, body.model_dump_json(exclude_unset=True) if body else ""), began_at=now, key=key
     )
 
 
-def digest(*asked: str) -> bytes:
-    """What is stored of all that was asked: the operation, what it is done to, the body."""
-    return hashlib.sha256("\n".join(asked).encode()).digest()
+def digest(*parts: str) -> bytes:
+    """The digest of a request: operation, object, body."""
+    return hashlib.sha256("\n".join(parts).encode()).digest()
 
 
 def usable_datasets(
     request: JobRequest, inputs: Inputs
 ) -> tuple[DatasetRef | PendingDataset, DatasetRef | PendingDataset | None]:
-    """The data sets as the job keeps them. Raises DatasetNotReady."""
+    """The data sets as the job stores them. Raises DatasetNotReady."""
     dataset, validation = _usable(request, inputs.dataset), None
     if inputs.validation:
         validation = _usable(request, inputs.validation, "hyperparameters.validation_dataset_id")
@@ -247,7 +252,7 @@ def usable_datasets(
 
 
 def _usable(request: JobRequest, dataset: Dataset, field: str | None = None) -> DatasetRef | PendingDataset:
-    """`field`: where the request names the data set, if that is not where all requests do."""
+    """`field`: the request's field with the data set, for the validation data set."""
     if request.may_await_dataset and dataset.status in UNCHECKED:
         return PendingDataset(dataset_id=dataset.id, name=dataset.name, format=dataset.format)
     ready = dataset.status == READY

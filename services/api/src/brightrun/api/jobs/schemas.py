@@ -1,4 +1,4 @@
-"""Bodies of estimates and jobs."""
+"""Bodies and query parameters of jobs."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -25,10 +25,10 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class SubmitJob(Body):
-    """A training to be done. A preset fills the hyperparameters that are not given; `custom` fills none.
+    """A new job. A preset provides the hyperparameters that are not given; `custom` provides none.
 
-    `estimated_cost` is what the user was shown: when ours is more than a tenth off, the job is refused with the new
-    figure unless `accept_estimate` is true.
+    `estimated_cost` is the estimate that the user saw. If the current one differs by more than 10 %, the job is
+    rejected with it unless `accept_estimate` is true.
     """
 
     model_config = example(
@@ -50,7 +50,7 @@ class SubmitJob(Body):
     name: Name | None = None
 
     def job_request(self) -> JobRequest:
-        """What is asked for."""
+        """The same for both dialects."""
         return JobRequest(
             dataset_id=self.dataset_id,
             preset_id=self.preset_id,
@@ -63,7 +63,7 @@ class SubmitJob(Body):
 
 
 class CloneJob(Body):
-    """What shall be different from a job that was submitted; a hyperparameter of null is as if it was not given."""
+    """The changes of a clone; a hyperparameter of null removes it."""
 
     model_config = example({"hyperparameters": {"epochs": 5, "learning_rate": 0.0002}, "name": "Longer"})
 
@@ -76,7 +76,7 @@ class CloneJob(Body):
     name: Name | None = None
 
     def job_request(self, job: Job) -> JobRequest:
-        """What is asked for, where the job's own request is not changed."""
+        """The request of the job, with the changes."""
         changes = self.hyperparameters.model_dump(mode="json", exclude_unset=True)
         return JobRequest(
             dataset_id=self.dataset_id or job.dataset.dataset_id,
@@ -93,7 +93,7 @@ class CloneJob(Body):
 
 
 class DatasetSummary(BaseModel):
-    """The data set of a job, as it was when the job was submitted."""
+    """The data set of a job, as it was at submission."""
 
     name: str
     format: str
@@ -101,12 +101,12 @@ class DatasetSummary(BaseModel):
 
     @classmethod
     def of(cls, dataset: DatasetRef | PendingDataset) -> Self:
-        """The summary of what the job keeps of it."""
+        """From the data set that the job stores."""
         return cls(name=dataset.name, format=dataset.format, total_training_pairs=dataset.training_pairs)
 
 
 class StartSummary(BaseModel):
-    """The model that a job starts from, by the name that it had when the job was submitted."""
+    """The model that a job starts from, with its name at submission."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -115,7 +115,7 @@ class StartSummary(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as its owner sees it; money in USD."""
+    """A job; money in USD."""
 
     id: UUID
     name: str
@@ -157,7 +157,7 @@ class JobView(BaseModel):
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
-        """The view at a moment, which decides what a running job has cost."""
+        """The job at `now`, which determines the cost of a running job."""
         ending = job.ending
         error = ending.error if ending else None
         return cls(
@@ -199,7 +199,7 @@ class JobPage(BaseModel):
 
 
 class JobDetail(BaseModel):
-    """A job with its curve and its ledger. `unavailable` names the parts that could not be asked for just now."""
+    """A job with its curve and its ledger. `unavailable` names the parts whose service does not answer."""
 
     job: JobView
     metrics: list[JsonObject]
@@ -220,7 +220,7 @@ class JobEvents(BaseModel):
 
 
 def _progress(job: Job) -> dict[str, Any]:
-    """How far the job is; before the first report, what is planned."""
+    """Progress; before the first report, the plan."""
     latest, ending = job.latest, job.ending
     return {
         "current_stage": job.stage,
@@ -242,13 +242,13 @@ Step = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class QueryModel(BaseModel):
-    """What a caller may ask for, and nothing else."""
+    """Query parameters; unknown ones are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class JobsQuery(QueryModel):
-    """A page of jobs: of any of the statuses, with `q` in their names or as the beginning of their ids."""
+    """A page of jobs with any of the statuses, and with `q` in their names or at the start of their ids."""
 
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     limit: Annotated[int, Field(ge=1, le=100)] = 10
@@ -263,7 +263,7 @@ class JobsQuery(QueryModel):
     created_to: Annotated[To | None, Field(description="included; of a bare date, the whole day")] = None
 
     def filter(self) -> JobFilter:
-        """What decides which jobs there are."""
+        """The filters without the page."""
         return JobFilter(self.status, self.dataset_id, self.q, self.created_from, self.created_to)
 
 

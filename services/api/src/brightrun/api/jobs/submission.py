@@ -1,7 +1,7 @@
 """Submission: a request becomes one job, however often it is sent.
 
-`create_job` is the way of both dialects: find the job that the request made before, fetch what the request names, and
-record the job in one transaction, which checks again under locks what may have changed meanwhile.
+`create_job` serves both dialects. It looks for the job that the same request made before, fetches the inputs, and
+records the job in one transaction, which checks under locks again what may have changed meanwhile.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ async def find_repeated_job(conn: Connection | Pool, user_id: UUID, claim: Idemp
 
 
 async def fetch_inputs(pool: Connection | Pool, artifacts: ServiceClient, user_id: UUID, request: JobRequest) -> Inputs:
-    """What the request names; what this slice does not know, the artifacts service is asked for.
+    """The inputs that the request names, from this slice, or else from the artifacts service.
 
     Raises DatasetNotFound, ModelNotFound.
     """
@@ -86,9 +86,9 @@ async def fetch_inputs(pool: Connection | Pool, artifacts: ServiceClient, user_i
 async def record_job(
     conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs, claim: IdempotencyClaim
 ) -> Job:
-    """Record the job at the prices of this moment, unless the same request has made one meanwhile.
+    """Record the job at the current prices, unless the same request has made one meanwhile.
 
-    It is queued at once, or once its data sets are checked. Raises KeyInFlight, DatasetNotFound and what is wrong.
+    The job is queued at once, or once its data sets are validated. Raises KeyInFlight, DatasetNotFound and others.
     """
     if claim.key and not await try_lock(conn, f"key:{user_id}:{claim.key}"):
         raise KeyInFlight

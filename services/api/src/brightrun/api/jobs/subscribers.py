@@ -1,4 +1,4 @@
-"""The facts that the gateway reads: they move the jobs and data sets that it shows."""
+"""Events that jobs are projected from, and validations that jobs await."""
 
 from collections.abc import Sequence
 
@@ -18,31 +18,31 @@ from brightrun.runtime.kafka import subscribe, subscribe_batch
 
 @subscribe(JobStarted)
 async def on_job_started(event: JobStarted, conn: Connection) -> None:
-    """A cluster took the job."""
+    """A cluster accepted the job."""
     await actions.project_events(conn, [event])
 
 
 @subscribe_batch(JobProgress)
 async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> None:
-    """Runs went on; each job is written once for the whole batch."""
+    """Progress; each job is written once for the whole batch."""
     await actions.project_events(conn, events)
 
 
 @subscribe(JobAttemptLost)
 async def on_job_attempt_lost(event: JobAttemptLost, conn: Connection) -> None:
-    """A cluster lost the job, which waits for another try."""
+    """The attempt is lost; the job waits for another one."""
     await actions.project_events(conn, [event])
 
 
 @subscribe(JobPaused)
 async def on_job_paused(event: JobPaused, conn: Connection) -> None:
-    """The job has given its GPUs back."""
+    """The job is paused; its GPUs are free."""
     await actions.project_events(conn, [event])
 
 
 @subscribe(JobCompleted)
 async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
-    """The job is over."""
+    """The job has ended."""
     await actions.project_events(conn, [event])
 
 
@@ -54,5 +54,5 @@ async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
 
 @subscribe(DatasetValidated)
 async def on_dataset_validated(event: DatasetValidated, conn: Connection) -> None:
-    """A data set can be trained on, or cannot."""
+    """A data set is valid or invalid."""
     await actions.apply_validation(conn, event)

@@ -1,6 +1,6 @@
-"""What the tracker tells of a job: its curve, its ledger, its history.
+"""The tracker's data of a job: metrics, cost records, events, checkpoints.
 
-A job that the tracker has not heard of yet has none of them. Ownership is checked before it is asked.
+A job that the tracker does not know yet has none. Callers check the owner first.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ async def fetch_metrics(
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/metrics", "points", **params)
 
 
-async def fetch_metrics_answer(tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | None) -> bytes:
-    """The whole answer with the job's points, to be passed on: they are many, and nothing about them changes."""
+async def fetch_metrics_response(tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | None) -> bytes:
+    """The whole response with the job's points, passed on unparsed since it is large."""
     try:
         return await tracker.read(f"/jobs/{job_id}/metrics", user_id, **params)
     except PeerError as error:
@@ -30,31 +30,31 @@ async def fetch_metrics_answer(tracker: ServiceClient, user_id: UUID, job_id: UU
 
 
 async def fetch_cost_records(tracker: ServiceClient, user_id: UUID, job_id: UUID) -> list[dict[str, Any]]:
-    """The job's lines of the ledger, oldest first."""
+    """The job's cost records, oldest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/costs", "cost_records")
 
 
 async def fetch_events(
     tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | str | None
 ) -> list[dict[str, Any]]:
-    """What happened to the job; oldest first, unless the params say otherwise."""
+    """The job's events, oldest first unless `order` is `desc`."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/events", "events", **params)
 
 
 async def fetch_checkpoints(
     tracker: ServiceClient, user_id: UUID, job_id: UUID, **params: int | str | None
 ) -> list[dict[str, Any]]:
-    """The states of the job that were saved, with what was measured at each, newest first."""
+    """The job's checkpoints with their metrics, newest first."""
     return await _fetch(tracker, user_id, f"/jobs/{job_id}/checkpoints", "checkpoints", **params)
 
 
 async def _fetch(
-    tracker: ServiceClient, user_id: UUID, path: str, things: str, **params: int | str | None
+    tracker: ServiceClient, user_id: UUID, path: str, field: str, **params: int | str | None
 ) -> list[dict[str, Any]]:
     try:
-        told: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[things]
+        items: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[field]
     except PeerError as error:
         if error.status == NotFound.status:
             return []
         raise
-    return told
+    return items

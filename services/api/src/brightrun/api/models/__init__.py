@@ -1,1 +1,1 @@
-"""TODO"""
+"""Models: the artifacts service owns them; generation tries them."""

@@ -1,4 +1,4 @@
-"""What a tried model says, as the server-sent events that a browser reads."""
+"""Generation events of a model, as server-sent events for browsers."""
 
 import asyncio
 import json
@@ -14,9 +14,9 @@ from brightrun.contracts.training import JobError
 
 log = structlog.get_logger()
 SILENCE_SECONDS = 345.0
-"""The longest that is waited for the next word; clusters and the artifacts service give up before."""
-BEAT_SECONDS = 15.0
-BROKEN = Failed(
+"""The longest wait for the next token; clusters and the artifacts service have shorter ones."""
+KEEPALIVE_SECONDS = 15.0
+INTERRUPTED = Failed(
     error=JobError(
         code="generation_broken", message="The answer broke off.", advice="Ask again in a moment.", retryable=True
     )
@@ -24,29 +24,29 @@ BROKEN = Failed(
 
 
 async def as_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """An event for each line of the answer, the last one `done` or `failed`, and a beat in silences."""
-    over = False
-    async for line in _beating(_lines(pieces)):
+    """One event for each line of the response, the last one `done` or `failed`, and keep-alive comments."""
+    ended = False
+    async for line in _with_keepalives(_lines(pieces)):
         if line is None:
             yield KEEPALIVE_COMMENT
-        elif (said := _read(line)) and not over:
-            over = said.kind in ("done", "failed")
-            yield _event(said)
-    if not over:
-        yield _event(BROKEN)
+        elif (event := _parse(line)) and not ended:
+            ended = event.kind in ("done", "failed")
+            yield _format(event)
+    if not ended:
+        yield _format(INTERRUPTED)
 
 
-def _read(line: bytes) -> GenerationEvent | None:
-    """What is said; None for what is no whole line."""
+def _parse(line: bytes) -> GenerationEvent | None:
+    """The event; None for an incomplete line."""
     try:
         return GENERATION_EVENT.validate_json(line)
     except ValidationError:
         return None
 
 
-def _event(said: GenerationEvent) -> bytes:
-    data = said.model_dump(mode="json", exclude={"kind"})
-    return format_sse_event(event=said.kind, data_str=json.dumps(data, ensure_ascii=False))
+def _format(event: GenerationEvent) -> bytes:
+    data = event.model_dump(mode="json", exclude={"kind"})
+    return format_sse_event(event=event.kind, data_str=json.dumps(data, ensure_ascii=False))
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -57,26 +57,26 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             for line in whole:
                 yield line
     except httpx.TransportError as error:
-        log.warning("generation.broken", error=repr(error))
+        log.warning("generation.interrupted", error=repr(error))
 
 
-async def _beating(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
-    """The lines, and None whenever there is none for a while."""
-    coming: asyncio.Task[bytes | None] | None = None
+async def _with_keepalives(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
+    """The lines, and None after each KEEPALIVE_SECONDS without one."""
+    pending: asyncio.Task[bytes | None] | None = None
     try:
         while True:
-            coming = coming or asyncio.create_task(_next(lines))
-            done, _ = await asyncio.wait((coming,), timeout=BEAT_SECONDS)
+            pending = pending or asyncio.create_task(_next(lines))
+            done, _ = await asyncio.wait((pending,), timeout=KEEPALIVE_SECONDS)
             if not done:
                 yield None
                 continue
-            line, coming = coming.result(), None
+            line, pending = pending.result(), None
             if line is None:
                 return
             yield line
     finally:
-        if coming:
-            coming.cancel()
+        if pending:
+            pending.cancel()
 
 
 async def _next(lines: AsyncIterator[bytes]) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What orders name, as its owners tell of it."""
+"""Models as jobs need them."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,7 +9,7 @@ from brightrun.contracts.training import TrainingSpec
 
 @dataclass(frozen=True, slots=True)
 class StartingModel:
-    """A model that a training may start from. `files` are those of its adapter; none unless it is stored."""
+    """A model to start a training from. `files` are those of its adapter; none unless it is stored."""
 
     id: UUID
     job_id: UUID

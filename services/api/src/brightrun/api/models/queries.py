@@ -1,4 +1,4 @@
-"""What is being deleted, and who still needs it."""
+"""SQL of models."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from brightrun.runtime.database import Pool
 
 
 async def list_jobs_from(pool: Pool, user_id: UUID, model_id: UUID, limit: int) -> list[UUID]:
-    """Jobs that start from the model and are not over."""
+    """Jobs that start from the model and have not ended."""
     rows = await pool.fetch(
         """
         SELECT id FROM jobs

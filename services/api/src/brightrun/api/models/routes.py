@@ -1,4 +1,4 @@
-"""Models: passed on to the artifacts service, which owns them."""
+"""HTTP routes of models, which the artifacts service owns."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -38,20 +38,20 @@ async def list_models(
 
 @router.get("/{model_id}", summary="One model")
 async def get_model(model_id: UUID, user: Reader, clients: Clients) -> Envelope[JsonObject]:
-    """Its files, its quality and what it was made from."""
+    """With its files, quality and origin."""
     return Envelope(data=await clients.artifacts.get(f"/models/{model_id}", user.id))
 
 
 @router.patch("/{model_id}", summary="Rename a model, or give it a version")
 async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, clients: Clients) -> Envelope[JsonObject]:
-    """What is not given stays as it is."""
+    """Fields that are not given stay."""
     changes = body.model_dump(exclude_none=True)
     return Envelope(data=await clients.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
 
 
 @router.delete("/{model_id}", summary="Delete a model", responses=error_responses(ModelNotStored, ModelInUse))
 async def delete_model(model_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
-    """Its files go soon after; what it cost stays in the ledger. One that is still being stored is refused."""
+    """Its files are deleted soon after; its cost records stay. Rejected while it is being stored."""
     await check_unused(pool, user.id, model_id)
     await clients.artifacts.send("DELETE", f"/models/{model_id}", user.id)
     return Envelope(data=None)
@@ -62,12 +62,12 @@ async def download_model(
     model_id: UUID, user: Reader, clients: Clients, body: DownloadModel | None = None
 ) -> Envelope[SignedUrls]:
     """Signed URLs that expire."""
-    wanted = (body or DownloadModel()).model_dump(exclude_none=True)
-    return Envelope(data=await clients.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=wanted))
+    request = (body or DownloadModel()).model_dump(exclude_none=True)
+    return Envelope(data=await clients.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=request))
 
 
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-GENERATION_EVENT: dict[int | str, dict[str, Any]] = {
+GENERATION_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-Sent Events: `loading`, if the model has to be loaded first; `token`, the next piece of "
         "a side's text; `finished`, a side is through, and why; at last `done`, or `failed` with the error",
@@ -87,15 +87,15 @@ GENERATION_EVENT: dict[int | str, dict[str, Any]] = {
     "/{model_id}/generate",
     summary="Try a model beside its base model",
     response_class=Response,
-    responses=GENERATION_EVENT | error_responses(ModelNotStored, GenerationUnsupported, GenerationBusy),
+    responses=GENERATION_RESPONSES | error_responses(ModelNotStored, GenerationUnsupported, GenerationBusy),
 )
 async def try_model(model_id: UUID, body: TryModel, user: Trainer, clients: Clients) -> Response:
-    """What both answer to the same conversation, side by side and token by token, where the model's cluster can."""
+    """Both complete the same conversation, token by token, if the model's cluster supports it."""
     async with AsyncExitStack() as opening:
-        asked = clients.artifacts.open(
+        stream = clients.artifacts.open(
             f"/models/{model_id}/generate", user.id, "POST", SILENCE_SECONDS, json=body.model_dump(mode="json")
         )
-        pieces = await opening.enter_async_context(asked)
+        pieces = await opening.enter_async_context(stream)
         opened = opening.pop_all()
     return EventSourceResponse(_close_after(as_events(pieces), opened), headers=UNBUFFERED)
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Notifications, from the notifier."""

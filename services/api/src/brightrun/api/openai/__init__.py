@@ -1,1 +1,1 @@
-"""TODO"""
+"""The OpenAI dialect below /v1, which the unmodified `openai` package uses."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Prices, estimates, presets, feasibility."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Scheduling: queue positions, clusters, shares and priorities, from the scheduler."""

@@ -1,4 +1,4 @@
-"""Who gets GPUs, as the installation's admins decide it: passed on to the scheduler, which owns it."""
+"""HTTP routes of queue positions and of the scheduler's administration."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +21,7 @@ admin = APIRouter(
     prefix="/admin", tags=["administration"], route_class=BoundedRoute, responses=error_responses(AdminOnly)
 )
 positions = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
-# Not dots alone, which mean another place in the scheduler's paths.
+# Not only dots: they would change the path on the scheduler.
 ClusterName = Annotated[
     str, Path(max_length=64, pattern=r"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$", examples=["local"])
 ]
@@ -29,35 +29,35 @@ ClusterName = Annotated[
 
 @admin.get("/clusters", summary="All clusters")
 async def list_clusters(admin: Admin, clients: Clients) -> Envelope[Clusters]:
-    """What each last said of itself, and what it has to do for this installation."""
-    told = await clients.scheduler.get("/admin/clusters", admin.id)
-    return Envelope(data=Clusters(clusters=[Cluster.model_validate(cluster) for cluster in told]))
+    """With their last reported state and the jobs that they have."""
+    states = await clients.scheduler.get("/admin/clusters", admin.id)
+    return Envelope(data=Clusters(clusters=[Cluster.model_validate(cluster) for cluster in states]))
 
 
 @admin.post("/clusters/{name}/drain", summary="Send a cluster no new jobs")
 async def drain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
-    """Those that it has go on."""
+    """Its jobs continue."""
     await clients.scheduler.send("POST", f"/admin/clusters/{name}/drain", admin.id)
     return Envelope(data=None)
 
 
 @admin.post("/clusters/{name}/undrain", summary="Send a drained cluster jobs again")
 async def undrain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
-    """It takes part from the next decision on."""
+    """From the next scheduling decision on."""
     await clients.scheduler.send("POST", f"/admin/clusters/{name}/undrain", admin.id)
     return Envelope(data=None)
 
 
 @admin.get("/users/{user_id}/share", summary="A user's share of the GPUs")
 async def get_share(user_id: UUID, admin: Admin, pool: Db, clients: Clients) -> Envelope[Share]:
-    """What the user may have, and has now."""
+    """The user's share and the GPUs in use."""
     await _require_user(pool, user_id)
     return Envelope(data=Share.model_validate(await clients.scheduler.get(f"/admin/users/{user_id}/share", admin.id)))
 
 
 @admin.put("/users/{user_id}/share", summary="Give a user another share of the GPUs")
 async def set_share(user_id: UUID, body: SetShare, admin: Admin, pool: Db, clients: Clients) -> Envelope[Share]:
-    """It holds from the next decision on; running jobs go on."""
+    """From the next scheduling decision on; running jobs continue."""
     await _require_user(pool, user_id)
     path, share = f"/admin/users/{user_id}/share", body.model_dump(mode="json")
     return Envelope(data=Share.model_validate(await clients.scheduler.send("PUT", path, admin.id, json=share)))
@@ -65,7 +65,7 @@ async def set_share(user_id: UUID, body: SetShare, admin: Admin, pool: Db, clien
 
 @admin.put("/jobs/{job_id}/priority", summary="Move a job that waits")
 async def set_priority(job_id: UUID, body: ChangePriority, admin: Admin, clients: Clients) -> Envelope[None]:
-    """Among its user's jobs, or, as urgent, before everybody's. A job that does not wait is not found."""
+    """Orders the user's own jobs; `urgent` precedes the jobs of all users. Only waiting jobs are found."""
     path = f"/admin/jobs/{job_id}/priority"
     await clients.scheduler.send("PUT", path, admin.id, json=body.model_dump(mode="json"))
     return Envelope(data=None)

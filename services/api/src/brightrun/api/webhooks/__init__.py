@@ -1,1 +1,1 @@
-"""TODO"""
+"""Webhooks, from the notifier."""

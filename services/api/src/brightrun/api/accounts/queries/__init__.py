@@ -1,1 +1,1 @@
-"""TODO"""
+"""SQL of accounts."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""HTTP routes of accounts."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Streams: a job's log and progress as server-sent events."""

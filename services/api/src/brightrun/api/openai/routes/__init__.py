@@ -1,1 +1,1 @@
-"""TODO"""
+"""HTTP routes of the OpenAI dialect."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Pure translations between OpenAI's objects and ours."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Bodies of the OpenAI dialect."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Pure decisions about prices and estimates."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Bodies of prices and estimates."""
