@@ -1,8 +1,11 @@
 """Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
+import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
+from typing import TypeVar
 
 import pytest
 import pytest_asyncio
@@ -14,6 +17,26 @@ from tests import kafka
 from tests.database import Database
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
+T = TypeVar("T")
+
+TESTS = Path(__file__).parent
+GROUPS = {
+    "flows": "flows",
+    "wire": "wire",
+    "trainer": "trainer",
+    "services/cluster/test_cluster_ray.py": "ray",
+    "services/scheduler/test_real_cluster.py": "real-cluster",
+}
+"""Tests that share what is slow to start; one worker runs all of a group, one after the other."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        group = next((group for start, group in GROUPS.items() if path.startswith(start)), None)
+        if group is not None and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -23,31 +46,48 @@ def installation() -> Iterator[Installation]:
         yield Installation(Path(home))
 
 
+@contextmanager
+def one_start_at_a_time() -> Iterator[None]:
+    """Other test workers start no engine meanwhile: they would pick the same ports and unpack the same programs."""
+    with (Path(gettempdir()) / "brightrun-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def started(engine: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """The engine, started while no other worker starts one."""
+    with ExitStack() as stack:
+        with one_start_at_a_time():
+            running = stack.enter_context(engine())
+        yield running
+
+
 @pytest.fixture(scope="session")
 def postgres(installation: Installation) -> Iterator[Postgres]:
-    with Postgres(installation) as engine:
+    with started(lambda: Postgres(installation)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def object_store(installation: Installation) -> Iterator[ObjectStore]:
-    with ObjectStore(installation) as engine:
+    with started(lambda: ObjectStore(installation)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def tansu(installation: Installation, object_store: ObjectStore) -> Iterator[TansuBroker]:
-    with TansuBroker(installation, object_store) as engine:
+    with started(lambda: TansuBroker(installation, object_store)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(installation: Installation) -> Iterator[ApacheKafka | ExternalKafka]:
-    with kafka.apache_kafka(installation) as engine:
+    with started(lambda: kafka.apache_kafka(installation)) as engine:
         yield engine
 
 
-BROKERS = ["tansu", "apache_kafka"] if kafka.IS_GIVEN else ["tansu"]
+BROKERS = ["tansu", *kafka.if_given("apache_kafka")]
 AnyBroker = TansuBroker | ApacheKafka | ExternalKafka
 
 
