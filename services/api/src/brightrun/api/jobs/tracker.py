@@ -6,6 +6,7 @@ A job that the tracker does not know yet has none. Callers check the owner first
 from typing import Any
 from uuid import UUID
 
+from brightrun.api.http.clients import find
 from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound
 
@@ -51,10 +52,5 @@ async def fetch_checkpoints(
 async def _fetch(
     tracker: ServiceClient, user_id: UUID, path: str, field: str, **params: int | str | None
 ) -> list[dict[str, Any]]:
-    try:
-        items: list[dict[str, Any]] = (await tracker.get(path, user_id, **params))[field]
-    except PeerError as error:
-        if error.status == NotFound.status:
-            return []
-        raise
-    return items
+    found = await find(tracker, user_id, path, **params)
+    return found[field] if found else []

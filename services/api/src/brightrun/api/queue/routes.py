@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path
 from brightrun.api.accounts.authentication import Admin, Reader
 from brightrun.api.accounts.errors import AdminOnly
 from brightrun.api.accounts.queries import users
+from brightrun.api.http.clients import find
 from brightrun.api.http.errors import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs.actions import get_job
-from brightrun.api.queue.schemas import ChangePriority, Cluster, Clusters, QueuePosition, SetShare, Share
-from brightrun.runtime.clients import PeerError, ServiceClient
+from brightrun.api.queue.schemas import ChangePriority, Clusters, SetShare
+from brightrun.contracts.scheduling import QueuePosition, Share
 from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.http import BoundedRoute, Envelope
@@ -31,7 +32,7 @@ ClusterName = Annotated[
 async def list_clusters(admin: Admin, clients: Clients) -> Envelope[Clusters]:
     """With their last reported state and the jobs that they have."""
     states = await clients.scheduler.get("/admin/clusters", admin.id)
-    return Envelope(data=Clusters(clusters=[Cluster.model_validate(cluster) for cluster in states]))
+    return Envelope(data=Clusters(clusters=states))
 
 
 @admin.post("/clusters/{name}/drain", summary="Send a cluster no new jobs")
@@ -76,18 +77,9 @@ async def _require_user(pool: Pool, user_id: UUID) -> None:
         raise NotFound
 
 
-@positions.get("/{job_id}/queue", summary="A job's place in the queue")
+@positions.get("/{job_id}/queue", summary="A job's position in the queue")
 async def get_queue_place(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[QueuePosition]:
-    """And when it is expected to start; null in all fields when the job does not wait."""
+    """And its expected start; all fields are null if the job does not wait, or is not known to the scheduler yet."""
     await get_job(pool, user.id, job_id)
-    return Envelope(data=await fetch_queue_position(clients.scheduler, user.id, job_id))
-
-
-async def fetch_queue_position(scheduler: ServiceClient, user_id: UUID, job_id: UUID) -> QueuePosition:
-    """The job's place; a job that the scheduler has not heard of yet has none."""
-    try:
-        return QueuePosition.model_validate(await scheduler.get(f"/jobs/{job_id}/queue", user_id))
-    except PeerError as error:
-        if error.status == NotFound.status:
-            return QueuePosition()
-        raise
+    position = await find(clients.scheduler, user.id, f"/jobs/{job_id}/queue")
+    return Envelope(data=QueuePosition.model_validate(position or {}))
