@@ -247,7 +247,7 @@ async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
 async def test_what_kafka_never_told_is_found_with_the_next_beat(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
@@ -259,7 +259,7 @@ async def test_what_kafka_never_told_is_found_with_the_next_beat(
 async def test_a_quiet_stream_is_kept_open_by_comments(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.02)
     async with listen() as stream:
         await stream.until(is_progress)
         reading = asyncio.create_task(stream.next())
@@ -345,7 +345,7 @@ async def test_whoever_has_heard_all_of_a_finished_job_need_not_come_back(log: L
 async def test_a_deleted_jobs_stream_ends(
     log: Log, listen: Listen, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
     async with listen() as stream:
         await stream.until(is_progress)
         await pool.execute("DELETE FROM jobs WHERE id = $1", log.whose["job_id"])
@@ -389,7 +389,7 @@ async def test_a_user_has_so_many_streams_at_a_time(
     app: FastAPI, log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.log("queued")
-    monkeypatch.setattr(live, "STREAMS_A_USER", 2)
+    monkeypatch.setattr(live, "MAX_STREAMS_PER_USER", 2)
     async with listen() as first, listen() as second:
         assert (first.answer.status_code, second.answer.status_code) == (200, 200)
         async with listen() as third:

@@ -1,4 +1,4 @@
-"""Which stretch of time a cost report covers."""
+"""Periods of cost reports, and moments of filters."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -17,7 +17,7 @@ def last(period: Period, now: datetime) -> tuple[datetime, datetime]:
 
 
 def between(start: str, end: str) -> tuple[datetime, datetime]:
-    """From `start` to `end`, both included; a bare end date includes its whole day. `ValueError` says what is wrong."""
+    """From `start` to `end`, both included; a bare end date includes its whole day. Raises ValueError."""
     first, until = first_moment(start), last_moment(end)
     if first > until:
         raise ValueError("start_date is after end_date")
@@ -25,12 +25,12 @@ def between(start: str, end: str) -> tuple[datetime, datetime]:
 
 
 def first_moment(text: str) -> datetime:
-    """The moment that a text names, which of a bare date is its beginning. `ValueError` says what is wrong."""
+    """The moment of a text; of a date, its beginning. Raises ValueError."""
     return _moment(text, time.min)
 
 
 def last_moment(text: str) -> datetime:
-    """The moment that a text names, which of a bare date is its end. `ValueError` says what is wrong."""
+    """The moment of a text; of a date, its end. Raises ValueError."""
     return _moment(text, time.max)
 
 

@@ -1,4 +1,4 @@
-"""Answers of neighbours, as far as the gateway shapes them."""
+"""Bodies of costs."""
 
 from decimal import Decimal
 from typing import Annotated

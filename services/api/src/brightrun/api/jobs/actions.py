@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from uuid import UUID
 
@@ -37,20 +38,23 @@ async def get_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job:
     return job
 
 
-async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+async def cancel_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
     """Request the job's cancellation, once; a job that awaits a data set ends immediately. Raises JobFinished."""
     job = await _lock_job(conn, user_id, job_id)
     if job.state.status.terminal:
         raise JobFinished
     now = utc_now()
     if job.awaiting_dataset:
-        await queries.save_awaited(conn, rules.cancel_awaiting(job, now))
+        job = rules.cancel_awaiting(job, now)
+        await queries.save_awaited(conn, job)
     elif job.cancel_requested_at is None:
+        job = replace(job, cancel_requested_at=now)
         await queries.mark_cancel_requested(conn, job.id, now)
         await outbox.add(conn, JobCancelRequested(job_id=job.id, user_id=user_id))
+    return job
 
 
-async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
     """Request a pause, once. Raises JobNotPausable."""
     job = await _lock_job(conn, user_id, job_id)
     if not rules.can_pause(job):
@@ -59,9 +63,10 @@ async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
         job = rules.pause(job, utc_now())
         await queries.save_pause(conn, job)
         await outbox.add(conn, JobPauseRequested(job_id=job.id, user_id=user_id, turn=job.pause_turn))
+    return job
 
 
-async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
+async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
     """Queue the paused job again, to resume from its last checkpoint. Raises JobNotPaused."""
     job = await _lock_job(conn, user_id, job_id)
     if not rules.can_resume(job):
@@ -69,6 +74,7 @@ async def resume_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
     job = rules.resume(job)
     await queries.save_pause(conn, job)
     await outbox.add(conn, JobResumeRequested(job_id=job.id, user_id=user_id, turn=job.pause_turn))
+    return job
 
 
 async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:

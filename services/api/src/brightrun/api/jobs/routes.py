@@ -127,24 +127,24 @@ async def list_events(
 async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """Requests a stop, once; the status changes when the job has stopped."""
     async with transaction(pool) as conn:
-        await actions.cancel_job(conn, user.id, job_id)
-    return _envelope(await actions.get_job(pool, user.id, job_id))
+        job = await actions.cancel_job(conn, user.id, job_id)
+    return _envelope(job)
 
 
 @router.post("/{job_id}/pause", summary="Pause a job", responses=error_responses(JobNotPausable))
 async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
     async with transaction(pool) as conn:
-        await actions.pause_job(conn, user.id, job_id)
-    return _envelope(await actions.get_job(pool, user.id, job_id))
+        job = await actions.pause_job(conn, user.id, job_id)
+    return _envelope(job)
 
 
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(JobNotPaused))
 async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
     """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
     async with transaction(pool) as conn:
-        await actions.resume_job(conn, user.id, job_id)
-    return _envelope(await actions.get_job(pool, user.id, job_id))
+        job = await actions.resume_job(conn, user.id, job_id)
+    return _envelope(job)
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Notifications: passed on to the notifier, which owns them."""
+"""HTTP routes of notifications, which the notifier owns."""
 
 from uuid import UUID
 
@@ -29,11 +29,11 @@ async def list_notifications(
 
 @router.patch("/{notification_id}/read", summary="Mark a notification as read")
 async def read_notification(notification_id: UUID, user: Trainer, clients: Clients) -> Envelope[JsonObject | None]:
-    """Marking it twice is as good as once."""
+    """Idempotent."""
     return Envelope(data=await clients.notifier.send("PATCH", f"/notifications/{notification_id}/read", user.id))
 
 
 @router.post("/read-all", summary="Mark all notifications as read")
 async def read_all_notifications(user: Trainer, clients: Clients) -> Envelope[JsonObject | None]:
-    """Those that there are by now."""
+    """All that exist now."""
     return Envelope(data=await clients.notifier.send("POST", "/notifications/read-all", user.id))

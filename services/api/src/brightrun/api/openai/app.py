@@ -1,4 +1,4 @@
-"""The OpenAI dialect: an application of its own below /v1, which the unmodified `openai` package drives."""
+"""The application of the OpenAI dialect, mounted below /v1."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the OpenAI face error_responses: always in OpenAI's shape."""
+"""Errors of the OpenAI dialect, in OpenAI's shape."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Finished jobs as files of results, and jobs as OpenAI's lists ask for them."""
+"""SQL of results files."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from brightrun.runtime.database import Connection, Pool
 
 @dataclass(frozen=True, slots=True)
 class FinishedJob:
-    """A completed job as far as its results file needs it; `results_size` in bytes, None until it was made once."""
+    """A completed job as its results file needs it; `results_size` in bytes, None until it was rendered once."""
 
     id: UUID
     finished_at: datetime
@@ -22,7 +22,7 @@ FINISHED = "(ending ->> 'finished_at')::timestamptz"
 async def slice_results(
     pool: Pool, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int, *, newest_first: bool
 ) -> list[FinishedJob]:
-    """The user's completed jobs in the order of their ends, from the one after `(finished_at, id)` on."""
+    """The user's completed jobs in the order of their ends, after `(finished_at, id)`."""
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     rows = await pool.fetch(
         f"""
@@ -50,7 +50,7 @@ async def find_results(pool: Pool, user_id: UUID, job_id: UUID) -> FinishedJob |
 
 
 async def save_size(conn: Connection, job_id: UUID, size: int) -> None:
-    """Remember how long a job's results are, which change no more; void if the job was deleted meanwhile."""
+    """Store the final size of a job's results, unless the job was deleted meanwhile."""
     await conn.execute(
         """
         INSERT INTO result_sizes (job_id, bytes) SELECT id, $2 FROM jobs WHERE id = $1 ON CONFLICT DO NOTHING

@@ -1,4 +1,4 @@
-"""Our jobs in the words of OpenAI."""
+"""Jobs, events and checkpoints as objects of the OpenAI dialect."""
 
 import math
 from datetime import datetime, timedelta
@@ -24,12 +24,12 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import DEFAULT_BETA
 
 STORING = timedelta(minutes=15)
-"""How long after its end a job is still said to run while its model is being stored.
+"""How long a completed job is shown as running while its model is being stored.
 
 A client that waits for `succeeded` then reads `fine_tuned_model`, which should be there.
 """
 FILES = {"invalid_training_file": "training_file", "invalid_validation_file": "validation_file"}
-"""Which field names the file that an error is about."""
+"""The field of the file that an error is about."""
 STATUSES: dict[JobStatus, StatusOfJob] = {
     JobStatus.QUEUED: "queued",
     JobStatus.INITIALIZING: "queued",
@@ -42,7 +42,7 @@ STATUSES: dict[JobStatus, StatusOfJob] = {
 
 
 def status_of(job: Job, now: datetime) -> StatusOfJob:
-    """The job's status at a moment."""
+    """The status of the job at `now`."""
     if job.awaiting_dataset:
         return "validating_files"
     if job.state.status is JobStatus.COMPLETED and job.artifact is None and _is_fresh(job, now):
@@ -51,7 +51,7 @@ def status_of(job: Job, now: datetime) -> StatusOfJob:
 
 
 def view(job: Job, now: datetime) -> FineTuningJob:
-    """The job at a moment, which decides when it will probably end."""
+    """The job at `now`, which determines its estimated finish."""
     status = status_of(job, now)
     over = status in ("succeeded", "failed", "cancelled")
     hyperparameters = _hyperparameters(job)
@@ -79,17 +79,17 @@ def view(job: Job, now: datetime) -> FineTuningJob:
 
 
 def name_of_model(job: Job) -> str | None:
-    """What the job's model is called, once it is stored."""
+    """The name of the job's model; None until it is stored."""
     return ids.name_model(job.spec.base_model, job.suffix, job.artifact.artifact_id) if job.artifact else None
 
 
 def _name_of_start(job: Job) -> str | None:
-    """What the model is called that the job starts from; None if that is a base model."""
+    """The name of the model that the job starts from; None for a base model."""
     return ids.name_model(job.spec.base_model, job.start.suffix, job.start.artifact_id) if job.start else None
 
 
 def view_event(entry: dict[str, Any]) -> FineTuningJobEvent:
-    """A line of the job's log, as the tracker tells it."""
+    """From a log entry of the tracker."""
     return FineTuningJobEvent(
         id=f"{ids.EVENT}{entry['id']}",
         created_at=_seconds(datetime.fromisoformat(entry["occurred_at"])),
@@ -101,7 +101,7 @@ def view_event(entry: dict[str, Any]) -> FineTuningJobEvent:
 
 
 def view_checkpoint(job: Job, checkpoint: dict[str, Any]) -> FineTuningJobCheckpoint:
-    """A checkpoint of the job, as the tracker tells it."""
+    """From a checkpoint of the tracker."""
     step, validation = checkpoint["step"], checkpoint.get("validation_loss")
     model = ids.name_model(job.spec.base_model, job.suffix, job.id)
     return FineTuningJobCheckpoint(

@@ -1,4 +1,4 @@
-"""What can be had at this moment."""
+"""Read current prices, estimate, and change the price table."""
 
 from uuid import UUID
 
@@ -38,7 +38,7 @@ async def require_current_prices(
 
 
 async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Estimate:
-    """Priced as a job would be that is submitted now, and compared with jobs that are over."""
+    """Estimate a job as if it were submitted now, and compare it with past jobs."""
     spec: TrainingSpec = body.hyperparameters
     current = await require_current_prices(conn, body.gpu_config, spec, {}, dataset.training_pairs or None)
     quote = estimates.estimate(dataset, spec, hourly_rate_of(body.gpu_config, current))
@@ -59,16 +59,16 @@ async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Est
 async def set_terms(
     conn: Connection, admin_id: UUID, kind: Kind, name: str, terms: Terms, *, active: bool = True
 ) -> PriceChange:
-    """Let the terms hold from now on; jobs keep what they were promised. Terms that hold already change nothing."""
+    """Set terms from now on; existing jobs keep their prices. Terms that are in force already change nothing."""
     await queries.change_one_at_a_time(conn)
     if isinstance(terms, BaseModelTerms) and active:
-        await _refuse_taken_names(conn, name, terms)
+        await _reject_taken_names(conn, name, terms)
     current = await queries.find_current(conn, kind, name)
     if current and (current.active, type(terms).model_validate(current.terms)) == (active, terms):
         return current
     return await queries.insert_change(conn, kind, name, terms, admin_id, active=active)
 
 
-async def _refuse_taken_names(conn: Connection, name: str, terms: BaseModelTerms) -> None:
+async def _reject_taken_names(conn: Connection, name: str, terms: BaseModelTerms) -> None:
     if taken := taken_names(name, terms, await queries.list_base_models(conn)):
         raise Invalid({"aliases": [f"another base model is called {taken_name}" for taken_name in taken]})

@@ -1,4 +1,4 @@
-"""Rows of the gateway's slice."""
+"""Prices, estimates and past jobs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,11 @@ from brightrun.contracts.values import Money, Utc, Value
 PresetId = Literal["fast", "balanced", "quality", "custom"]
 Kind = Literal["gpu", "base_model", "fee"]
 STORAGE = "storage"
-"""The fee that is charged once for each job."""
+"""The fee that each job pays once."""
 
 
 class GpuTerms(Value):
-    """One GPU of a type: USD an hour, the tokens a second that estimates count on, its memory where that is known."""
+    """One GPU of a type: USD an hour, tokens a second for estimates, and its memory if known."""
 
     price_per_hour: Money
     tokens_per_second: int
@@ -24,15 +24,15 @@ class GpuTerms(Value):
 
 
 class GpuPrice(GpuTerms):
-    """A GPU type that can be asked for."""
+    """An active GPU type."""
 
     type: str
 
 
 class BaseModelTerms(Value):
-    """A base model: the revision that jobs get unless they name one, and the other names that it goes by.
+    """A base model: its default revision and its aliases.
 
-    Its own price is USD for one GPU and hour in place of the GPU's, or a factor on that.
+    Its own price is USD for one GPU and hour instead of the GPU's price, or a factor on that.
     """
 
     revision: str | None = None
@@ -43,7 +43,7 @@ class BaseModelTerms(Value):
 
 
 class BaseModel(BaseModelTerms):
-    """A base model that the table names, since `created_at`."""
+    """A base model of the price table, since `created_at`."""
 
     name: str
     created_at: Utc
@@ -51,7 +51,7 @@ class BaseModel(BaseModelTerms):
 
     @property
     def known_shape(self) -> ModelShape | None:
-        """As an admin told, or else as it is known of the name, which may be more."""
+        """As an admin entered it, or the built-in one of the same model, which has more fields."""
         known = KNOWN.get(self.name)
         if known and (self.shape is None or self.shape.parameters == known.parameters):
             return known
@@ -69,7 +69,7 @@ Terms = GpuTerms | BaseModelTerms | FeeTerms
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """A row of the table's journal. `changed_by` is None for what the installation came with."""
+    """A row of the journal. `changed_by` is None for the built-in rows."""
 
     id: int
     kind: Kind
@@ -82,20 +82,20 @@ class PriceChange:
 
 @dataclass(frozen=True, slots=True)
 class CurrentPrices:
-    """What an order would get at this moment; None for a GPU type that cannot be had, or a model without an entry."""
+    """The prices of a request; None for a GPU type that is not active, or a model without an entry."""
 
     gpu: GpuPrice | None
     base_model: BaseModel | None
     storage: Decimal
 
-    def shape_of(self, asked: str) -> ModelShape | None:
-        """The base model's shape, where it is known; `asked` is the name of one without an entry."""
-        return self.base_model.known_shape if self.base_model else KNOWN.get(asked)
+    def shape_of(self, name: str) -> ModelShape | None:
+        """The base model's shape, if known; `name` is that of one without an entry."""
+        return self.base_model.known_shape if self.base_model else KNOWN.get(name)
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyRate:
-    """What all GPUs of a job cost (USD an hour) and train (tokens a second), and what storing its model costs (USD)."""
+    """The price (USD an hour) and speed (tokens a second) of all GPUs of a job, and the storage fee (USD)."""
 
     hourly: Decimal
     tokens_per_second: int
@@ -104,7 +104,7 @@ class HourlyRate:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An estimate: `total`, `compute` (USD) and hours to two places, the prices that it is made of (USD) in full."""
+    """An estimate: `total`, `compute` (USD) and hours to two places, prices (USD) to four."""
 
     total: Decimal
     compute: Decimal
@@ -120,7 +120,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """A completed job: what was estimated and what came of it, in seconds of its GPUs and in USD."""
+    """A completed job: its estimate and actual result, in seconds and USD."""
 
     gpu_type: str
     planned_seconds: int

@@ -1,4 +1,4 @@
-"""The price table: a journal whose newest row of each name holds."""
+"""SQL of the price table, a journal whose newest row of each name is in force, and of past jobs."""
 
 from decimal import Decimal
 from typing import Any
@@ -9,18 +9,18 @@ from brightrun.runtime.database import Connection, Pool
 
 
 async def list_gpus(conn: Connection | Pool) -> list[GpuPrice]:
-    """The GPU types that can be asked for, cheapest first."""
-    gpus = [GpuPrice(type=row["name"], **row["terms"]) for row in await _list_offered(conn, "gpu")]
+    """The active GPU types, cheapest first."""
+    gpus = [GpuPrice(type=row["name"], **row["terms"]) for row in await _list_active(conn, "gpu")]
     return sorted(gpus, key=lambda gpu: (gpu.price_per_hour, gpu.type))
 
 
 async def list_base_models(conn: Connection | Pool) -> list[BaseModel]:
-    """The base models of the table that can be asked for, by name."""
-    return [_base_model(row) for row in await _list_offered(conn, "base_model")]
+    """The active base models of the table, by name."""
+    return [_base_model(row) for row in await _list_active(conn, "base_model")]
 
 
 async def list_current(pool: Pool) -> list[PriceChange]:
-    """All that holds now, what cannot be asked for included."""
+    """All rows in force, inactive ones included."""
     rows = await pool.fetch(
         """
         SELECT DISTINCT ON (kind, name) id, kind, name, terms, active, valid_from, changed_by
@@ -33,7 +33,7 @@ async def list_current(pool: Pool) -> list[PriceChange]:
 async def list_history(
     pool: Pool, kind: Kind | None, name: str | None, limit: int, offset: int
 ) -> tuple[list[PriceChange], int]:
-    """A page of the journal, newest first, and how many rows it holds in all."""
+    """A page of the journal, newest first, and the number of all rows."""
     rows = await pool.fetch(
         """
         WITH matching AS (
@@ -50,7 +50,7 @@ async def list_history(
 
 
 async def read_current_prices(conn: Connection | Pool, gpu_type: str, base_model: str) -> CurrentPrices:
-    """What the table says of a GPU type, of a base model by its name or an alias, and of storage, at one moment."""
+    """The prices of a GPU type, of a base model by name or alias, and of storage, in one snapshot."""
     row: Any = await conn.fetchrow(
         """
         WITH current AS MATERIALIZED (
@@ -75,12 +75,12 @@ async def read_current_prices(conn: Connection | Pool, gpu_type: str, base_model
 
 
 async def change_one_at_a_time(conn: Connection) -> None:
-    """Make other changes of the table wait until this transaction ends; reads go on."""
+    """Make other changes wait until this transaction ends; reads continue."""
     await conn.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def find_current(conn: Connection, kind: Kind, name: str) -> PriceChange | None:
-    """What holds of a name."""
+    """The row in force of a name."""
     row = await conn.fetchrow(
         """
         SELECT id, kind, name, terms, active, valid_from, changed_by FROM prices
@@ -94,7 +94,7 @@ async def find_current(conn: Connection, kind: Kind, name: str) -> PriceChange |
 async def insert_change(
     conn: Connection, kind: Kind, name: str, terms: Terms, changed_by: UUID, *, active: bool
 ) -> PriceChange:
-    """Let new terms hold from now on."""
+    """Insert new terms."""
     row: Any = await conn.fetchrow(
         """
         INSERT INTO prices (kind, name, terms, active, changed_by) VALUES ($1, $2, $3, $4, $5)
@@ -105,7 +105,7 @@ async def insert_change(
     return PriceChange(*row)
 
 
-async def _list_offered(conn: Connection | Pool, kind: Kind) -> list[Any]:
+async def _list_active(conn: Connection | Pool, kind: Kind) -> list[Any]:
     return await conn.fetch(
         """
         SELECT * FROM (
@@ -125,7 +125,7 @@ PAST_JOBS = 200
 
 
 async def list_past(conn: Connection | Pool) -> list[PastJob]:
-    """The installation's newest jobs that completed by themselves and had an estimate of their duration."""
+    """The newest jobs of all users that completed without a limit and had an estimated duration."""
     rows = await conn.fetch(
         """
         SELECT gpu ->> 'type', planned_seconds,

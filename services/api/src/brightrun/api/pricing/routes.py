@@ -1,4 +1,4 @@
-"""What a job can be made of."""
+"""HTTP routes of prices, presets and estimates, and of the price table's administration."""
 
 from typing import Annotated
 from uuid import UUID
@@ -43,20 +43,20 @@ router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 
 @router.get("/gpus", summary="GPU types and their prices")
 async def list_gpus(_: Reader, pool: Db) -> Envelope[Gpus]:
-    """Those that can be asked for, cheapest first."""
+    """The active ones, cheapest first."""
     return Envelope(data=Gpus(gpus=[GpuView.model_validate(price) for price in await queries.list_gpus(pool)]))
 
 
 @router.get("/base-models", summary="Base models that can be fine-tuned")
 async def list_base_models(_: Reader, pool: Db) -> Envelope[BaseModels]:
-    """With the other names that they go by, their own prices, and their shapes."""
+    """With their aliases, own prices and shapes."""
     models = [BaseModelView.of(model) for model in await queries.list_base_models(pool)]
     return Envelope(data=BaseModels(base_models=models))
 
 
 @router.get("/presets", summary="Presets of hyperparameters")
 async def list_presets(_: Reader) -> Envelope[Presets]:
-    """What each preset fills in."""
+    """With the hyperparameters that they provide."""
     return Envelope(data=Presets(presets=[PresetView.model_validate(preset) for preset in PRESETS]))
 
 
@@ -66,7 +66,7 @@ async def list_presets(_: Reader) -> Envelope[Presets]:
     responses=error_responses(DatasetNotFound, Untrainable),
 )
 async def estimate_job(body: EstimateJob, user: Reader, pool: Db, clients: Clients) -> Envelope[Estimate]:
-    """USD and hours, the memory that it needs of each GPU type, and how good earlier estimates were."""
+    """USD and hours, the memory per GPU type, and the error of past estimates."""
     dataset = await _find_dataset(pool, clients, user.id, body.dataset_id)
     async with transaction(pool) as conn:
         estimate = await actions.estimate(conn, body, dataset)
@@ -74,7 +74,7 @@ async def estimate_job(body: EstimateJob, user: Reader, pool: Db, clients: Clien
 
 
 async def _find_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dataset_id: UUID) -> Dataset:
-    """As its validation told, or else as the artifacts service says now."""
+    """From the projection, or else from the artifacts service."""
     known, _ = await datasets.find_datasets(pool, user_id, [dataset_id])
     dataset = known.get(dataset_id) or await fetch_dataset(clients.artifacts, user_id, dataset_id)
     if dataset is None:
@@ -90,8 +90,8 @@ GpuType = Annotated[str, Path(max_length=64, pattern=PRINTABLE, examples=["A100-
 BaseModelName = Annotated[str, Path(max_length=256, pattern=PRINTABLE, examples=["Qwen/Qwen2.5-0.5B-Instruct"])]
 
 
-class Changes(BaseModel):
-    """Which changes are wanted."""
+class JournalQuery(BaseModel):
+    """Filters of the journal."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -103,15 +103,17 @@ class Changes(BaseModel):
 
 @admin.get("", summary="The whole price table")
 async def list_prices(_: Admin, pool: Db) -> Envelope[PriceTable]:
-    """What holds now, with what cannot be asked for."""
-    return Envelope(data=PriceTable(prices=[PriceView.model_validate(one) for one in await queries.list_current(pool)]))
+    """All rows in force, inactive ones included."""
+    return Envelope(
+        data=PriceTable(prices=[PriceView.model_validate(price) for price in await queries.list_current(pool)])
+    )
 
 
 @admin.get("/history", summary="All changes of the price table, newest first")
-async def list_price_changes(wanted: Annotated[Changes, Query()], _: Admin, pool: Db) -> Envelope[PriceHistory]:
-    """Who changed what, and from when on it held."""
-    page, limit = wanted.page, wanted.limit
-    changes, total = await queries.list_history(pool, wanted.kind, wanted.name, limit, (page - 1) * limit)
+async def list_price_changes(query: Annotated[JournalQuery, Query()], _: Admin, pool: Db) -> Envelope[PriceHistory]:
+    """Who changed what, and when."""
+    page, limit = query.page, query.limit
+    changes, total = await queries.list_history(pool, query.kind, query.name, limit, (page - 1) * limit)
     return Envelope(
         data=PriceHistory(
             changes=[PriceView.model_validate(change) for change in changes],
@@ -122,27 +124,27 @@ async def list_price_changes(wanted: Annotated[Changes, Query()], _: Admin, pool
 
 @admin.put("/gpus/{gpu_type}", summary="Add or change a GPU type")
 async def set_gpu(gpu_type: GpuType, body: SetGpu, admin: Admin, pool: Db) -> Envelope[PriceView]:
-    """It holds for what is submitted from now on; with `active: false` the type cannot be asked for any more."""
+    """For jobs submitted from now on. With `active: false` no new job can use the type."""
     async with transaction(pool) as conn:
         change = await actions.set_terms(conn, admin.id, "gpu", gpu_type, body.terms(), active=body.active)
-    return _answer(change)
+    return _envelope(change)
 
 
 @admin.put("/base-models/{name:path}", summary="Add or change a base model")
 async def set_base_model(name: BaseModelName, body: SetBaseModel, admin: Admin, pool: Db) -> Envelope[PriceView]:
-    """Its price, the names that it goes by, and the shape that memory is estimated from."""
+    """Its price, its aliases, and its shape for memory estimates."""
     async with transaction(pool) as conn:
         change = await actions.set_terms(conn, admin.id, "base_model", name, body.terms(), active=body.active)
-    return _answer(change)
+    return _envelope(change)
 
 
 @admin.put("/storage", summary="Change the fee for storing a model")
 async def set_storage_fee(body: SetFee, admin: Admin, pool: Db) -> Envelope[PriceView]:
-    """It is charged once for each job that leaves a model."""
+    """Charged once for each job that stores a model."""
     async with transaction(pool) as conn:
         change = await actions.set_terms(conn, admin.id, "fee", STORAGE, body.terms())
-    return _answer(change)
+    return _envelope(change)
 
 
-def _answer(change: PriceChange) -> Envelope[PriceView]:
+def _envelope(change: PriceChange) -> Envelope[PriceView]:
     return Envelope(data=PriceView.model_validate(change))

@@ -1,4 +1,4 @@
-"""The notifier as the keeper of webhooks."""
+"""The notifier's webhooks."""
 
 from typing import Any
 from uuid import UUID
@@ -6,18 +6,18 @@ from uuid import UUID
 from brightrun.contracts.webhooks import Webhook
 from brightrun.runtime.clients import ServiceClient
 
-PATIENCE_SECONDS = 15.0
-"""More than the notifier gives a receiver, or the resolver of its name."""
+TIMEOUT_SECONDS = 15.0
+"""Longer than the notifier waits for a receiver and for DNS."""
 
 
-async def ask(
+async def send(
     notifier: ServiceClient, method: str, path: str, user_id: UUID, body: dict[str, Any] | None = None
 ) -> Any:
-    """Ask for a change of the user's webhooks, or for a test of one, which takes as long as its receiver."""
-    return await notifier.send(method, f"/webhooks{path}", user_id, json=body, timeout=PATIENCE_SECONDS)
+    """Change or test the user's webhooks; a test lasts as long as its receiver."""
+    return await notifier.send(method, f"/webhooks{path}", user_id, json=body, timeout=TIMEOUT_SECONDS)
 
 
 async def fetch_all(notifier: ServiceClient, user_id: UUID) -> list[Webhook]:
     """The user's webhooks, newest first; there are few."""
-    told = await notifier.get("/webhooks", user_id)
-    return [Webhook.model_validate(webhook) for webhook in told["webhooks"]]
+    found = await notifier.get("/webhooks", user_id)
+    return [Webhook.model_validate(webhook) for webhook in found["webhooks"]]

@@ -1,4 +1,4 @@
-"""Webhooks: passed on to the notifier, which owns them."""
+"""HTTP routes of webhooks, which the notifier owns."""
 
 from uuid import UUID
 
@@ -32,15 +32,15 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=BoundedRou
 
 @router.get("", summary="Your webhooks")
 async def list_webhooks(user: Reader, clients: Clients) -> Envelope[Webhooks]:
-    """All of them, newest first."""
+    """All, newest first."""
     return Envelope(data=Webhooks(webhooks=await notifier.fetch_all(clients.notifier, user.id)))
 
 
 @router.post("", status_code=201, summary="Make a webhook", responses=error_responses(TooManyWebhooks))
 async def create_webhook(body: CreateWebhook, user: Owner, clients: Clients) -> Envelope[WebhookWithSecret]:
-    """Events are sent to a public https address. The secret that signs them is in this answer and nowhere else."""
-    made = await notifier.ask(clients.notifier, "POST", "", user.id, body.model_dump(mode="json"))
-    return Envelope(data=WebhookWithSecret.model_validate(made))
+    """Events are sent to a public https address. Only this response contains the secret that signs them."""
+    created = await notifier.send(clients.notifier, "POST", "", user.id, body.model_dump(mode="json"))
+    return Envelope(data=WebhookWithSecret.model_validate(created))
 
 
 @router.get("/event-types", summary="What events there are")
@@ -51,22 +51,22 @@ async def list_webhook_event_types(_: Reader) -> Envelope[WebhookEventTypes]:
 
 @router.get("/{webhook_id}", summary="One webhook")
 async def get_webhook(webhook_id: UUID, user: Reader, clients: Clients) -> Envelope[Webhook]:
-    """With how it fares, without its secret."""
+    """With its state, without its secret."""
     return Envelope(data=Webhook.model_validate(await clients.notifier.get(f"/webhooks/{webhook_id}", user.id)))
 
 
 @router.patch("/{webhook_id}", summary="Change a webhook")
 async def change_webhook(webhook_id: UUID, body: ChangeWebhook, user: Owner, clients: Clients) -> Envelope[Webhook]:
-    """Once it is enabled again, what waits for it is sent."""
+    """Pending events are sent once it is enabled again."""
     changes = body.model_dump(mode="json", exclude_none=True)
-    changed = await notifier.ask(clients.notifier, "PATCH", f"/{webhook_id}", user.id, changes)
+    changed = await notifier.send(clients.notifier, "PATCH", f"/{webhook_id}", user.id, changes)
     return Envelope(data=Webhook.model_validate(changed))
 
 
 @router.delete("/{webhook_id}", summary="Delete a webhook")
 async def delete_webhook(webhook_id: UUID, user: Owner, clients: Clients) -> Envelope[None]:
-    """What waits for it is not sent any more."""
-    await notifier.ask(clients.notifier, "DELETE", f"/{webhook_id}", user.id)
+    """Pending events are not sent."""
+    await notifier.send(clients.notifier, "DELETE", f"/{webhook_id}", user.id)
     return Envelope(data=None)
 
 
@@ -74,9 +74,9 @@ async def delete_webhook(webhook_id: UUID, user: Owner, clients: Clients) -> Env
 async def rotate_webhook_secret(
     webhook_id: UUID, user: Owner, clients: Clients, body: RotateSecret | None = None
 ) -> Envelope[WebhookWithSecret]:
-    """For 24 hours both secrets sign, so that the receiver may change at its own time, unless the old one leaked."""
-    wanted = (body or RotateSecret()).model_dump()
-    rotated = await notifier.ask(clients.notifier, "POST", f"/{webhook_id}/rotate", user.id, wanted)
+    """Both secrets sign for 24 hours, or only the new one with `keep_previous: false`."""
+    request = (body or RotateSecret()).model_dump()
+    rotated = await notifier.send(clients.notifier, "POST", f"/{webhook_id}/rotate", user.id, request)
     return Envelope(data=WebhookWithSecret.model_validate(rotated))
 
 
@@ -84,9 +84,9 @@ async def rotate_webhook_secret(
 async def try_webhook(
     webhook_id: UUID, user: Owner, clients: Clients, body: TryWebhook | None = None
 ) -> Envelope[WebhookTestResult]:
-    """A made-up event is sent now, once; the answer tells what came back."""
-    wanted = (body or TryWebhook()).model_dump()
-    result = await notifier.ask(clients.notifier, "POST", f"/{webhook_id}/test", user.id, wanted)
+    """Sends a sample event once, and returns the receiver's response."""
+    request = (body or TryWebhook()).model_dump()
+    result = await notifier.send(clients.notifier, "POST", f"/{webhook_id}/test", user.id, request)
     return Envelope(data=WebhookTestResult.model_validate(result))
 
 
@@ -95,8 +95,8 @@ async def list_webhook_deliveries(
     webhook_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
 ) -> Envelope[WebhookDeliveries]:
     """The last 30 days, newest first, each with its newest attempts."""
-    told = await clients.notifier.get(f"/webhooks/{webhook_id}/deliveries", user.id, page=page, limit=limit)
-    return Envelope(data=WebhookDeliveries.model_validate(told))
+    page = await clients.notifier.get(f"/webhooks/{webhook_id}/deliveries", user.id, page=page, limit=limit)
+    return Envelope(data=WebhookDeliveries.model_validate(page))
 
 
 @router.post(
@@ -107,6 +107,6 @@ async def list_webhook_deliveries(
 async def replay_webhook_delivery(
     webhook_id: UUID, delivery_id: UUID, user: Owner, clients: Clients
 ) -> Envelope[WebhookDelivery]:
-    """At once, under the same id, and with all retries."""
+    """At once, with the same id and all retries."""
     path = f"/{webhook_id}/deliveries/{delivery_id}/replay"
-    return Envelope(data=WebhookDelivery.model_validate(await notifier.ask(clients.notifier, "POST", path, user.id)))
+    return Envelope(data=WebhookDelivery.model_validate(await notifier.send(clients.notifier, "POST", path, user.id)))

@@ -1,4 +1,4 @@
-"""What jobs tell while somebody watches: Kafka is read once for all streams of this process.
+"""Live events of watched jobs: one Kafka consumer for all streams of this process.
 
 A watched job has its newest progress, which replaces the one before, and its last log entries. So a slow client holds
 up nobody, and nothing grows: a stream that has missed an entry asks the tracker.
@@ -29,15 +29,15 @@ from brightrun.contracts.values import utc_now
 
 log = structlog.get_logger()
 FOLLOWED: dict[str, type[JobProgress | JobLogged]] = {event.topic: event for event in (JobProgress, JobLogged)}
-KEPT = 50
-STREAMS = 2000
-STREAMS_A_USER = 20
-OPEN = Gauge("brightrun_streams", "Streams of jobs that are open.")
+MAX_KEPT_EVENTS = 50
+MAX_STREAMS = 2000
+MAX_STREAMS_PER_USER = 20
+OPEN_STREAMS = Gauge("brightrun_streams", "Streams of jobs that are open.")
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An entry as it is sent, and which one it follows."""
+    """A log entry in its wire format, and its predecessor."""
 
     id: int
     previous_id: int
@@ -46,39 +46,39 @@ class Logged:
 
 
 class Watch:
-    """A job that somebody watches; `changed` is set and replaced whenever there is something new."""
+    """A watched job; `changed` is set and replaced whenever something is new."""
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.changed = asyncio.Event()
         self.watchers = 0
-        self._entries: deque[Logged] = deque(maxlen=KEPT)
-        self._early: deque[JobProgress] = deque(maxlen=KEPT)
+        self._entries: deque[Logged] = deque(maxlen=MAX_KEPT_EVENTS)
+        self._pending: deque[JobProgress] = deque(maxlen=MAX_KEPT_EVENTS)
         self._shown: tuple[Job, bytes] | None = None
 
     def update(self, job: Job) -> None:
-        """Take the job as it is stored, unless newer progress has been heard of already."""
+        """Replace the job by its stored state, unless newer progress is known."""
         known = self.job
         if known is None or (job != known and (job.state.status.terminal or job.state.order > known.state.order)):
             self.job = job
-            while self._early:
-                self.on_event(self._early.popleft())
+            while self._pending:
+                self.on_event(self._pending.popleft())
             self.wake()
 
     def on_event(self, event: JobProgress | JobLogged) -> None:
-        """Take what has just happened."""
+        """Apply an event."""
         if isinstance(event, JobLogged):
             self._entries.append(
                 Logged(event.id, event.previous_id, event.type, LogEntry.model_validate(event).event())
             )
         elif self.job is None:
-            self._early.append(event)
+            self._pending.append(event)
         else:
             self.job = projection.apply_event(self.job, event)
         self.wake()
 
     def entries_after(self, entry_id: int) -> list[Logged] | None:
-        """What was logged after an entry; None where some of it is not known here."""
+        """The entries after one; None if some are missing here."""
         found = []
         for entry in self._entries:
             if entry.id > entry_id:
@@ -89,19 +89,19 @@ class Watch:
         return found
 
     def progress(self, job: Job) -> bytes:
-        """How far the job is, put into words once for all who watch it."""
+        """The progress event, formatted once for all streams."""
         if self._shown is None or self._shown[0] is not job:
             self._shown = job, Progress.of(job, utc_now()).event()
         return self._shown[1]
 
     def wake(self) -> None:
-        """Let every stream of the job look again."""
+        """Wake every stream of the job."""
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class Live:
-    """The jobs that are watched through this process, until `ended`."""
+    """The watched jobs of this process."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -110,14 +110,14 @@ class Live:
 
     @contextmanager
     def watch(self, user_id: UUID, job_id: UUID) -> Iterator[Watch]:
-        """Hear of a job while the block runs; raises `TooManyStreams`."""
-        if self._streams[user_id] >= STREAMS_A_USER or self._streams.total() >= STREAMS:
+        """Watch a job while the block runs. Raises TooManyStreams."""
+        if self._streams[user_id] >= MAX_STREAMS_PER_USER or self._streams.total() >= MAX_STREAMS:
             raise TooManyStreams
         key = str(job_id).encode()
         watch = self._watches.setdefault(key, Watch())
         watch.watchers += 1
         self._streams[user_id] += 1
-        OPEN.set(self._streams.total())
+        OPEN_STREAMS.set(self._streams.total())
         try:
             yield watch
         finally:
@@ -125,11 +125,11 @@ class Live:
             if not watch.watchers:
                 del self._watches[key]
             self._streams[user_id] -= 1
-            self._streams += Counter()  # without those that are down to none
-            OPEN.set(self._streams.total())
+            self._streams += Counter()  # drops zeros
+            OPEN_STREAMS.set(self._streams.total())
 
     def on_record(self, topic: str, key: bytes, value: bytes) -> None:
-        """Pass a record on to those who watch its job; clients are not even decoded."""
+        """Pass a record to the watch of its job; records of other jobs are not decoded."""
         watch = self._watches.get(key)
         if watch is None:
             return
@@ -139,7 +139,7 @@ class Live:
             log.warning("stream.undecodable", topic=topic, key=key.decode(), error=str(error))
 
     def end(self) -> None:
-        """Let all streams end: the process stops."""
+        """End all streams: the process stops."""
         self.ended = True
         for watch in self._watches.values():
             watch.wake()
@@ -158,12 +158,12 @@ class LogEntry(BaseModel):
     occurred_at: datetime
 
     def event(self) -> bytes:
-        """As the event `log`, whose id a client sends back to go on from there."""
+        """As the event `log`, whose id a client sends back to continue."""
         return format_sse_event(event="log", id=str(self.id), data_str=self.model_dump_json())
 
 
 class Progress(BaseModel):
-    """How far the job is, in the words of the job itself; money in USD."""
+    """Progress of a job, with the fields of the job itself; money in USD."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -181,9 +181,9 @@ class Progress(BaseModel):
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
-        """The job at a moment, which decides what it has cost."""
+        """The job at `now`, which determines its cost."""
         return cls.model_validate(JobView.of(job, now))
 
     def event(self) -> bytes:
-        """As the event `progress`, which has no id: the next one makes up for a lost one."""
+        """As the event `progress`, without an id, since the next one replaces it."""
         return format_sse_event(event="progress", data_str=self.model_dump_json())

@@ -1,4 +1,4 @@
-"""A job while it happens: its stream; and what it saved on the way."""
+"""HTTP routes of a job's stream and checkpoints."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -39,7 +39,7 @@ EntryId = Annotated[int, Query(ge=0, le=2**63 - 1)]
 
 
 class Checkpoint(BaseModel):
-    """A state that the job saved, with what had been measured last; null is not measured."""
+    """A checkpoint with the last metrics before it; null is not measured."""
 
     id: str = Field(examples=["1-1500"])
     attempt: int
@@ -87,10 +87,10 @@ async def stream_events(
     after: EntryId = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1, description="instead of `after`")] = None,
 ) -> Response:
-    """Every entry of the log after the one with the id `after`, then each new one, and between them how far the job is.
+    """Every log entry after the one with the id `after`, then each new one, with progress in between.
 
-    Ends with the last entry: of a completed job, that its model is stored. It also ends every ten minutes, and when the
-    gateway is restarted. Come back then with the last id, as browsers do by themselves: nothing is missed or repeated.
+    Ends with the last entry; for a completed job that is `artifact_ready`. It also ends every ten minutes and when the
+    gateway restarts. Reconnect with the last id, as browsers do: no entry is missed or repeated.
     """
     sources = Sources(pool, clients.tracker, user.id, job_id)
     stream = JobStream(live, watch, sources, after if last_event_id is None else last_event_id)
@@ -109,7 +109,7 @@ async def list_checkpoints(
     after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$", description="the `id` of one")] = None,
     limit: Limit = 100,
 ) -> Envelope[Checkpoints]:
-    """The states that were saved: the newest, or those that follow the checkpoint `after`."""
+    """The newest, or those after the checkpoint `after`."""
     await get_job(pool, user.id, job_id)
     found = await tracker.fetch_checkpoints(clients.tracker, user.id, job_id, after=after, limit=limit)
-    return Envelope(data=Checkpoints(checkpoints=[Checkpoint.model_validate(one) for one in found]))
+    return Envelope(data=Checkpoints(checkpoints=[Checkpoint.model_validate(checkpoint) for checkpoint in found]))

@@ -1,4 +1,4 @@
-"""One client's stream of one job."""
+"""The stream of one job to one client."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from brightrun.runtime.database import DATABASE_DOWN, Pool
 from brightrun.runtime.errors import Unavailable
 
 log = structlog.get_logger()
-BEAT_SECONDS = 15.0
+KEEPALIVE_SECONDS = 15.0
 MAX_SECONDS = 600.0
 PROGRESS_SECONDS = 0.1
 RETRY_SECONDS = 5.0
@@ -30,7 +30,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a stream finds what it has not entries."""
+    """The sources of a stream besides live events."""
 
     pool: Pool
     tracker: ServiceClient
@@ -38,11 +38,11 @@ class Sources:
     job_id: UUID
 
     async def job(self) -> Job | None:
-        """The job as it is stored."""
+        """The stored job."""
         return await queries.find_job(self.pool, self.user_id, self.job_id)
 
     async def log(self, after: int) -> list[Logged]:
-        """The entries that follow one."""
+        """The log entries after one."""
         found: list[Logged] = []
         full = True
         while full:
@@ -55,11 +55,11 @@ class Sources:
 
 
 class JobStream:
-    """Each entry of the log after one, once and in order, and progress as it comes.
+    """Every log entry after one, once and in order, and progress.
 
-    An entry comes with the event that wakes the stream. Where one is missing the tracker is asked: at the beginning,
-    after an interruption, and with each beat to be sure. The stream ends with the log; also after a while by itself, so
-    that the client, who comes back with its last id, has to show its token again.
+    Entries arrive with the events that wake the stream. Missing ones are fetched from the tracker: at the start, after
+    a gap, and with each keep-alive. The stream ends with the log, and after MAX_SECONDS, so that the client reconnects
+    with its last id and its token is checked again.
     """
 
     def __init__(self, live: Live, watch: Watch, sources: Sources, after: int) -> None:
@@ -68,36 +68,36 @@ class JobStream:
         self._sources = sources
         self._last_id = after
         self._types: set[str] = set()
-        self._opened = self._gone = False
-        self._behind = True
+        self._opened = self._deleted = False
+        self._has_gap = True
         self._waiting: list[Logged] = []
-        self._shown: Job | None = None
+        self._sent_job: Job | None = None
         self._next_refresh = self._next_progress = 0.0
         self._ends = time.monotonic() + MAX_SECONDS
 
     async def open(self) -> bool:
-        """Read the log so far; False if the client has had all of it and nothing more will come."""
+        """Read the log so far; False if it is complete and the client has all of it."""
         await self._refresh()
-        return bool(self._waiting) or not self._over
+        return bool(self._waiting) or not self._complete
 
     async def events(self) -> AsyncIterator[bytes]:
-        """What is sent, to the end."""
+        """The stream's bytes."""
         yield format_sse_event(retry=RECONNECT_MS)
         while True:
             changed = self._watch.changed
             for event in await self._collect():
                 yield event
-            if self._over or self._live.ended or time.monotonic() >= self._ends:
+            if self._complete or self._live.ended or time.monotonic() >= self._ends:
                 return
             await self._pause(changed)
 
     @property
-    def _over(self) -> bool:
-        return self._gone or is_over(self._types)
+    def _complete(self) -> bool:
+        return self._deleted or is_complete(self._types)
 
     async def _collect(self) -> list[bytes]:
         events = []
-        if not self._behind:
+        if not self._has_gap:
             self._take_entries()
         if time.monotonic() >= self._next_refresh:
             await self._refresh()
@@ -114,28 +114,28 @@ class JobStream:
     def _take_entries(self) -> None:
         entries = self._watch.entries_after(self._waiting[-1].id if self._waiting else self._last_id)
         if entries is None:
-            self._behind = True
+            self._has_gap = True
             self._next_refresh = 0.0
         else:
             self._waiting += entries
 
     async def _refresh(self) -> None:
-        """Ask for what may have been missed; where nobody answers, again in a moment."""
+        """Fetch missing entries and the job; on errors, again after RETRY_SECONDS."""
         self._next_refresh = time.monotonic() + RETRY_SECONDS
         try:
             logged = await self._sources.log(self._last_id if self._opened else 0)
             job = await self._sources.job()
         except (Unavailable, *DATABASE_DOWN) as error:
-            log.warning("stream.sources_silent", job_id=str(self._sources.job_id), error=repr(error))
+            log.warning("stream.sources_unavailable", job_id=str(self._sources.job_id), error=repr(error))
             return
-        self._next_refresh = time.monotonic() + BEAT_SECONDS
-        self._behind = False
+        self._next_refresh = time.monotonic() + KEEPALIVE_SECONDS
+        self._has_gap = False
         if not self._opened:
             self._opened = True
             self._last_id = min(self._last_id, logged[-1].id if logged else 0)
             self._types = {entry.type for entry in logged if entry.id <= self._last_id}
         self._waiting = [entry for entry in logged if entry.id > self._last_id]
-        self._gone = job is None
+        self._deleted = job is None
         if job:
             self._watch.update(job)
 
@@ -145,16 +145,16 @@ class JobStream:
                 self._watch.update(job)
 
     def _progress(self) -> list[bytes]:
-        """The newest progress, unless the last was sent a moment ago: it can wait, and be replaced meanwhile."""
+        """The newest progress, at most one each PROGRESS_SECONDS."""
         job, now = self._watch.job, time.monotonic()
-        if job is None or job is self._shown or (now < self._next_progress and not self._over):
+        if job is None or job is self._sent_job or (now < self._next_progress and not self._complete):
             return []
-        self._shown, self._next_progress = job, now + PROGRESS_SECONDS
+        self._sent_job, self._next_progress = job, now + PROGRESS_SECONDS
         return [self._watch.progress(job)]
 
     async def _pause(self, changed: asyncio.Event) -> None:
         until = min(self._next_refresh, self._ends)
-        if self._watch.job is not self._shown:
+        if self._watch.job is not self._sent_job:
             until = min(until, self._next_progress)
         with suppress(TimeoutError):
             async with asyncio.timeout(until - time.monotonic()):
@@ -162,14 +162,14 @@ class JobStream:
 
 
 STORED = "artifact_ready"
-STANDSTILL = ("paused", "resumed", "attempt_lost")
+INTERRUPTIONS = ("paused", "resumed", "attempt_lost")
 
 
 def changes_costs(entry_type: str) -> bool:
-    """Whether the job begins or ends to cost something with such an entry, which progress does not tell."""
-    return entry_type in (STORED, *STANDSTILL) or entry_type in TERMINAL
+    """Whether such an entry starts or stops costs, which progress does not report."""
+    return entry_type in (STORED, *INTERRUPTIONS) or entry_type in TERMINAL
 
 
-def is_over(entry_types: AbstractSet[str]) -> bool:
-    """Whether a log with these types of entries is complete: a completed job's model is stored a little later."""
+def is_complete(entry_types: AbstractSet[str]) -> bool:
+    """Whether a log with these entries is complete; that of a completed job ends when its model is stored."""
     return bool(entry_types & (TERMINAL - {JobStatus.COMPLETED})) or {JobStatus.COMPLETED, STORED} <= entry_types

@@ -1,4 +1,4 @@
-"""Files: data sets as OpenAI's clients see them, and the results of finished jobs."""
+"""HTTP routes of files: data sets, and results of completed jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -43,7 +43,7 @@ from brightrun.runtime.errors import Unavailable
 
 router = APIRouter(prefix="/files", tags=["files"])
 SLICE = 1000
-RESULTS_AT_ONCE = 8
+MAX_CONCURRENT_RENDERINGS = 8
 FORM = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -60,7 +60,7 @@ CONTENT: Responses = {200: {"description": "The file", "content": {"application/
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
 )
 async def create_file(request: Request, user: Trainer, clients: Clients) -> FileObject:
-    """JSON Lines of up to 512 MiB with `purpose=fine-tune`; larger files come in parts. It is validated afterwards."""
+    """JSON Lines of up to 512 MiB with `purpose=fine-tune`, validated afterwards; larger files come in parts."""
     form = Form(request.headers.get("content-type", ""), request.stream(), "file", MAX_FILE_BYTES)
     try:
         found = await form.find_file()
@@ -74,7 +74,7 @@ async def create_file(request: Request, user: Trainer, clients: Clients) -> File
 
 
 async def _checked(form: Form) -> AsyncIterator[bytes]:
-    """The file; what comes after it may still refuse the whole form, of which nothing is kept then."""
+    """The file. Fields after it may still make the whole form invalid; nothing is stored then."""
     async for piece in form.read_file():
         yield piece
     check_fields(form.fields, complete=True, has_file=True)
@@ -91,19 +91,19 @@ async def list_files(
     order: SortOrder = "desc",
     purpose: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ListOf[FileObject]:
-    """Data sets and results by their age; of one `purpose`, or of all."""
-    wanted = {FINE_TUNE, RESULTS} if purpose is None else {purpose}
-    beyond = await _find_place(pool, clients, user.id, after) if after else None
+    """Data sets and results by age, of one `purpose` or all."""
+    purposes = {FINE_TUNE, RESULTS} if purpose is None else {purpose}
+    beyond = await _find_position(pool, clients, user.id, after) if after else None
     part = _Part(beyond, limit + 1, order)
-    datasets = await _list_datasets(clients, user.id, part) if FINE_TUNE in wanted else []
-    made = await _list_results(pool, clients, user.id, part) if RESULTS in wanted else []
+    datasets = await _list_datasets(clients, user.id, part) if FINE_TUNE in purposes else []
+    made = await _list_results(pool, clients, user.id, part) if RESULTS in purposes else []
     found = [FileObject.of(file) for file in merge(datasets, made, order, limit + 1)]
     return ListOf.of(found, limit)
 
 
 @router.get("/{file_id}", summary="One file", responses=error_responses(FileNotFound))
 async def get_file(file_id: str, user: Reader, pool: Db, clients: Clients) -> FileObject:
-    """Its size and how its validation went."""
+    """With its size and validation status."""
     if job := await _find_finished(pool, user.id, file_id):
         return FileObject.of(await results.describe(pool, clients, user.id, job))
     return FileObject.of(await _find_dataset(clients, user.id, file_id))
@@ -113,7 +113,7 @@ async def get_file(file_id: str, user: Reader, pool: Db, clients: Clients) -> Fi
     "/{file_id}", summary="Delete a file", responses=error_responses(FileNotFound, DatasetInUse, ResultsKept)
 )
 async def delete_file(file_id: str, user: Trainer, pool: Db, clients: Clients) -> Deleted:
-    """Refused while a job that is not over trains on it."""
+    """Rejected while a job uses it."""
     if await _find_finished(pool, user.id, file_id):
         raise ResultsKept
     dataset_id = ids.read(ids.FILE, file_id)
@@ -135,7 +135,7 @@ class _Content:
 
 
 async def _content(file_id: str, user: Reader, pool: Db, clients: Clients) -> AsyncIterator[_Content]:
-    """The file, open until it is answered."""
+    """The file, open until the response ends."""
     if job := await _find_finished(pool, user.id, file_id):
         pieces = results.read(pool, clients, user.id, job.id)
         first = await anext(pieces)
@@ -163,7 +163,7 @@ async def get_content(content: Annotated[_Content, Depends(_content)]) -> Stream
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Which part of a list is wanted: so many, from the one after `(created_at, id)` on."""
+    """A part of a list: up to `limit` files after `(created_at, id)`."""
 
     after: tuple[datetime, UUID] | None
     limit: int
@@ -177,7 +177,7 @@ async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 async def _find_finished(pool: Pool, user_id: UUID, file_id: str) -> FinishedJob | None:
-    """The job whose results the file is; None if it is no results file."""
+    """The job of a results file; None for other files. Raises FileNotFound."""
     job_id = ids.read(ids.RESULTS, file_id)
     if job_id is None:
         return None
@@ -189,13 +189,13 @@ async def _find_finished(pool: Pool, user_id: UUID, file_id: str) -> FinishedJob
 
 async def _find_dataset(clients: ServiceClients, user_id: UUID, file_id: str) -> File:
     dataset_id = ids.read(ids.FILE, file_id)
-    told = dataset_id and await find(clients.artifacts, user_id, f"/datasets/{dataset_id}")
-    if not told:
+    dataset = dataset_id and await find(clients.artifacts, user_id, f"/datasets/{dataset_id}")
+    if not dataset:
         raise FileNotFound
-    return of_dataset(told)
+    return of_dataset(dataset)
 
 
-async def _find_place(pool: Pool, clients: ServiceClients, user_id: UUID, file_id: str) -> tuple[datetime, UUID]:
+async def _find_position(pool: Pool, clients: ServiceClients, user_id: UUID, file_id: str) -> tuple[datetime, UUID]:
     if job := await _find_finished(pool, user_id, file_id):
         return job.finished_at, job.id
     file = await _find_dataset(clients, user_id, file_id)
@@ -203,14 +203,14 @@ async def _find_place(pool: Pool, clients: ServiceClients, user_id: UUID, file_i
 
 
 async def _list_datasets(clients: ServiceClients, user_id: UUID, part: _Part) -> list[File]:
-    """Slice by slice, as one answer must not grow with what is asked for."""
+    """Several bounded reads, since `limit` may be large."""
     found: list[File] = []
     at, last = part.after or (None, None)
     while len(found) < part.limit:
         size = min(SLICE, part.limit - len(found))
-        place = {"at": at and at.isoformat(), "id": last and str(last)}
-        told = await clients.artifacts.get("/datasets/slice", user_id, limit=size, order=part.order, **place)
-        rows: Sequence[dict[str, str]] = told["datasets"]
+        position = {"at": at and at.isoformat(), "id": last and str(last)}
+        page = await clients.artifacts.get("/datasets/slice", user_id, limit=size, order=part.order, **position)
+        rows: Sequence[dict[str, str]] = page["datasets"]
         found += [of_dataset(row) for row in rows]
         if len(rows) < size:
             break
@@ -220,7 +220,7 @@ async def _list_datasets(clients: ServiceClients, user_id: UUID, part: _Part) ->
 
 async def _list_results(pool: Pool, clients: ServiceClients, user_id: UUID, part: _Part) -> list[File]:
     jobs = await queries.slice_results(pool, user_id, part.after, part.limit, newest_first=part.order == "desc")
-    lane = asyncio.Semaphore(RESULTS_AT_ONCE)
+    lane = asyncio.Semaphore(MAX_CONCURRENT_RENDERINGS)
 
     async def describe(job: FinishedJob) -> File:
         async with lane:

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs, as OpenAI's clients create, follow and end them."""
+"""HTTP routes of fine-tuning jobs."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -58,16 +58,16 @@ async def create_job(
     key: IdempotencyKey = None,
     retry_count: RetryCount = "0",
 ) -> FineTuningJob:
-    """The file need not be validated yet. Sent again by its client, a request gets the job that it made."""
+    """The file need not be validated yet. A request that its client repeats returns the same job."""
     translation = translate(body, await resolve_model(pool, body.model), await _default_gpu(pool, settings))
-    asked = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
-    sha256 = repetition.digest("fine_tuning.jobs", asked)
+    submitted = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
+    sha256 = repetition.digest("fine_tuning.jobs", submitted)
     repeated = retry_count.strip("0").isdecimal()
     claim = IdempotencyClaim(sha256, began_at=utc_now(), key=key, guarded=key is None, repeated=repeated)
     try:
         job = await submission.create_job(pool, clients, user.id, translation.request, claim)
     except (Invalid, ModelNotFound, DatasetNotReady) as error:
-        raise type(error)(translation.replace(error.details)) from None
+        raise type(error)(translation.rename(error.details)) from None
     except DatasetNotFound as error:
         missing = "validation_file" if error.details else "training_file"
         raise FileNotFound({missing: ["is no file of yours"]}) from None
@@ -78,7 +78,7 @@ async def create_job(
 async def list_jobs(
     request: Request, user: Reader, pool: Db, after: After = None, limit: Limit = 20
 ) -> ListOf[FineTuningJob]:
-    """All, or those with the metadata that `metadata[key]=value` asks for."""
+    """All, or those with the metadata `metadata[key]=value`."""
     metadata = read_metadata(request.query_params.multi_items())
     last = ids.read(ids.JOB, after) if after else None
     if after and last is None:
@@ -90,42 +90,39 @@ async def list_jobs(
 
 @router.get("/{job_id}", summary="One fine-tuning job")
 async def get_job(job_id: str, user: Reader, pool: Db) -> FineTuningJob:
-    """As it is now."""
+    """Its current state."""
     return view(await _find(pool, user.id, job_id), utc_now())
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job", responses=error_responses(JobFinished))
 async def cancel_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
-    """The job is asked to stop; its status follows when it has."""
-    job = await _find(pool, user.id, job_id)
+    """Requests a stop; the status changes when the job has stopped."""
     async with transaction(pool) as conn:
-        await actions.cancel_job(conn, user.id, job.id)
-    return view(await _find(pool, user.id, job_id), utc_now())
+        job = await actions.cancel_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
 
 
 @router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=error_responses(JobNotPausable))
 async def pause_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
-    """The job is asked to save a checkpoint and to give its GPUs back; it is `paused` when it has."""
-    job = await _find(pool, user.id, job_id)
+    """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
     async with transaction(pool) as conn:
-        await actions.pause_job(conn, user.id, job.id)
-    return view(await _find(pool, user.id, job_id), utc_now())
+        job = await actions.pause_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
 
 
 @router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=error_responses(JobNotPaused))
 async def resume_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
-    """The job waits for GPUs again, and goes on from its last checkpoint where its cluster still has it."""
-    job = await _find(pool, user.id, job_id)
+    """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
     async with transaction(pool) as conn:
-        await actions.resume_job(conn, user.id, job.id)
-    return view(await _find(pool, user.id, job_id), utc_now())
+        job = await actions.resume_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
 
 
 @router.get("/{job_id}/events", summary="A fine-tuning job's log, newest first")
 async def list_events(
     job_id: str, user: Reader, pool: Db, clients: Clients, *, after: After = None, limit: Limit = 20
 ) -> ListOf[FineTuningJobEvent]:
-    """What happened before the event `after`."""
+    """The events before `after`."""
     job = await _find(pool, user.id, job_id)
     last = ids.read_event(after) if after else None
     if after and last is None:
@@ -138,7 +135,7 @@ async def list_events(
 async def list_checkpoints(
     job_id: str, user: Reader, pool: Db, clients: Clients, *, after: After = None, limit: Limit = 10
 ) -> Checkpoints:
-    """The states that were saved."""
+    """With their metrics."""
     job = await _find(pool, user.id, job_id)
     last = ids.read_checkpoint(after) if after else None
     if after and last is None:
@@ -155,12 +152,12 @@ async def list_checkpoints(
 
 
 async def _fetch(
-    fetch: Callable[..., Awaitable[list[dict[str, Any]]]], after: int | str | None, wanted: int
+    fetch: Callable[..., Awaitable[list[dict[str, Any]]]], after: int | str | None, count: int
 ) -> list[dict[str, Any]]:
-    """So many of the tracker's entries after one, in as many calls as they take."""
+    """Up to `count` of the tracker's entries after one, in several calls."""
     found: list[dict[str, Any]] = []
-    while len(found) < wanted:
-        size = min(wanted - len(found), ENTRIES_AT_ONCE)
+    while len(found) < count:
+        size = min(count - len(found), ENTRIES_AT_ONCE)
         page = await fetch(after=after, limit=size)
         found += page
         if len(page) < size:
@@ -170,18 +167,22 @@ async def _fetch(
 
 
 async def _default_gpu(pool: Pool, settings: Settings) -> str:
-    """What the operator says, or the cheapest there is."""
+    """The operator's default, or the cheapest."""
     if settings.default_gpu:
         return settings.default_gpu
     known = await prices.list_gpus(pool)
     return known[0].type if known else "none"
 
 
-async def _find(pool: Pool, user_id: UUID, text: str) -> Job:
-    job_id = ids.read(ids.JOB, text)
-    if job_id is None:
+async def _find(pool: Pool, user_id: UUID, job_id: str) -> Job:
+    return await actions.get_job(pool, user_id, _read(job_id))
+
+
+def _read(job_id: str) -> UUID:
+    found = ids.read(ids.JOB, job_id)
+    if found is None:
         raise NotFound
-    return await actions.get_job(pool, user_id, job_id)
+    return found
 
 
 _KEY = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)
@@ -189,18 +190,18 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def read_metadata(query: Iterable[tuple[str, str]]) -> dict[str, str] | None:
-    """The metadata that `metadata[k]=v` asks for; `{}` where `metadata=null` asks for jobs without; None for all."""
-    wanted: dict[str, str] = {}
+    """The filter `metadata[k]=v`; `{}` for `metadata=null`, which selects jobs without metadata; None for all."""
+    filters: dict[str, str] = {}
     null = False
     for name, value in query:
         if key := _KEY.fullmatch(name):
-            wanted[key[1]] = value
+            filters[key[1]] = value
         elif name == "metadata" and value == "null":
             null = True
         elif name.startswith("metadata"):
             raise Invalid({"metadata": ["filter by metadata[key]=value, or metadata=null"]})
-    if wanted and null:
+    if filters and null:
         raise Invalid({"metadata": ["give metadata[key]=value or metadata=null, not both"]})
-    if _UNSTORABLE.search("".join([*wanted, *wanted.values()])):
+    if _UNSTORABLE.search("".join([*filters, *filters.values()])):
         raise Invalid({"metadata": ["text must not contain NUL or lone surrogates"]})
-    return wanted if wanted or null else None
+    return filters if filters or null else None

@@ -1,4 +1,4 @@
-"""Models: the base models of this installation, and those that you have fine-tuned."""
+"""HTTP routes of models: base models, and fine-tuned ones."""
 
 from datetime import datetime
 from typing import Any
@@ -34,15 +34,12 @@ async def list_models(user: Reader, pool: Db, clients: Clients) -> Models:
 
 @router.get("/{model:path}", summary="One model", responses=error_responses(ModelNotFound))
 async def get_model(model: str, user: Reader, pool: Db, clients: Clients) -> Model:
-    """By the name of a base model or alias, or by that of a fine-tuned model."""
+    """A base model by name or alias, or a fine-tuned one by name."""
     artifact_id = ids.read_model(model)
     if artifact_id is None:
         found = next((base for base in await _base_models(pool) if base.id == model), None)
     else:
-        told = await find(clients.artifacts, user.id, f"/models/{artifact_id}")
-        found = (
-            _view(told, user.id, await _suffixes(pool, user.id, [told])) if told and told["status"] == STORED else None
-        )
+        found = await _find_own(pool, clients, user.id, artifact_id)
     if found is None:
         raise ModelNotFound({"model": [f"there is no {model[:256]!a}"]})
     return found
@@ -54,7 +51,7 @@ async def get_model(model: str, user: Reader, pool: Db, clients: Clients) -> Mod
     responses=error_responses(ModelNotFound, BaseModelKept, ModelInUse),
 )
 async def delete_model(model: str, user: Trainer, pool: Db, clients: Clients) -> Deleted:
-    """Its files go soon after."""
+    """Its files are deleted soon after."""
     found = await get_model(model, user, pool, clients)
     artifact_id = ids.read_model(model)
     if artifact_id is None:
@@ -72,20 +69,27 @@ async def _base_models(pool: Pool) -> list[Model]:
     ]
 
 
+async def _find_own(pool: Pool, clients: ServiceClients, user_id: UUID, artifact_id: UUID) -> Model | None:
+    stored = await find(clients.artifacts, user_id, f"/models/{artifact_id}")
+    if stored is None or stored["status"] != STORED:
+        return None
+    return _view(stored, user_id, await _suffixes(pool, user_id, [stored]))
+
+
 async def _own(pool: Pool, clients: ServiceClients, user_id: UUID) -> list[Model]:
-    """All of them, as OpenAI's list has no pages."""
+    """All, since OpenAI's list has no pages."""
     found: list[dict[str, Any]] = []
     page = pages = 1
     while page <= pages:
-        told = await clients.artifacts.get("/models", user_id, page=page, limit=PAGE)
-        found += [model for model in told["models"] if model["status"] == STORED]
-        page, pages = page + 1, told["pagination"]["totalPages"]
+        listed = await clients.artifacts.get("/models", user_id, page=page, limit=PAGE)
+        found += [model for model in listed["models"] if model["status"] == STORED]
+        page, pages = page + 1, listed["pagination"]["totalPages"]
     suffixes = await _suffixes(pool, user_id, found)
     return [_view(model, user_id, suffixes) for model in found]
 
 
 async def _suffixes(pool: Pool, user_id: UUID, models: list[dict[str, Any]]) -> dict[UUID, str]:
-    """What the models' jobs asked to have added to their names."""
+    """The suffixes of the models' jobs."""
     return await jobs.list_suffixes(pool, user_id, [UUID(model["job_id"]) for model in models])
 
 
@@ -99,7 +103,7 @@ def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Mo
 
 
 async def resolve_model(pool: Pool, name: str) -> str | UUID:
-    """What a request names: a base model, or the artifact of a fine-tuned one, which may be anybody's."""
+    """The base model of a name, or the artifact of a fine-tuned one, whose owner is not checked."""
     if artifact_id := ids.read_model(name):
         return artifact_id
     known = await prices.list_base_models(pool)

@@ -1,4 +1,4 @@
-"""Uploads: files that come in parts."""
+"""HTTP routes of uploads in parts."""
 
 from typing import Any
 from uuid import UUID
@@ -22,19 +22,19 @@ router = APIRouter(prefix="/uploads", tags=["uploads"], route_class=BoundedRoute
 parts = APIRouter(prefix="/uploads", tags=["uploads"])
 
 COMPLETION_SECONDS = 600.0
-"""How long putting the parts together may take; that is as long as the `openai` package waits."""
+"""Time to assemble the parts; the `openai` package waits as long."""
 FORM = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string", "format": "binary"}}}
 
 
 @router.post("", summary="Begin a file that comes in parts", responses=error_responses(Unsupported))
 async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> UploadObject:
-    """Up to 8 GiB; it has to be complete an hour later."""
+    """Up to 8 GiB. It expires after an hour."""
     if body.expires_after is not None:
         raise Unsupported({"expires_after": [NO_EXPIRY]})
     if problems := check_purpose(body.purpose):
         raise Invalid(problems)
-    wanted = {"filename": clean_name(body.filename), "size": body.bytes}
-    return UploadObject.of(await clients.artifacts.send("POST", "/uploads", user.id, json=wanted))
+    request = {"filename": clean_name(body.filename), "size": body.bytes}
+    return UploadObject.of(await clients.artifacts.send("POST", "/uploads", user.id, json=request))
 
 
 @parts.post(
@@ -44,7 +44,7 @@ async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> 
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
 )
 async def create_part(upload_id: str, request: Request, user: Trainer, clients: Clients) -> UploadPart:
-    """Up to 64 MiB; parts may come in any order and side by side."""
+    """Up to 64 MiB. Parts may be sent in any order and concurrently."""
     path = f"/uploads/{_read(upload_id)}/parts"
     form = Form(request.headers.get("content-type", ""), request.stream(), "data", MAX_PART_BYTES)
     try:
@@ -61,23 +61,23 @@ async def create_part(upload_id: str, request: Request, user: Trainer, clients: 
     responses=error_responses(UploadNotFound, UploadMismatch, UploadOver),
 )
 async def complete_upload(upload_id: str, body: CompleteUpload, user: Trainer, clients: Clients) -> UploadObject:
-    """The parts in the order of `part_ids`. Repeated, it answers with the same file."""
+    """The parts in the order of `part_ids`. Idempotent."""
     path = f"/uploads/{_read(upload_id)}/complete"
     part_ids = [ids.read(ids.PART, part_id) for part_id in body.part_ids]
     if problems := {
         f"part_ids.{place}": ["no identifier of a part"] for place, part_id in enumerate(part_ids) if part_id is None
     }:
         raise Invalid(problems)
-    wanted: dict[str, Any] = {"part_ids": [str(part_id) for part_id in part_ids]}
+    request_body: dict[str, Any] = {"part_ids": [str(part_id) for part_id in part_ids]}
     if body.md5:
-        wanted["md5"] = body.md5.lower()
-    told = await clients.artifacts.send("POST", path, user.id, json=wanted, timeout=COMPLETION_SECONDS)
-    return UploadObject.of(told)
+        request_body["md5"] = body.md5.lower()
+    upload = await clients.artifacts.send("POST", path, user.id, json=request_body, timeout=COMPLETION_SECONDS)
+    return UploadObject.of(upload)
 
 
 @router.post("/{upload_id}/cancel", summary="Give a file up", responses=error_responses(UploadNotFound, UploadOver))
 async def cancel_upload(upload_id: str, user: Trainer, clients: Clients) -> UploadObject:
-    """Its parts are removed; nothing can be added any more."""
+    """Its parts are deleted; no more can be added."""
     return UploadObject.of(await clients.artifacts.send("POST", f"/uploads/{_read(upload_id)}/cancel", user.id))
 
 

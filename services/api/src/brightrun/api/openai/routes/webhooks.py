@@ -1,4 +1,4 @@
-"""Webhook endpoints as OpenAI's clients manage them (`client.webhooks`)."""
+"""HTTP routes of webhook endpoints (`client.webhooks`)."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -35,9 +35,9 @@ router = APIRouter(tags=["webhooks"], route_class=BoundedRoute)
 async def create_webhook_endpoint(
     body: CreateWebhookEndpoint, user: Owner, clients: Clients
 ) -> WebhookEndpointWithSecret:
-    """The secret that signs its events is in this answer and nowhere else."""
-    made = await webhooks.ask(clients.notifier, "POST", "", user.id, _wanted(body))
-    return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(made))
+    """Only this response contains the secret that signs its events."""
+    created = await webhooks.send(clients.notifier, "POST", "", user.id, _notifier_body(body))
+    return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(created))
 
 
 @router.get("/webhook_endpoints", summary="Your webhook endpoints", responses=error_responses(NotFound))
@@ -58,24 +58,24 @@ async def list_webhook_endpoints(
 @router.get("/webhook_endpoints/{webhook_endpoint_id}", summary="One webhook endpoint")
 async def get_webhook_endpoint(webhook_endpoint_id: str, user: Reader, clients: Clients) -> WebhookEndpoint:
     """Without its secret."""
-    told = await clients.notifier.get(f"/webhooks/{_read(webhook_endpoint_id)}", user.id)
-    return WebhookEndpoint.of(Webhook.model_validate(told))
+    response = await clients.notifier.get(f"/webhooks/{_read(webhook_endpoint_id)}", user.id)
+    return WebhookEndpoint.of(Webhook.model_validate(response))
 
 
 @router.post("/webhook_endpoints/{webhook_endpoint_id}", summary="Change a webhook endpoint")
 async def update_webhook_endpoint(
     webhook_endpoint_id: str, body: UpdateWebhookEndpoint, user: Owner, clients: Clients
 ) -> WebhookEndpoint:
-    """What is not given stays as it is."""
+    """Fields that are not given stay."""
     path = f"/{_read(webhook_endpoint_id)}"
-    changed = await webhooks.ask(clients.notifier, "PATCH", path, user.id, _wanted(body))
+    changed = await webhooks.send(clients.notifier, "PATCH", path, user.id, _notifier_body(body))
     return WebhookEndpoint.of(Webhook.model_validate(changed))
 
 
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}", summary="Delete a webhook endpoint")
 async def delete_webhook_endpoint(webhook_endpoint_id: str, user: Owner, clients: Clients) -> Deleted:
-    """What waits for it is not sent any more."""
-    await webhooks.ask(clients.notifier, "DELETE", f"/{_read(webhook_endpoint_id)}", user.id)
+    """Pending events are not sent."""
+    await webhooks.send(clients.notifier, "DELETE", f"/{_read(webhook_endpoint_id)}", user.id)
     return Deleted(id=webhook_endpoint_id, object="webhook_endpoint.deleted")
 
 
@@ -83,9 +83,9 @@ async def delete_webhook_endpoint(webhook_endpoint_id: str, user: Owner, clients
 async def rotate_webhook_endpoint_secret(
     webhook_endpoint_id: str, user: Owner, clients: Clients, body: RotateWebhookSecret | None = None
 ) -> WebhookEndpointWithSecret:
-    """The old one stops signing at once, unless it is to be kept for 24 hours."""
-    wanted = {"keep_previous": body is not None and body.keep_old_secret_active_for_24_hours}
-    rotated = await webhooks.ask(clients.notifier, "POST", f"/{_read(webhook_endpoint_id)}/rotate", user.id, wanted)
+    """The old one stops signing at once, unless it is kept for 24 hours."""
+    request = {"keep_previous": body is not None and body.keep_old_secret_active_for_24_hours}
+    rotated = await webhooks.send(clients.notifier, "POST", f"/{_read(webhook_endpoint_id)}/rotate", user.id, request)
     return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(rotated))
 
 
@@ -97,10 +97,10 @@ async def rotate_webhook_endpoint_secret(
 async def try_webhook_endpoint(
     webhook_endpoint_id: str, body: TryWebhookEndpoint, user: Owner, clients: Clients
 ) -> WebhookEndpointTested:
-    """A sample is sent now, once; a receiver that gives no answer at all is an error."""
+    """Sends a sample once. No response is an error."""
     path = f"/{_read(webhook_endpoint_id)}/test"
-    told = await webhooks.ask(clients.notifier, "POST", path, user.id, body.model_dump())
-    result = WebhookTestResult.model_validate(told)
+    response = await webhooks.send(clients.notifier, "POST", path, user.id, body.model_dump())
+    result = WebhookTestResult.model_validate(response)
     if result.status_code is None:
         raise WebhookUnreachable(result.error)
     return WebhookEndpointTested(
@@ -110,16 +110,16 @@ async def try_webhook_endpoint(
 
 @router.get("/webhook_event_types", summary="What events there are")
 async def list_webhook_event_types(_: Reader) -> WebhookEventTypeList:
-    """OpenAI's of fine-tuning, and our own."""
+    """OpenAI's fine-tuning events, and our own."""
     return WebhookEventTypeList(data=list(EVENT_TYPES))
 
 
-def _wanted(body: CreateWebhookEndpoint | UpdateWebhookEndpoint) -> dict[str, Any]:
-    """What the notifier is asked for: an endpoint's name is its description there."""
-    wanted = body.model_dump(mode="json", exclude_none=True)
-    if "name" in wanted:
-        wanted["description"] = wanted.pop("name")
-    return wanted
+def _notifier_body(body: CreateWebhookEndpoint | UpdateWebhookEndpoint) -> dict[str, Any]:
+    """The body for the notifier, which calls an endpoint's name its description."""
+    request = body.model_dump(mode="json", exclude_none=True)
+    if "name" in request:
+        request["description"] = request.pop("name")
+    return request
 
 
 def _read(webhook_endpoint_id: str) -> UUID:

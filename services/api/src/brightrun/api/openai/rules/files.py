@@ -1,4 +1,4 @@
-"""Files: data sets, and results that are made from what a job measured."""
+"""Files: data sets, and results of jobs."""
 
 import heapq
 import re
@@ -29,12 +29,12 @@ _COLUMNS = {
     "valid_loss": "validation_loss",
     "valid_mean_token_accuracy": "validation_token_accuracy",
 }
-"""Column of a results file → what our curve calls it."""
+"""Column of a results file → name of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as OpenAI's clients see it; `size` in bytes. It sorts by `order`."""
+    """A file of the dialect; `size` in bytes."""
 
     id: str
     size: int
@@ -46,12 +46,12 @@ class File:
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """Its place among all files of its owner."""
+        """Its sort key among the files of its owner."""
         return self.created_at, self.id
 
 
 def of_dataset(dataset: dict[str, Any]) -> File:
-    """The file that a data set is."""
+    """The file of a data set."""
     return File(
         id=ids.write(ids.FILE, dataset["id"]),
         size=dataset["size_bytes"],
@@ -64,18 +64,18 @@ def of_dataset(dataset: dict[str, Any]) -> File:
 
 
 def of_results(job_id: UUID, finished_at: datetime, size: int) -> File:
-    """The file that a job's results are."""
+    """The results file of a job."""
     return File(ids.write(ids.RESULTS, job_id), size, finished_at, RESULTS_NAME, RESULTS, "processed")
 
 
 def merge(datasets: Sequence[File], results: Sequence[File], order: SortOrder, limit: int) -> list[File]:
-    """The first `limit` of both; each comes in `order`."""
+    """The first `limit` of both; each is sorted by `order`."""
     merged = heapq.merge(datasets, results, key=lambda file: file.order, reverse=order == "desc")
     return [file for file, _ in zip(merged, range(limit), strict=False)]
 
 
 def check_fields(fields: Mapping[str, str], *, complete: bool, has_file: bool) -> None:
-    """Refuse what an upload's form says; of one that is not `complete`, a field may still come."""
+    """Check the fields of an upload's form; further fields may follow if it is not `complete`."""
     if expiring := [name for name in fields if name.startswith("expires_after")]:
         raise Unsupported({expiring[0]: [NO_EXPIRY]})
     problems = {name: ["unknown field"] for name in fields if name != "purpose"}
@@ -91,25 +91,25 @@ def check_fields(fields: Mapping[str, str], *, complete: bool, has_file: bool) -
 
 
 def check_purpose(purpose: str) -> dict[str, list[str]]:
-    """What is wrong with a file's purpose."""
+    """The problems of a file's purpose."""
     if purpose == FINE_TUNE:
         return {}
     return {"purpose": [f"{purpose[:40]!a} is not supported: files are for {FINE_TUNE} here"]}
 
 
 def clean_name(filename: str) -> str:
-    """What a data set is called that was uploaded as this file."""
+    """The name of a data set that was uploaded as this file."""
     name = PurePath(re.sub(r"[\x00-\x1f\x7f]", "", filename).replace("\\", "/")).name[:MAX_NAME_LENGTH].strip()
     return name if name.strip(".") else "upload"
 
 
 def header() -> str:
-    """The first line of a results file."""
+    """The header line of a results file."""
     return ",".join(_COLUMNS) + "\n"
 
 
 def rows(points: Sequence[dict[str, Any]]) -> str:
-    """Lines of a results file, one a step; what was not measured is empty."""
+    """Lines of a results file, one for each step; missing metrics are empty."""
     steps: dict[int, dict[str, Any]] = {}
     for point in points:
         measured = {name: value for name, value in point.items() if value is not None}

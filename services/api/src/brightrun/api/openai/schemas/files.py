@@ -1,4 +1,4 @@
-"""Files and uploads in parts."""
+"""Bodies of files and uploads."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -28,7 +28,7 @@ class FileObject(BaseModel):
 
     @classmethod
     def of(cls, file: File) -> Self:
-        """The view of a file."""
+        """From a file."""
         return cls(
             id=file.id,
             bytes=file.size,
@@ -41,7 +41,7 @@ class FileObject(BaseModel):
 
 
 class CreateUpload(Body):
-    """A file that is to come in parts."""
+    """A new upload in parts."""
 
     model_config = example(
         {"bytes": 1_048_576, "filename": "replies.jsonl", "mime_type": "application/jsonl", "purpose": "fine-tune"}
@@ -55,7 +55,7 @@ class CreateUpload(Body):
 
 
 class CompleteUpload(Body):
-    """Which parts make up the file, in their order, and its digest where the user knows it."""
+    """The parts of the file in order, and its MD5 digest if known."""
 
     model_config = example({"part_ids": ["part_01a20f5d0c5e700080005d1c2a9b7e10"]})
 
@@ -64,7 +64,7 @@ class CompleteUpload(Body):
 
 
 class UploadObject(BaseModel):
-    """An upload; `file` is what it became."""
+    """An upload; `file` once it is complete."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -78,7 +78,7 @@ class UploadObject(BaseModel):
 
     @classmethod
     def of(cls, upload: dict[str, Any]) -> Self:
-        """The view of what the artifacts service tells."""
+        """From the artifacts service's response."""
         dataset = upload["dataset"]
         return cls(
             id=ids.write(ids.UPLOAD, upload["id"]),
@@ -101,7 +101,7 @@ class UploadPart(BaseModel):
 
     @classmethod
     def of(cls, part: dict[str, Any]) -> Self:
-        """The view of what the artifacts service tells."""
+        """From the artifacts service's response."""
         return cls(
             id=ids.write(ids.PART, part["id"]),
             created_at=_seconds(part["created_at"]),

@@ -13,7 +13,7 @@ StatusOfJob = Literal["validating_files", "queued", "running", "paused", "succee
 
 
 def _or_auto(schema: dict[str, Any]) -> tuple[BeforeValidator, WithJsonSchema]:
-    """`"auto"` is as good as nothing."""
+    """`"auto"` means the default."""
     shape = {"anyOf": [{"const": "auto"}, schema, {"type": "null"}]}
     return BeforeValidator(lambda value: None if value == "auto" else value), WithJsonSchema(shape)
 
@@ -38,7 +38,7 @@ Beta = Annotated[
 
 
 class Hyperparameters(Body):
-    """OpenAI's three, and beside them any of ours: `rank`, `alpha`, `learning_rate`, `max_length`, …"""
+    """OpenAI's three hyperparameters, and any of ours: `rank`, `alpha`, `learning_rate`, `max_length`, …"""
 
     model_config = ConfigDict(extra="allow")
 
@@ -54,7 +54,7 @@ class Supervised(Body):
 
 
 class DpoHyperparameters(Hyperparameters):
-    """The same, and `beta`: how closely the model is held to what it was."""
+    """With `beta`: the weight of the distance to the original model."""
 
     beta: Beta = None
 
@@ -66,7 +66,7 @@ class Dpo(Body):
 
 
 class Method(Body):
-    """How to train; the configuration of a method that this platform does not have is not looked at."""
+    """The training method; configurations of unsupported methods are not validated."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
@@ -84,7 +84,7 @@ Metadata = Annotated[
 
 
 class CreateJob(Body):
-    """A fine-tuning that is asked for. Fields that OpenAI does not know come through `extra_body`:
+    """A new fine-tuning job. Fields that OpenAI does not know are sent with `extra_body`:
 
     `gpu_config`, the limits `max_cost` (USD) and `max_duration` (seconds), and any hyperparameter of ours.
     """
@@ -116,7 +116,7 @@ class CreateJob(Body):
 
 
 class ResolvedHyperparameters(BaseModel):
-    """What is trained with. `learning_rate_multiplier` is a multiple of 0.0001."""
+    """Resolved hyperparameters. `learning_rate_multiplier` is a multiple of 0.0001."""
 
     n_epochs: int | Literal["auto"]
     batch_size: int
@@ -124,25 +124,25 @@ class ResolvedHyperparameters(BaseModel):
 
 
 class ResolvedSupervised(BaseModel):
-    """Supervised fine-tuning, with what is trained with."""
+    """Supervised fine-tuning with resolved hyperparameters."""
 
     hyperparameters: ResolvedHyperparameters
 
 
 class ResolvedDpoHyperparameters(ResolvedHyperparameters):
-    """What is trained with, and how closely the model is held to what it was."""
+    """Resolved hyperparameters with `beta`."""
 
     beta: float
 
 
 class ResolvedDpo(BaseModel):
-    """Direct preference optimisation, with what is trained with."""
+    """Direct preference optimisation with resolved hyperparameters."""
 
     hyperparameters: ResolvedDpoHyperparameters
 
 
 class ResolvedMethod(BaseModel):
-    """How the job trains."""
+    """The method of a job."""
 
     type: Literal["supervised", "dpo"] = "supervised"
     supervised: ResolvedSupervised | None = None
@@ -150,7 +150,7 @@ class ResolvedMethod(BaseModel):
 
 
 class JobErrorView(BaseModel):
-    """Why a job failed."""
+    """The error of a failed job."""
 
     code: str
     message: str
@@ -158,7 +158,7 @@ class JobErrorView(BaseModel):
 
 
 class FineTuningJob(BaseModel):
-    """A job as OpenAI's clients see it; times in Unix seconds."""
+    """A fine-tuning job; times in Unix seconds."""
 
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -194,7 +194,7 @@ class FineTuningJobEvent(BaseModel):
 
 
 class CheckpointMetrics(BaseModel):
-    """What was measured when a checkpoint was saved. Every validation is over the whole validation set."""
+    """Metrics of a checkpoint. Every validation covers the whole validation set."""
 
     step: int
     train_loss: float | None
@@ -206,7 +206,7 @@ class CheckpointMetrics(BaseModel):
 
 
 class FineTuningJobCheckpoint(BaseModel):
-    """A saved state of a job."""
+    """A checkpoint of a job."""
 
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"

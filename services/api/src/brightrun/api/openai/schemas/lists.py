@@ -1,4 +1,4 @@
-"""Lists, and which part of one is asked for."""
+"""Lists of the dialect, and models."""
 
 from collections.abc import Sequence
 from typing import Annotated, Generic, Literal, Self, TypeVar
@@ -11,7 +11,7 @@ After = Annotated[str | None, Query(max_length=200, description="the id that the
 
 
 class ListOf(BaseModel, Generic[T]):
-    """A part of a list; `has_more` tells whether it goes on after the last."""
+    """A part of a list; `has_more` if items follow it."""
 
     object: Literal["list"] = "list"
     data: list[T]
@@ -19,12 +19,12 @@ class ListOf(BaseModel, Generic[T]):
 
     @classmethod
     def of(cls, found: Sequence[T], limit: int) -> Self:
-        """From one more than was asked for, where there are more."""
+        """From up to `limit + 1` items."""
         return cls(data=list(found[:limit]), has_more=len(found) > limit)
 
 
 class Deleted(BaseModel):
-    """What was deleted."""
+    """A deleted object."""
 
     id: str
     object: str

@@ -1,4 +1,4 @@
-"""Webhook endpoints."""
+"""Bodies of webhook endpoints."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -23,7 +23,7 @@ class CreateWebhookEndpoint(Body):
 
 
 class UpdateWebhookEndpoint(Body):
-    """What is to be different; what is not given stays as it is."""
+    """Changes; fields that are not given stay."""
 
     model_config = example({"event_types": ["fine_tuning.job.succeeded", "fine_tuning.job.trained"]})
 
@@ -33,7 +33,7 @@ class UpdateWebhookEndpoint(Body):
 
 
 class RotateWebhookSecret(Body):
-    """Whether the old secret goes on signing beside the new one."""
+    """Whether both secrets sign for 24 hours."""
 
     model_config = example({"keep_old_secret_active_for_24_hours": True})
 
@@ -41,7 +41,7 @@ class RotateWebhookSecret(Body):
 
 
 class TryWebhookEndpoint(Body):
-    """Which event is sent as a sample."""
+    """The event type of the sample."""
 
     model_config = example({"event_type": "fine_tuning.job.succeeded"})
 
@@ -49,7 +49,7 @@ class TryWebhookEndpoint(Body):
 
 
 class WebhookEndpoint(BaseModel):
-    """Where events are sent."""
+    """A webhook endpoint."""
 
     id: str
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
@@ -62,7 +62,7 @@ class WebhookEndpoint(BaseModel):
 
     @classmethod
     def of(cls, webhook: Webhook, **more: Any) -> Self:
-        """The view of a webhook."""
+        """From a webhook."""
         return cls(
             id=ids.write(ids.WEBHOOK, webhook.id),
             created_at=int(webhook.created_at.timestamp()),
@@ -82,7 +82,7 @@ class WebhookEndpointWithSecret(WebhookEndpoint):
 
     @classmethod
     def of(cls, webhook: Webhook, **more: Any) -> Self:
-        """The view of a webhook whose secret is known."""
+        """From a webhook with its secret."""
         assert isinstance(webhook, WebhookWithSecret)  # noqa: S101
         return super().of(webhook, signing_secret=webhook.secret, **more)
 
@@ -95,7 +95,7 @@ class WebhookEndpoints(ListOf[WebhookEndpoint]):
 
 
 class WebhookEndpointTested(BaseModel):
-    """What the receiver answered to the sample."""
+    """The receiver's response to the sample."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
     webhook_endpoint_id: str
@@ -105,7 +105,7 @@ class WebhookEndpointTested(BaseModel):
 
 
 class WebhookEventTypeList(BaseModel):
-    """What events there are."""
+    """The event types."""
 
     object: Literal["list"] = "list"
     data: list[str]

@@ -1,4 +1,4 @@
-"""What a training will take and cost, by the original's formula."""
+"""Estimates of time and cost, and their calibration by past jobs."""
 
 import math
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ INITIALIZATION_SECONDS = 600
 VALIDATION_SECONDS_PER_EPOCH = 300
 SAVING_SECONDS = 300
 TOLERANCE = Decimal("0.10")
-LARGEST = Fraction(9_999_999_999)
-"""USD; the greatest whole amount that is stored. What costs more is estimated at that."""
+MAX_AMOUNT = Fraction(9_999_999_999)
+"""USD; the greatest amount that is stored, and a cap of estimates."""
 MAX_SECONDS = 10**12
 
 
@@ -56,7 +56,7 @@ def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec,
 def model_hours(
     quote: Quote, dataset: Dataset, spec: TrainingSpec, shape: ModelShape | None, gpu: GpuConfig
 ) -> Decimal | None:
-    """Hours that all GPUs compute, as follows from the base model's size; None where that or their speed is unknown."""
+    """Hours of computation by the base model's size; None if that or the GPUs' speed is unknown."""
     speed = tokens_per_second(spec, shape, gpu.type) if shape else None
     if speed is None:
         return None
@@ -67,12 +67,12 @@ def model_hours(
 
 
 def differs(claimed: Decimal, quote: Quote) -> bool:
-    """Whether a client's figure is more than a tenth off."""
+    """Whether a claimed estimate differs by more than 10 %."""
     return abs(claimed - quote.total) > quote.total * TOLERANCE
 
 
 def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
-    """Steps in all, and the epochs that they begin."""
+    """Total steps, and the epochs that they begin."""
     if spec.max_steps is not None:
         return spec.max_steps, math.ceil(spec.max_steps / steps_per_epoch)
     epochs = spec.epochs or DEFAULT_EPOCHS
@@ -80,16 +80,16 @@ def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
 
 
 def _to_hundredths(amount: Fraction) -> Decimal:
-    return Decimal(math.floor(min(amount, LARGEST) * 100 + Fraction(1, 2))).scaleb(-2)
+    return Decimal(math.floor(min(amount, MAX_AMOUNT) * 100 + Fraction(1, 2))).scaleb(-2)
 
 
 MIN_JOBS = 5
-"""Fewer tell nothing, and could tell of somebody's one job."""
+"""Fewer say little, and could disclose another user's job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A tenth of like jobs took less than `low`, half of them less than `expected`, a tenth more than `high`."""
+    """The deciles of similar jobs: 10 % were below `low`, 50 % below `expected`, 10 % above `high`."""
 
     low: Decimal
     expected: Decimal
@@ -98,7 +98,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Where a job's cost (USD) and duration (hours) will probably lie.
+    """The probable cost (USD) and duration (hours) of a job.
 
     Learned from `jobs` of the same GPU type, or of all types where `gpu_type` is None.
     """
@@ -111,31 +111,31 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class PastError:
-    """By how much the cost of `count` jobs was misjudged: the median of |estimated - actual| / actual, in percent."""
+    """The median of |estimated - actual| / actual over the costs of `count` jobs, in percent."""
 
     median_absolute_percentage: float
     count: int
 
 
 def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> Range | None:
-    """The quote in the light of how long past jobs took against their estimates; None while there are too few."""
-    alike = [job for job in past if job.gpu_type == gpu_type]
-    known, learned_from = (alike, gpu_type) if len(alike) >= MIN_JOBS else (past, None)
-    if len(known) < MIN_JOBS:
+    """The range of a quote by the ratio of actual to estimated time of past jobs; None with fewer than MIN_JOBS."""
+    similar = [job for job in past if job.gpu_type == gpu_type]
+    sample, sample_type = (similar, gpu_type) if len(similar) >= MIN_JOBS else (past, None)
+    if len(sample) < MIN_JOBS:
         return None
-    ratios = [job.seconds / job.planned_seconds for job in known]
+    ratios = [job.seconds / job.planned_seconds for job in sample]
     deciles = quantiles(ratios, n=10, method="inclusive")
     hours = [Decimal(quote.seconds * ratio) / 3600 for ratio in (deciles[0], median(ratios), deciles[-1])]
     return Range(
         cost=Spread(*(to_cents(quote.hourly_rate * time + quote.storage) for time in hours)),
         hours=Spread(*(to_cents(time) for time in hours)),
-        jobs=len(known),
-        gpu_type=learned_from,
+        jobs=len(sample),
+        gpu_type=sample_type,
     )
 
 
 def past_error(past: Sequence[PastJob]) -> PastError | None:
-    """How good estimates were; None while there are too few jobs that cost anything."""
+    """The error of past estimates; None with fewer than MIN_JOBS that cost anything."""
     errors = [abs(job.estimated_cost - job.cost) / job.cost for job in past if job.cost]
     if len(errors) < MIN_JOBS:
         return None

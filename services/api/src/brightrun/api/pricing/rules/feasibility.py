@@ -15,20 +15,27 @@ from brightrun.contracts.shapes import ModelShape
 from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec
 
 LLAMA_LIKE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3"})
-"""Model types whose linear maps all have the usual names."""
+"""Model types whose linear layers have the usual names."""
 STATEFUL = frozenset(
     {"bloom", "falcon_h1", "falcon_mamba", "jamba", "mamba", "mamba2", "mpt", "recurrent_gemma", "rwkv", "zamba2"}
 )
-"""Model types that know where a token stands from those before it, and so cannot tell packed examples apart."""
+"""Model types that derive positions from previous tokens, and so cannot separate packed examples."""
 EMBEDDINGS = "embed_tokens"
+
+
+class Untrainable(Invalid):
+    """The training cannot be done as it is asked for: `details` names what is in the way and what to do instead."""
+
+    code = "untrainable"
+    example: ClassVar[Any] = {"hyperparameters.quantization": ["nf4 needs an NVIDIA GPU, and CPU is none: use none"]}
 
 
 def problems(
     spec: TrainingSpec, gpu: GpuConfig, shape: ModelShape | None, examples: int | None = None
 ) -> dict[str, list[str]]:
-    """What cannot be had, by the order's paths; of a model of unknown shape only what goes for all.
+    """Infeasible combinations, by the request's paths; for a model of unknown shape only general ones.
 
-    `examples`: how many the data set has, where that is known.
+    `examples`: those of the data set, where known.
     """
     found: dict[str, list[str]] = {}
     for name, reason in _reasons(spec, gpu, shape, examples):
@@ -62,8 +69,8 @@ def _unknown_modules(spec: TrainingSpec, shape: ModelShape) -> list[str]:
 
 
 def _evaluates(spec: TrainingSpec, examples: int | None) -> bool:
-    given = spec.validation_split is not None or spec.validation_dataset_id is not None
-    return given or examples is None or examples >= MIN_EXAMPLES_TO_SPLIT
+    requested = spec.validation_split is not None or spec.validation_dataset_id is not None
+    return requested or examples is None or examples >= MIN_EXAMPLES_TO_SPLIT
 
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]
@@ -71,7 +78,7 @@ Verdict = Literal["fits", "does_not_fit", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
-    """What one GPU of a type needs (bytes), and whether it has that; `advice` says what to change if it has not."""
+    """Bytes that one GPU of a type needs, and whether it has them; `advice` says what to change if not."""
 
     gpu: GpuPrice
     needed: int | None
@@ -80,7 +87,7 @@ class MemoryFit:
 
 
 def evaluate_memory(spec: TrainingSpec, shape: ModelShape | None, gpu: GpuPrice) -> MemoryFit:
-    """The training on GPUs of a type; unknown where the model's shape is, or the GPU's memory."""
+    """The memory of a training on a GPU type; unknown without the model's shape or the GPU's memory."""
     if shape is None:
         return MemoryFit(gpu, None, "unknown")
     device = device_of(gpu.type)
@@ -96,10 +103,3 @@ def evaluate_memory(spec: TrainingSpec, shape: ModelShape | None, gpu: GpuPrice)
 def in_gib(size: int) -> Decimal:
     """Bytes as GiB."""
     return Decimal(size) / GIB
-
-
-class Untrainable(Invalid):
-    """The training cannot be done as it is asked for: `details` names what is in the way and what to do instead."""
-
-    code = "untrainable"
-    example: ClassVar[Any] = {"hyperparameters.quantization": ["nf4 needs an NVIDIA GPU, and CPU is none: use none"]}

@@ -1,4 +1,4 @@
-"""What the price table says of an order."""
+"""Prices of a request, names of base models, and presets of hyperparameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from brightrun.contracts.values import to_money
 
 
 def hourly_rate_of(gpu: GpuConfig, current: CurrentPrices) -> HourlyRate:
-    """The prices of all GPUs of a job, with the base model's own price where it has one. The GPU must be on current."""
+    """The price of all GPUs of a job, or the base model's own price. The GPU type must be active."""
     if current.gpu is None:
-        raise ValueError(f"{gpu.type} is not on current")
+        raise ValueError(f"{gpu.type} is not active")
     hour, model = current.gpu.price_per_hour, current.base_model
     if model and model.price_per_hour is not None:
         hour = model.price_per_hour
@@ -26,7 +26,7 @@ def hourly_rate_of(gpu: GpuConfig, current: CurrentPrices) -> HourlyRate:
 
 
 def problems(current: CurrentPrices, gpus: Sequence[GpuPrice]) -> dict[str, list[str]]:
-    """What of an order cannot be had, by its path; `gpus` are those that can."""
+    """Inactive GPU types and base models, by the request's paths; `gpus` are the active types."""
     found: dict[str, list[str]] = {}
     if current.gpu is None:
         known = ", ".join(gpu.type for gpu in gpus)
@@ -39,7 +39,7 @@ def problems(current: CurrentPrices, gpus: Sequence[GpuPrice]) -> dict[str, list
 
 
 def with_own_name(spec: TrainingSpec, model: BaseModel | None) -> TrainingSpec:
-    """The spec with the base model's own name in place of an alias, and the revision that the table names for it."""
+    """The spec with the base model's own name instead of an alias, and its default revision."""
     if model is None:
         return spec
     revision = spec.base_model_revision or model.revision
@@ -47,14 +47,14 @@ def with_own_name(spec: TrainingSpec, model: BaseModel | None) -> TrainingSpec:
 
 
 def taken_names(name: str, terms: BaseModelTerms, others: Sequence[BaseModel]) -> list[str]:
-    """Those of a base model's names that one of the others goes by already."""
+    """Those of a base model's names that another one has."""
     taken = {known for other in others if other.name != name for known in (other.name, *other.aliases)}
     return [known for known in (name, *terms.aliases) if known in taken]
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named choice of hyperparameters."""
+    """Named hyperparameters."""
 
     id: PresetId
     name: str
@@ -87,28 +87,27 @@ PRESETS = (
     ),
 )
 _HYPERPARAMETERS = {preset.id: preset.hyperparameters for preset in PRESETS}
-_NEEDED_BY_CUSTOM = ("learning_rate", "batch_size", "rank")
+_REQUIRED_BY_CUSTOM = ("learning_rate", "batch_size", "rank")
 
 
 def missing(preset_id: PresetId, submitted: TrainingSpec) -> list[str]:
-    """The hyperparameters that must be given and are not; only `custom` needs any."""
+    """The required hyperparameters that are missing; only `custom` requires any."""
     if preset_id != "custom":
         return []
-    given = submitted.model_dump(exclude_unset=True, exclude_none=True)
-    needed = [name for name in _NEEDED_BY_CUSTOM if name not in given]
-    return needed if {"epochs", "max_steps"} & given.keys() else [*needed, "epochs"]
+    values = submitted.model_dump(exclude_unset=True, exclude_none=True)
+    required = [name for name in _REQUIRED_BY_CUSTOM if name not in values]
+    return required if {"epochs", "max_steps"} & values.keys() else [*required, "epochs"]
 
 
 def resolve(preset_id: PresetId, submitted: TrainingSpec) -> TrainingSpec:
-    """The whole spec: what was submitted, then the preset, then the defaults.
+    """The resolved spec: submitted values, then those of the preset, then the defaults.
 
-    A preset's value yields to a submitted one that it would contradict: `epochs` to `max_steps`, `alpha` to a `rank`
-    that is not the preset's.
+    Submitted values replace values of the preset that contradict them: `max_steps` its `epochs`, `rank` its `alpha`.
     """
-    given = submitted.model_dump(exclude_unset=True, exclude_none=True)
-    filling = dict(_HYPERPARAMETERS.get(preset_id, {}))
-    if "max_steps" in given:
-        filling.pop("epochs", None)
-    if "rank" in given:
-        filling.pop("alpha", None)
-    return TrainingSpec.model_validate(filling | given).resolved()
+    values = submitted.model_dump(exclude_unset=True, exclude_none=True)
+    defaults = dict(_HYPERPARAMETERS.get(preset_id, {}))
+    if "max_steps" in values:
+        defaults.pop("epochs", None)
+    if "rank" in values:
+        defaults.pop("alpha", None)
+    return TrainingSpec.model_validate(defaults | values).resolved()

@@ -1,4 +1,4 @@
-"""Bodies of the price table."""
+"""Bodies of the price table and presets."""
 
 from datetime import datetime
 from decimal import Decimal
