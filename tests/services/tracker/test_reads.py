@@ -99,7 +99,7 @@ async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
         return await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
 
     async with transaction(pool) as conn:
-        await actions.record_fact(conn, started)
+        await actions.record_event(conn, started)
         later = asyncio.create_task(deliver(pool, stored))
         await eventually(waits_for_a_lock)
         assert [entry["type"] for entry in (await read(ask, queued, "events"))["events"]] == ["queued"]

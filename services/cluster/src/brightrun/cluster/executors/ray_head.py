@@ -134,34 +134,25 @@ class _Cache(Generic[T]):
     def __init__(self, fresh_seconds: float, read: Callable[[], Awaitable[T]]) -> None:
         self._fresh_seconds = fresh_seconds
         self._read = read
-        self._lock = asyncio.Lock()
         self._expires_at = 0.0
-        self._value: T | None = None
-        self._failure: Unreachable | None = None
+        self._reading: asyncio.Task[T] | None = None
 
     async def read(self) -> T:
-        async with self._lock:
-            if time.monotonic() > self._expires_at:
-                await self._renew()
-            if self._failure is not None:
-                raise Unreachable(str(self._failure))
-            assert self._value is not None  # noqa: S101
-            return self._value
+        if self._reading is None or time.monotonic() > self._expires_at:
+            self._expires_at = float("inf")
+            self._reading = asyncio.create_task(self._renew())
+        return await asyncio.shield(self._reading)
 
     def expire(self) -> None:
-        self._expires_at = 0.0
+        self._reading = None
 
-    async def _renew(self) -> None:
-        self._expires_at = float("inf")
+    async def _renew(self) -> T:
         try:
-            self._value, self._failure = await self._read(), None
-        except Unreachable as failure:
-            self._failure = failure
+            return await self._read()
         except (ValidationError, ValueError, KeyError, TypeError) as error:
-            self._failure = Unreachable(f"the Ray head's answer cannot be read ({type(error).__name__})")
+            raise Unreachable(f"the Ray head's answer cannot be read ({type(error).__name__})") from error
         finally:
-            if self._expires_at == float("inf"):  # not expired meanwhile
-                self._expires_at = time.monotonic() + self._fresh_seconds
+            self._expires_at = time.monotonic() + self._fresh_seconds
 
 
 def _last_line(response: httpx.Response) -> str:

@@ -86,7 +86,7 @@ def apply_report(run: Run, report: Report, files: tuple[ClusterFile, ...], now: 
 
 
 def completes(run: Run, report: Report) -> bool:
-    """Whether the report completes the run: a trainer told to finish that had to be stopped delivers as well."""
+    """Whether the report completes the run: a finishing trainer that had to be stopped delivers as well."""
     if not isinstance(report, FinishedReport):
         return False
     return report.outcome == "completed" or (run.finishing and not run.cancelling and bool(report.files))

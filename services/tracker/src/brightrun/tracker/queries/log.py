@@ -40,7 +40,7 @@ async def insert_entries(conn: Connection, entries: Sequence[Entry]) -> list[int
         RETURNING id
         """,
         *zip(
-            *((one.job_id, one.source, one.type, one.level, one.message, one.data, one.occurred_at) for one in entries),
+            *((e.job_id, e.source, e.type, e.level, e.message, e.data, e.occurred_at) for e in entries),
             strict=True,
         ),
     )  # fmt: skip
