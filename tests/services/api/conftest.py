@@ -11,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
+from asyncpg.connection import LoggedQuery
 from fastapi import FastAPI
 
 from brightrun.api import passwords, routes
@@ -190,12 +191,18 @@ async def set_price(admin: User, path: str, **terms: Any) -> None:
 async def statements(pool: Pool) -> AsyncIterator[list[tuple[str, Sequence[Any]]]]:
     """Every statement that the pool sends meanwhile, with its values."""
     sent: list[tuple[str, Sequence[Any]]] = []
+
+    def note(record: LoggedQuery) -> None:
+        sent.append((record.query.strip(), record.args))
+
     async with AsyncExitStack() as stack:
-        connections = [await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())]
-        for connection in connections:
-            connection.add_query_logger(lambda record: sent.append((record.query.strip(), record.args)))
+        for _ in range(pool.get_max_size()):
+            (await stack.enter_async_context(pool.acquire())).add_query_logger(note)
     sent.clear()
     yield sent
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_max_size()):
+            (await stack.enter_async_context(pool.acquire())).remove_query_logger(note)
 
 
 async def outbox_topics(pool: Pool) -> list[str]:

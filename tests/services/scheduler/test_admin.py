@@ -13,6 +13,7 @@ from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.tokens import issue
+from tests.builders import UNKNOWN_ID
 from tests.conftest import SECRET
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
@@ -21,9 +22,9 @@ ROUTES = [
     ("GET", "/admin/clusters"),
     ("POST", "/admin/clusters/local/drain"),
     ("POST", "/admin/clusters/local/undrain"),
-    ("GET", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/jobs/{new_id()}/priority"),
+    ("GET", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/jobs/{UNKNOWN_ID}/priority"),
 ]
 
 

@@ -13,6 +13,7 @@ from brightrun.runtime.database import transaction
 from brightrun.tracker import actions
 from tests.builders import (
     NOON,
+    UNKNOWN_ID,
     artifact_ready,
     job_completed,
     job_deleted,
@@ -176,7 +177,7 @@ async def test_a_foreign_job_does_not_exist(pool, ask, what: str) -> None:
     assert foreign.json() == unknown.json()
 
 
-@pytest.mark.parametrize("path", [f"/jobs/{new_id()}/{what}" for what in JOB_READS] + ["/costs"])
+@pytest.mark.parametrize("path", [f"/jobs/{UNKNOWN_ID}/{what}" for what in JOB_READS] + ["/costs"])
 async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
     params = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
     async with ask(None) as client:

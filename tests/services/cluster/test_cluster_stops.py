@@ -1,4 +1,4 @@
-"""Runs that end before their time: told to finish, or stopped and gone on with by another run."""
+"""Runs that end early: asked to finish, or stopped and resumed by another run."""
 
 import io
 import tarfile
@@ -13,7 +13,7 @@ from tests.services.cluster.service import ClusterService
 from tests.waiting import eventually
 
 
-async def test_a_run_told_to_finish_completes_early_with_its_files(service: ClusterService) -> None:
+async def test_a_run_asked_to_finish_completes_early_with_its_files(service: ClusterService) -> None:
     await service.start()
     run_id = await service.submit({"steps": 50, "hold_at": 2})
     await service.reaches_step(run_id, 2)
@@ -28,7 +28,7 @@ async def test_a_run_told_to_finish_completes_early_with_its_files(service: Clus
     assert (await service.events()).events == events
 
 
-async def test_an_order_to_finish_is_not_lost_before_the_trainer_is_there(service: ClusterService) -> None:
+async def test_a_finish_request_before_the_trainer_starts_is_not_lost(service: ClusterService) -> None:
     await service.start()
     run_id = await service.submit({"steps": 50, "pace": 0.05})
     await service.end(run_id, "finish")
@@ -36,7 +36,7 @@ async def test_an_order_to_finish_is_not_lost_before_the_trainer_is_there(servic
     assert (status.stopped_early, status.current_step) == (True, 1)
 
 
-async def test_an_order_to_finish_survives_the_death_of_service_and_trainer(service: ClusterService) -> None:
+async def test_a_finish_request_survives_the_death_of_service_and_trainer(service: ClusterService) -> None:
     await service.start_process()
     run_id = await service.submit({"steps": 50, "hold_at": 2, "ignore_finish": True})
     await service.reaches_step(run_id, 2)
@@ -70,11 +70,11 @@ async def test_a_cancel_overrules_a_finish(service: ClusterService) -> None:
     await service.reaches(run_id, "cancelled", within=5)
 
 
-async def test_an_unknown_way_to_stop_is_refused(service: ClusterService) -> None:
+async def test_an_unknown_stop_mode_is_rejected(service: ClusterService) -> None:
     await service.start()
     run_id = await service.submit()
-    answer = await service.http.post(f"/training/stop/{run_id}", json={"mode": "explode"})
-    assert (answer.status_code, list(answer.json()["details"])) == (400, ["mode"])
+    response = await service.http.post(f"/training/stop/{run_id}", json={"mode": "explode"})
+    assert (response.status_code, list(response.json()["details"])) == (400, ["mode"])
 
 
 async def test_a_simulation_finishes_early_and_can_be_resumed_from(service: ClusterService) -> None:
@@ -97,7 +97,7 @@ async def test_a_simulation_finishes_early_and_can_be_resumed_from(service: Clus
     assert steps == list(range(stopped.current_step + 1, 201))
 
 
-async def test_a_simulation_that_takes_its_time_is_cancelled_at_once(service: ClusterService) -> None:
+async def test_a_slow_simulation_is_cancelled_at_once(service: ClusterService) -> None:
     await service.start(executor="simulated", simulated_steps_per_second=0.01)
     run_id = await service.submit()
     await service.reaches(run_id, "running")
@@ -105,7 +105,7 @@ async def test_a_simulation_that_takes_its_time_is_cancelled_at_once(service: Cl
     await service.reaches(run_id, "cancelled", within=5)
 
 
-async def test_a_stopped_run_is_gone_on_with_by_another_run_of_its_job(service: ClusterService) -> None:
+async def test_a_stopped_run_is_resumed_by_another_run_of_its_job(service: ClusterService) -> None:
     await service.start()
     job_id = new_id()
     first = await service.submit({"steps": 8, "hold_at": 3}, job_id=job_id)
@@ -128,7 +128,7 @@ async def test_a_stopped_run_is_gone_on_with_by_another_run_of_its_job(service: 
 
 
 @pytest.mark.parametrize("case", ["unknown", "another job", "no checkpoint"])
-async def test_what_cannot_be_resumed_is_refused_and_can_be_submitted_without(
+async def test_an_impossible_resume_is_rejected_and_can_be_submitted_without(
     service: ClusterService, case: str
 ) -> None:
     await service.start(slots=2)
@@ -140,10 +140,10 @@ async def test_what_cannot_be_resumed_is_refused_and_can_be_submitted_without(
         attempt=2,
         resume_from="run_unknown" if case == "unknown" else earlier,
     )
-    answer = await service.post(request)
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_resumable")
+    response = await service.post(request)
+    assert (response.status_code, response.json()["code"]) == (409, "not_resumable")
     assert (await service.post(request.model_copy(update={"resume_from": None}))).status_code == 201
-    assert (await service.post(request)).status_code == 200  # the same attempt, whatever it says now
+    assert (await service.post(request)).status_code == 200  # the same attempt, whatever it asks for now
 
 
 async def test_checkpoints_are_listed_as_they_appear_and_can_be_downloaded(service: ClusterService) -> None:
@@ -152,13 +152,13 @@ async def test_checkpoints_are_listed_as_they_appear_and_can_be_downloaded(servi
     assert await service.checkpoints(run_id) == () or (await service.checkpoints(run_id))[0].step <= 2
 
     async def second() -> bool:
-        return [one.step for one in await service.checkpoints(run_id)] == [2]
+        return [checkpoint.step for checkpoint in await service.checkpoints(run_id)] == [2]
 
     await eventually(second)
     checkpoint = (await service.checkpoints(run_id))[0]
-    answer = await service.http.get(checkpoint.download_url, headers={"authorization": ""})
-    assert answer.status_code == 200
-    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+    response = await service.http.get(checkpoint.download_url, headers={"authorization": ""})
+    assert response.status_code == 200
+    with tarfile.open(fileobj=io.BytesIO(response.content)) as archive:
         members = archive.getmembers()
         assert {member.name.partition("/")[2] for member in members} == {
             "adapter_model.safetensors",
@@ -172,7 +172,7 @@ async def test_checkpoints_are_listed_as_they_appear_and_can_be_downloaded(servi
         assert (await service.http.get(wrong)).status_code == 403
     service.release(run_id)
     await service.reaches(run_id, "completed")
-    assert [one.step for one in await service.checkpoints(run_id)] == [4]
+    assert [checkpoint.step for checkpoint in await service.checkpoints(run_id)] == [4]
     assert (await service.http.get(checkpoint.download_url)).status_code == 404
 
 
@@ -180,19 +180,19 @@ async def test_a_log_is_followed_until_the_run_ends(service: ClusterService) -> 
     await service.start()
     run_id = await service.submit({"hold_at": 1, "log": 3})
     await service.reaches_step(run_id, 1)
-    heard: list[str] = []
+    lines: list[str] = []
     async with service.http.stream("GET", f"/training/logs/{run_id}", params={"follow": True, "tail": 1}) as stream:
         async for line in stream.aiter_lines():
-            heard.append(line)
+            lines.append(line)
             if line == "line 2":
                 with (service.folder(run_id) / "log.txt").open("a") as log:
                     log.write("written while it is followed\n")
                 service.release(run_id)
-    assert heard == ["line 2", "written while it is followed"]
+    assert lines == ["line 2", "written while it is followed"]
     assert (await service.status(run_id)).status == "completed"
 
 
-async def test_followers_of_a_log_do_not_hold_up_a_graceful_stop(service: ClusterService) -> None:
+async def test_followers_of_a_log_do_not_delay_a_graceful_stop(service: ClusterService) -> None:
     await service.start_process()
     run_id = await service.submit({"hold_at": 1})
     await service.reaches_step(run_id, 1)

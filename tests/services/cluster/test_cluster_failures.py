@@ -1,4 +1,4 @@
-"""What holds when the service or a trainer is ended at any moment."""
+"""The service or a trainer ends at any moment."""
 
 import pytest
 
@@ -14,7 +14,7 @@ async def history(service: ClusterService) -> list[RunEvent]:
     return events
 
 
-async def assert_told_once(service: ClusterService, steps: int) -> None:
+async def assert_reported_once(service: ClusterService, steps: int) -> None:
     """Each report of the trainer is in exactly one event."""
     events = await history(service)
     assert [point.step for event in events for point in event.points] == list(range(1, steps + 1))
@@ -23,7 +23,7 @@ async def assert_told_once(service: ClusterService, steps: int) -> None:
     assert sum(event.run.status == "completed" for event in events) == 1
 
 
-async def test_a_trainer_outlives_the_service_and_every_report_is_told_once(service: ClusterService) -> None:
+async def test_a_trainer_outlives_the_service_and_every_report_is_one_event(service: ClusterService) -> None:
     await service.start_process()
     run_id = await service.submit({"steps": 600, "pace": 0.005, "hold_at": 600})
     for step in (40, 150, 300):
@@ -33,18 +33,18 @@ async def test_a_trainer_outlives_the_service_and_every_report_is_told_once(serv
         await service.start_process()
     service.release(run_id)
     await service.reaches(run_id, "completed")
-    await assert_told_once(service, 600)
+    await assert_reported_once(service, 600)
     assert (service.folder(run_id) / "starts").stat().st_size == 1
 
 
 @pytest.mark.parametrize("point", ["cluster.launch.recorded", "cluster.reports.read", "cluster.reports.recorded"])
-async def test_death_at_a_failpoint_loses_and_doubles_nothing(service: ClusterService, point: str) -> None:
+async def test_death_at_a_failpoint_neither_loses_nor_repeats_reports(service: ClusterService, point: str) -> None:
     await service.start_process({"FAILPOINT": point})
     run_id = await service.submit({"steps": 5})
     await eventually(died(service))
     await service.start()
     await service.reaches(run_id, "completed")
-    await assert_told_once(service, 5)
+    await assert_reported_once(service, 5)
     assert (service.folder(run_id) / "starts").stat().st_size == 1
 
 
@@ -58,7 +58,7 @@ async def test_a_trainer_that_died_while_the_service_was_down_is_resumed(service
     service.release(run_id)
     await service.start()
     await service.reaches(run_id, "completed")
-    await assert_told_once(service, 6)
+    await assert_reported_once(service, 6)
     assert (service.folder(run_id) / "starts").stat().st_size == 2
 
 
@@ -71,7 +71,7 @@ async def test_a_trainer_that_finished_while_the_service_was_down_is_not_started
     await eventually(gone(service, run_id))
     await service.start()
     await service.reaches(run_id, "completed")
-    await assert_told_once(service, 6)
+    await assert_reported_once(service, 6)
 
 
 async def test_a_graceful_stop_interrupts_a_run_without_ending_it(service: ClusterService) -> None:
@@ -87,7 +87,7 @@ async def test_a_graceful_stop_interrupts_a_run_without_ending_it(service: Clust
     assert completed.started_at == started
     assert {event.run.status for event in await history(service)} == {"initializing", "running", "completed"}
     assert "interrupted" in {event.run.stage for event in await history(service)}
-    await assert_told_once(service, 8)
+    await assert_reported_once(service, 8)
 
 
 async def test_a_cancel_survives_the_death_of_the_service(service: ClusterService) -> None:
@@ -119,7 +119,7 @@ async def test_one_home_serves_one_service(service: ClusterService) -> None:
 
 
 @pytest.mark.parametrize("setting", ["trainer_python", "models"])
-async def test_a_missing_trainer_or_model_folder_is_said_at_the_start(service: ClusterService, setting: str) -> None:
+async def test_a_missing_trainer_or_model_folder_fails_the_start(service: ClusterService, setting: str) -> None:
     service.settings = {setting: service.home / "missing"}
     assert service.spawn().process.wait(timeout=20) == 1
     last = service.log.read_text().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What protects the machine from the runs."""
+"""Resource limits of runs, and retention."""
 
 import httpx
 import psutil
@@ -12,7 +12,7 @@ from tests.waiting import eventually
 HUGE = 1 << 60
 
 
-async def test_a_trainer_is_confined(service: ClusterService) -> None:
+async def test_a_trainer_has_process_limits(service: ClusterService) -> None:
     await service.start(run_file_bytes=1 << 30)
     run_id = await service.submit({"hold_at": 1})
     await service.reaches_step(run_id, 1)
@@ -32,29 +32,27 @@ async def test_a_trainer_is_confined(service: ClusterService) -> None:
     ("setting", "code"),
     [("free_disk_bytes", "disk_full"), ("free_memory_bytes", "memory_short")],
 )
-async def test_a_machine_that_is_short_of_something_takes_no_run(
-    service: ClusterService, setting: str, code: str
-) -> None:
+async def test_a_machine_short_of_disk_or_memory_takes_no_run(service: ClusterService, setting: str, code: str) -> None:
     await service.start(**{setting: HUGE})
-    answer = await service.post(service.request())
-    assert (answer.status_code, answer.json()["code"]) == (429, code)
-    assert answer.headers["retry-after"]
+    response = await service.post(service.request())
+    assert (response.status_code, response.json()["code"]) == (429, code)
+    assert response.headers["retry-after"]
     assert (await service.capacity()).gpus[0].free == 0
     assert await service.metric(f'brightrun_cluster_submissions_total{{answer="{code}"}}') == 1
     assert await service.metric("brightrun_cluster_free_disk_bytes") > 0
 
 
-async def test_there_is_a_largest_number_of_live_runs(service: ClusterService) -> None:
+async def test_live_runs_have_a_maximum(service: ClusterService) -> None:
     await service.start(slots=3, max_live_runs=1)
     run_id = await service.submit({"hold_at": 1})
-    answer = await service.post(service.request())
-    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_runs")
+    response = await service.post(service.request())
+    assert (response.status_code, response.json()["code"]) == (429, "too_many_runs")
     service.release(run_id)
     await service.reaches(run_id, "completed")
     await service.submit()
 
 
-async def test_a_trainer_is_not_started_on_a_full_disk_and_a_run_waits_for_space_only_so_long(
+async def test_no_trainer_starts_on_a_full_disk_and_a_run_waits_until_a_deadline(
     service: ClusterService,
 ) -> None:
     await service.start()
@@ -76,7 +74,7 @@ async def test_a_trainer_is_not_started_on_a_full_disk_and_a_run_waits_for_space
     assert (status.error.code, status.error.retryable) == ("disk_full", True)
 
 
-async def test_a_trainer_that_takes_too_much_memory_is_ended_and_told_why(service: ClusterService) -> None:
+async def test_a_trainer_that_takes_too_much_memory_is_killed_and_its_run_fails(service: ClusterService) -> None:
     await service.start(run_memory_bytes=100 << 20)
     run_id = await service.submit({"steps": 10_000, "pace": 0.01, "grow": 200})
     status = await service.reaches(run_id, "failed")
@@ -87,7 +85,7 @@ async def test_a_trainer_that_takes_too_much_memory_is_ended_and_told_why(servic
     assert await service.metric("brightrun_cluster_trainers_too_large_total") == 1
 
 
-async def test_a_trainer_without_a_live_run_is_ended(service: ClusterService) -> None:
+async def test_an_orphan_trainer_is_killed(service: ClusterService) -> None:
     await service.start_process()
     run_id = await service.submit({"steps": 10_000, "pace": 0.01})
     await service.reaches_step(run_id, 1)
@@ -104,7 +102,7 @@ async def test_a_trainer_without_a_live_run_is_ended(service: ClusterService) ->
     assert await service.metric("brightrun_cluster_orphans_ended_total") == 1
 
 
-async def test_old_runs_are_removed_once_their_files_were_fetched(service: ClusterService) -> None:
+async def test_old_runs_are_deleted_once_their_files_were_downloaded(service: ClusterService) -> None:
     await service.start(slots=3)
     job_id = new_id()
     fetched, unfetched = await service.submit(), await service.submit()
@@ -132,9 +130,9 @@ async def test_old_runs_are_removed_once_their_files_were_fetched(service: Clust
 
 async def test_a_disk_that_fills_up_loses_datasets_and_checkpoints_first(service: ClusterService) -> None:
     await service.start()
-    given = RunInput(url=service.platform.add_dataset(b"{}"))
-    adapter = [AdapterInput(name="adapter_config.json", url=given.url)]
-    run_id = await service.submit(validation=given, adapter=adapter)
+    validation = RunInput(url=service.platform.add_dataset(b"{}"))
+    adapter = [AdapterInput(name="adapter_config.json", url=validation.url)]
+    run_id = await service.submit(validation=validation, adapter=adapter)
     await service.reaches(run_id, "completed")
     await service.stop()
     folder = service.folder(run_id)
