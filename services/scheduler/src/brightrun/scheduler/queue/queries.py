@@ -1,14 +1,56 @@
-"""Jobs in the queue."""
+"""SQL of the queue: waiting jobs, users' shares, and what forecasts are made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.scheduling import Share
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.queue.models import UserShare, WaitingJob
-from brightrun.scheduler.queue.queries.shares import SHARE
-from brightrun.scheduler.states import AttemptState, JobState
+from brightrun.scheduler.queue.models import RunningGpus, UserShare, WaitingJob
+from brightrun.scheduler.states import HOLDS_GPUS, AttemptState, JobState
+
+SHARE = f"""
+    u.user_id, u.weight, coalesce(u.quota_gpus, $1) AS quota,
+    CASE WHEN coalesce(u.quota_gpus, $1) IS NULL THEN 0 ELSE (
+        SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+        WHERE a.user_id = u.user_id AND a.state IN {HOLDS_GPUS})::int END AS gpus,
+    u.virtual_time
+"""
+"""GPUs in use are counted only where there is a quota."""
+
+
+async def read_shares(pool: Pool, user_ids: Collection[UUID], default_quota: int | None) -> list[UserShare]:
+    """The users' shares."""
+    rows = await pool.fetch(f"SELECT {SHARE} FROM users u WHERE u.user_id = ANY($2)", default_quota, list(user_ids))
+    return [UserShare(*row) for row in rows]
+
+
+async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
+    """Give a user a weight and a quota; `quota` None: the default."""
+    await conn.execute(
+        """
+        INSERT INTO users (user_id, weight, quota_gpus, virtual_time)
+        SELECT $1, $2, $3, moment FROM virtual_clock
+        ON CONFLICT (user_id) DO UPDATE SET weight = excluded.weight, quota_gpus = excluded.quota_gpus
+        """,
+        user_id, weight, quota,
+    )  # fmt: skip
+
+
+async def read_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Share:
+    """A user's share, as operators see it; that of a new user, if this one is unknown."""
+    (row,) = await pool.fetch(
+        f"""
+        SELECT asked.user_id, coalesce(u.weight, 1) AS weight, coalesce(u.quota_gpus, $1) AS quota_gpus, (
+            SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+            WHERE a.user_id = asked.user_id AND a.state IN {HOLDS_GPUS})::int AS gpus
+        FROM (SELECT $2::uuid AS user_id) asked LEFT JOIN users u USING (user_id)
+        """,
+        default_quota, user_id,
+    )  # fmt: skip
+    return Share(**dict(row))
+
 
 WAITING_JOB = """
     w.job_id, w.user_id, w.gpu_type, w.gpus, w.preferred_cluster, w.priority, w.queued_at, w.expected_seconds,
@@ -158,3 +200,42 @@ async def count_by_state(pool: Pool) -> dict[str, int]:
         """
     )
     return dict(row or {})
+
+
+async def read_waiting(pool: Pool, limit: int) -> list[WaitingJob]:
+    """All waiting jobs, those that back off too, oldest first."""
+    rows = await pool.fetch(
+        f"""
+        SELECT {WAITING_JOB} FROM queue w WHERE w.state = '{JobState.WAITING}' ORDER BY w.queued_at, w.job_id LIMIT $1
+        """,
+        limit,
+    )
+    return [WaitingJob(*row) for row in rows]
+
+
+async def read_running(pool: Pool, duration_ratio: float | None) -> list[RunningGpus]:
+    """The GPUs that attempts hold. An unknown end is taken to be `duration_ratio` times the charged time away."""
+    rows = await pool.fetch(
+        f"""
+        SELECT user_id, cluster, gpu_type, gpus, coalesce(
+            expected_end, coalesce(accepted_at, created_at) + make_interval(secs => charged / gpus * $1))
+        FROM attempts WHERE state IN {HOLDS_GPUS}
+        """,
+        duration_ratio,
+    )
+    return [RunningGpus(*row) for row in rows]
+
+
+async def read_duration_ratio(pool: Pool, newest: int) -> float | None:
+    """How long the newest completed attempts took, divided by how long they were expected to; None without any."""
+    ratio: float | None = await pool.fetchval(
+        """
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / expected) FROM (
+            SELECT extract(epoch FROM ended_at - accepted_at)::float8 AS seconds, charged / gpus AS expected
+            FROM attempts WHERE outcome = 'completed' AND ended_at IS NOT NULL
+            ORDER BY ended_at DESC LIMIT $1) finished
+        WHERE expected > 0
+        """,
+        newest,
+    )
+    return ratio

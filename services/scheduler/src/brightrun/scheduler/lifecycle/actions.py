@@ -1,29 +1,30 @@
-"""Clusters accept attempts, end them, or lose them."""
+"""Attempts are accepted, end, or are lost; jobs are over, wait again, or pause. Events tell so."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 from brightrun.contracts.cluster_api import RunStatus
-from brightrun.contracts.events import JobAttemptLost, JobQueued, JobStarted
+from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobPaused, JobQueued, JobStarted, Segment
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.notify import notify
-from brightrun.scheduler.lifecycle import rules
-from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_ended_job, requeue_job
-from brightrun.scheduler.lifecycle.models import StartedAttempt
-from brightrun.scheduler.lifecycle.queries import attempts as queries
+from brightrun.scheduler.lifecycle import queries, rules
+from brightrun.scheduler.lifecycle.models import ResumePoint, StartedAttempt
 from brightrun.scheduler.limits.actions import set_allowances
 from brightrun.scheduler.limits.queries import read_segments, save_segment
 from brightrun.scheduler.models import Attempt
 
 log = structlog.get_logger()
+
+ANYWHERE = ResumePoint()
 
 RETRIES = Counter("brightrun_retries_total", "Attempts that were lost and are tried again.", ["cluster", "error"])
 WAITED = Histogram(
@@ -105,25 +106,23 @@ async def _apply_outcome(conn: Connection, attempt: Attempt, run: RunStatus, max
                 conn,
                 job,
                 status,
-                segment.finished_at if segment else run.finished_at or utc_now(),
                 attempt=attempt,
                 run=run,
-                started_at=segment.started_at if segment else None,
-                segments=before,
+                segment=segment,
+                before=before,
                 error=rules.error_of(run) if status is JobStatus.FAILED else None,
                 stopped_by=stopped_by,
             )
         case rules.Pause():
-            await pause_ended_job(conn, job, attempt, run, segment)
+            await _pause_ended_job(conn, job, attempt, run, segment)
         case rules.Retry():
             await _retry(conn, job, attempt, run, requests.lost_attempts)
 
 
 async def _retry(conn: Connection, job: JobQueued, attempt: Attempt, run: RunStatus, lost_attempts: int) -> None:
-    saved = run.last_checkpoint_step is not None
-    lost, error = rules.is_lost(run), run.error
+    resume, lost, error = _resume_point(attempt, run), rules.is_lost(run), run.error
     if lost and error:
-        log.info("attempt.lost", job_id=str(run.job_id), attempt=run.attempt, error=repr(error))
+        log.info("attempt.lost", **attempt.log_fields, error=repr(error))
         RETRIES.labels(attempt.cluster, error.code).inc()
         event = JobAttemptLost(
             job_id=job.job_id,
@@ -131,14 +130,99 @@ async def _retry(conn: Connection, job: JobQueued, attempt: Attempt, run: RunSta
             attempt=attempt.attempt,
             cluster=attempt.cluster,
             error=error,
-            resumes=saved,
+            resumes=bool(resume.run),
         )
         await outbox.add(conn, event)
-    await requeue_job(
-        conn,
+    await requeue_job(conn, job, rules.retry_pause(lost_attempts + 1), resume, lost=lost)
+
+
+def _resume_point(attempt: Attempt, run: RunStatus) -> ResumePoint:
+    saved = run.last_checkpoint_step is not None
+    return ResumePoint(attempt.cluster, run.external_job_id) if saved else ANYWHERE
+
+
+async def requeue_job(
+    conn: Connection,
+    job: JobQueued,
+    pause: timedelta,
+    resume: ResumePoint = ANYWHERE,
+    *,
+    given_back: int | None = None,
+    lost: bool = False,
+) -> None:
+    """Let the job wait for its next attempt, unless its user has requested otherwise meanwhile."""
+    requeued = await queries.requeue_job(conn, job.job_id, resume, pause, given_back=given_back, lost=lost)
+    if requeued and requeued.cancelled:
+        await complete_job(conn, job, JobStatus.CANCELLED)
+    elif requeued and requeued.paused:
+        await pause_waiting_job(conn, job)
+
+
+async def pause_waiting_job(conn: Connection, job: JobQueued) -> None:
+    """Let a waiting job pause."""
+    attempt = await queries.pause_job(conn, job.job_id, ANYWHERE, skip_attempt=True)
+    if attempt is not None:
+        await outbox.add(conn, _paused(job, attempt, finished_at=utc_now()))
+
+
+async def _pause_ended_job(
+    conn: Connection, job: JobQueued, attempt: Attempt, run: RunStatus, segment: Segment | None
+) -> None:
+    if await queries.pause_job(conn, job.job_id, _resume_point(attempt, run), skip_attempt=False) is None:
+        return
+    event = _paused(
         job,
-        rules.retry_pause(lost_attempts + 1),
-        preferred_cluster=attempt.cluster if saved else "",
-        resume_from=run.external_job_id if saved else None,
-        lost=lost,
+        attempt.attempt,
+        finished_at=segment.finished_at if segment else utc_now(),
+        cluster=attempt.cluster,
+        started_at=segment.started_at if segment else None,
+        step=run.current_step if segment else run.last_checkpoint_step or 0,
     )
+    await outbox.add(conn, event)
+
+
+def _paused(job: JobQueued, attempt: int, **end: object) -> JobPaused:
+    about = {name: getattr(job, name) for name in ("job_id", "user_id", "name", "gpu", "pricing")}
+    return JobPaused.model_validate({**about, "attempt": attempt, **end})
+
+
+async def complete_job(
+    conn: Connection,
+    job: JobQueued,
+    status: rules.TerminalStatus,
+    *,
+    attempt: Attempt | None = None,
+    run: RunStatus | None = None,
+    segment: Segment | None = None,
+    before: Sequence[Segment] | None = None,
+    error: JobError | None = None,
+    stopped_by: str | None = None,
+) -> None:
+    """End the job, once. `segment`: what of its last attempt is billed; `before`: of those before it."""
+    if not await queries.end_job(conn, job.job_id):
+        return
+    if before is None:
+        before = (await read_segments(conn, [job.job_id]))[job.job_id]
+    run_ended_at = run.finished_at if run else None
+    event = JobCompleted(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        name=job.name,
+        attempt=attempt.attempt if attempt else 0,
+        outcome=status,
+        cluster=attempt.cluster if attempt else None,
+        external_job_id=run.external_job_id if run else None,
+        spec=job.spec,
+        gpu=job.gpu,
+        dataset=job.dataset,
+        pricing=job.pricing,
+        started_at=segment.started_at if segment else None,
+        finished_at=segment.finished_at if segment else run_ended_at or utc_now(),
+        trained_tokens=run.trained_tokens if run else 0,
+        error=error,
+        segments=tuple(before),
+        stopped_by=stopped_by,
+        validation=job.validation,
+        start=job.start,
+    )
+    await outbox.add(conn, event)
