@@ -22,6 +22,8 @@ from tests.services.api.fakes import Fakes
 from tests.services.api.objects import Objects, key_of
 from tests.services.slices import serve
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261124
 EXAMPLES = 10
 """For each operation, of what the document allows and again of what it does not."""

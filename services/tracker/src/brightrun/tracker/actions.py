@@ -26,7 +26,10 @@ async def record_event(conn: Connection, event: log_entries.LoggedEvent) -> None
 
 
 async def record_progress(conn: Connection, events: Sequence[JobProgress], policy: SummaryPolicy = POLICY) -> None:
-    """Store the points, checkpoints and stages of `events`, except for deleted jobs."""
+    """Store the points, checkpoints and stages of `events`, except for deleted jobs.
+
+    Kafka may deliver a job's end before its last progress. No stage is logged after the end: streams stop there.
+    """
     owners = await jobs.lock_owners(conn, [(event.job_id, event.user_id) for event in events])
     events = [event for event in events if event.job_id in owners]
     chunks = [shapes.chunk_of(event) for event in events if event.points]
@@ -35,7 +38,8 @@ async def record_progress(conn: Connection, events: Sequence[JobProgress], polic
     grown = {(event.job_id, event.attempt) for event in events if event.seq % policy.check_each == 0}
     await curves.mark_due(conn, lacking | grown)
     await checkpoints.insert_checkpoints(conn, events)
-    await _log(conn, owners, log_entries.stages_of(events))
+    ended = await log.find_ended(conn, owners)
+    await _log(conn, owners, log_entries.stages_of(event for event in events if event.job_id not in ended))
 
 
 async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:

@@ -23,6 +23,14 @@ async def find_unlogged(conn: Connection, entries: Sequence[Entry]) -> set[tuple
     return {(row["job_id"], row["source"]) for row in rows}
 
 
+async def find_ended(conn: Connection, job_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the jobs whose log holds their end."""
+    rows = await conn.fetch(
+        "SELECT job_id FROM job_events WHERE job_id = ANY($1) AND source = 'completed'", list(job_ids)
+    )
+    return {row["job_id"] for row in rows}
+
+
 async def find_newest_ids(conn: Connection, job_ids: Collection[UUID]) -> dict[UUID, int]:
     """The newest entry of each of the jobs that have one."""
     rows = await conn.fetch(
