@@ -21,7 +21,7 @@ INITIALIZATION_SECONDS = 600
 VALIDATION_SECONDS_PER_EPOCH = 300
 SAVING_SECONDS = 300
 TOLERANCE = Decimal("0.10")
-MAX_AMOUNT = Fraction(9_999_999_999)
+MAX_AMOUNT = 9_999_999_999
 """USD; the greatest amount that is stored, and a cap of estimates."""
 MAX_SECONDS = 10**12
 
@@ -80,7 +80,9 @@ def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
 
 
 def _to_hundredths(amount: Fraction) -> Decimal:
-    return Decimal(math.floor(min(amount, MAX_AMOUNT) * 100 + Fraction(1, 2))).scaleb(-2)
+    numerator, denominator = amount.as_integer_ratio()
+    hundredths = (200 * numerator + denominator) // (2 * denominator)
+    return Decimal(min(hundredths, MAX_AMOUNT * 100)).scaleb(-2)
 
 
 MIN_JOBS = 5
