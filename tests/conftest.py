@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TypeVar
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -20,23 +21,21 @@ SECRET = "a-secret-of-the-tests-that-is-long-enough"
 T = TypeVar("T")
 
 TESTS = Path(__file__).parent
-GROUPS = {
-    "flows": "flows",
-    "wire": "wire",
-    "trainer": "trainer",
-    "services/cluster/test_cluster_ray.py": "ray",
-    "services/scheduler/test_real_cluster.py": "real-cluster",
-}
-"""Tests that share what is slow to start; one worker runs all of a group, one after the other."""
+GROUPED = ("flows", "trainer", "wire")
+"""Folders whose tests share what is slow to start: one worker runs all of a folder."""
+
+
+# On a busy machine an example may take any time.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        path = item.path.relative_to(TESTS).as_posix()
-        group = next((group for start, group in GROUPS.items() if path.startswith(start)), None)
-        if group is not None and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group))
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in GROUPED and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.services.cluster.ray_cluster import REPOSITORY, RayCluster
 from tests.services.cluster.service import KEY, ClusterService
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 H100 = GpuConfig(type="H100")
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"

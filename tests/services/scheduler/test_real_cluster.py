@@ -29,6 +29,8 @@ from tests.services.cluster.service import KEY, ClusterService
 from tests.services.scheduler.conftest import Scheduler
 from tests.waiting import eventually
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real-cluster")]
+
 STEPS_PER_SECOND = 50
 
 
