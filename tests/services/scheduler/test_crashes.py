@@ -31,7 +31,10 @@ async def test_a_scheduler_killed_while_it_submits_leaves_one_run(scheduler: Sch
     await _die(scheduler, failpoint)
     assert len(scheduler.cluster.submissions(job)) == SUBMITTED_BEFORE[failpoint]
     assert len(await scheduler.recorded(JobStarted, job)) == (failpoint == "dispatch.saved")
+    await scheduler.expire_leases()
+    await scheduler.reconcile()
     await _runs_once(scheduler, job)
+    assert scheduler.cluster.cancelled == {}, "reconciliation right after the crash finds no orphan"
 
 
 @pytest.mark.parametrize("failpoint", ["consumer.handled", "dispatch.leased"])

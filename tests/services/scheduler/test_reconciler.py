@@ -3,8 +3,6 @@
 import asyncio
 import signal
 
-import pytest
-
 from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress, JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, MetricPoint
@@ -244,20 +242,6 @@ async def test_only_the_leader_reconciles_a_cluster(scheduler: Scheduler) -> Non
     await scheduler.pass_time(minutes=2)
     await scheduler.reconcile()
     assert scheduler.cluster.cancelled == {scheduler.cluster.run_of(job): 1}
-
-
-@pytest.mark.parametrize("failpoint", ["dispatch.leasing", "dispatch.leased", "dispatch.submitted", "dispatch.saving"])
-async def test_reconciliation_right_after_a_crashed_submission_stops_nothing(
-    scheduler: Scheduler, failpoint: str
-) -> None:
-    job = await scheduler.queue()
-    async with scheduler.process(failpoint) as process:
-        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
-    await scheduler.expire_leases()
-    await scheduler.reconcile()
-    await scheduler.dispatch_all()
-    assert len(scheduler.cluster.runs_of(job)) == 1
-    assert scheduler.cluster.cancelled == {}
 
 
 async def test_a_reconciler_killed_after_it_stopped_a_run_stops_it_again(scheduler: Scheduler) -> None:
