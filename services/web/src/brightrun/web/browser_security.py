@@ -1,4 +1,4 @@
-"""What browsers are told and asked, so that other sites cannot act in a visitor's name."""
+"""Headers and checks that keep other sites from acting in a visitor's name."""
 
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ class ForeignOrigin(ServiceError):
 
 
 async def require_own_origin(request: Request) -> None:
-    """Refuse a change that no page of ours asked for; browsers send `Origin` with every POST."""
+    """Raises ForeignOrigin for a change that no page of ours sent; browsers send `Origin` with every POST."""
     if request.method not in ("GET", "HEAD") and urlsplit(
         request.headers.get("origin", "")
     ).netloc != request.headers.get("host"):

@@ -1,4 +1,4 @@
-"""Errors as pages, or as JSON where the pages' own script asks."""
+"""Errors as pages, or as JSON for the pages' own script."""
 
 import structlog
 from fastapi import Request, Response
@@ -11,11 +11,11 @@ from brightrun.web import pages
 
 log = structlog.get_logger()
 
-REFUSABLE = (ServiceError, RequestValidationError, HTTPException, Exception)
+HANDLED = (ServiceError, RequestValidationError, HTTPException, Exception)
 
 
-async def refuse(request: Request, error: Exception) -> Response:
-    """The answer to a request that failed; whoever is not signed in is sent to do so."""
+async def show_error(request: Request, error: Exception) -> Response:
+    """The page of an error. A visitor who is not signed in is redirected to the sign-in page."""
     status, lines = _explain(error)
     if "application/json" in request.headers.get("accept", ""):
         return error_response(status, " ".join(lines), "refused")
