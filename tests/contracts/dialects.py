@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Mount
 
-from brightrun.api import routes
-from brightrun.api.clients import open_clients
+from brightrun.api import app as api
+from brightrun.api.http.clients import open_clients
 from brightrun.api.settings import Settings
 from brightrun.runtime.http import create_app
 
@@ -40,7 +40,7 @@ async def _compose() -> FastAPI:
         notifier_url="http://unused",
         scheduler_url="http://unused",
     )
-    app = create_app("api", SECRET, **routes.ABOUT)
+    app = create_app("api", SECRET, **api.ABOUT)
     async with open_clients(settings) as clients:
-        routes.mount(app, settings, clients)
+        api.mount(app, settings, clients)
     return app

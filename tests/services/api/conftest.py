@@ -14,9 +14,11 @@ from argon2 import PasswordHasher
 from asyncpg.connection import LoggedQuery
 from fastapi import FastAPI
 
-from brightrun.api import passwords, routes
-from brightrun.api.clients import open_clients
-from brightrun.api.queries import datasets
+from brightrun.api import app as api
+from brightrun.api.accounts import passwords
+from brightrun.api.accounts.identity_provider import open_identity_provider
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.http.clients import open_clients
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.http import create_app
@@ -115,10 +117,10 @@ async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
-    async with open_clients(settings) as clients:
-        application = create_app("api", SECRET, **routes.ABOUT)
+    async with open_clients(settings) as clients, open_identity_provider(settings) as identity_provider:
+        application = create_app("api", SECRET, **api.ABOUT)
         application.state.pool = pool
-        routes.mount(application, settings, clients)
+        api.mount(application, settings, clients, identity_provider)
         with Word.kept_by(application):
             yield application
 

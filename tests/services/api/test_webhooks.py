@@ -1,4 +1,4 @@
-"""Webhooks through the gateway: asked of the notifier in the user's name, on both faces."""
+"""Webhooks through the gateway: asked of the notifier in the user's name, on both dialects."""
 
 import json
 from typing import Any

@@ -30,8 +30,7 @@ from brightrun.runtime.settings import KafkaSettings
 from brightrun.scheduler.clusters.loops import CapacityProbe
 from brightrun.scheduler.clusters.queries import add_clusters
 from brightrun.scheduler.main import ROUTERS
-from brightrun.scheduler.observation.loops.polling import Poller
-from brightrun.scheduler.observation.loops.watch import Watcher
+from brightrun.scheduler.observation.loops import Poller, Watcher
 from brightrun.scheduler.observation.queries import read_position
 from brightrun.scheduler.reconciliation.loops import Reconciler, SilenceCheck
 from brightrun.scheduler.stopping import loops as stopping

@@ -12,8 +12,7 @@ from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from brightrun.runtime.errors import NotFound
 from brightrun.scheduler.queue import actions
-from brightrun.scheduler.queue.rules.durations import expected_seconds
-from brightrun.scheduler.queue.rules.fairness import MAX_BYPASSES
+from brightrun.scheduler.queue.rules.fairness import MAX_BYPASSES, expected_seconds
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 

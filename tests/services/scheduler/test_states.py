@@ -7,8 +7,8 @@ from typing import Any
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import Connection, transaction
 from brightrun.scheduler import states
-from brightrun.scheduler.lifecycle.queries import attempts as lifecycle
-from brightrun.scheduler.lifecycle.queries import jobs
+from brightrun.scheduler.lifecycle import queries as lifecycle
+from brightrun.scheduler.lifecycle.models import ResumePoint
 from brightrun.scheduler.models import Attempt
 from brightrun.scheduler.queue.models import Placement, WaitingJob
 from brightrun.scheduler.states import AttemptState, JobState
@@ -31,12 +31,12 @@ def _lease(conn: Connection, attempt: Attempt) -> Awaitable[Any]:
 JOB_STATEMENTS: dict[states.Transition, Statement] = {
     states.LEASE_JOB: _lease,
     states.ACCEPT_JOB: lambda conn, attempt: lifecycle.accept_attempts(conn, [(attempt, "run-1")]),
-    states.REQUEUE_JOB: lambda conn, attempt: jobs.requeue_job(
-        conn, attempt.job_id, "", None, SECOND, given_back=None, lost=False
+    states.REQUEUE_JOB: lambda conn, attempt: lifecycle.requeue_job(
+        conn, attempt.job_id, ResumePoint(), SECOND, given_back=None, lost=False
     ),
-    states.PAUSE_JOB: lambda conn, attempt: jobs.pause_job(conn, attempt.job_id, "", None, skip_attempt=True),
+    states.PAUSE_JOB: lambda conn, attempt: lifecycle.pause_job(conn, attempt.job_id, ResumePoint(), skip_attempt=True),
     states.RESUME_JOB: lambda conn, attempt: stopping.request_resume(conn, attempt.job_id, 9),
-    states.END_JOB: lambda conn, attempt: jobs.end_job(conn, attempt.job_id),
+    states.END_JOB: lambda conn, attempt: lifecycle.end_job(conn, attempt.job_id),
 }
 ATTEMPT_STATEMENTS: dict[states.Transition, Statement] = {
     states.LEASE_ATTEMPT: _lease,

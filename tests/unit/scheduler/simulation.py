@@ -57,7 +57,7 @@ class Simulation:
     def _decide_once(self) -> bool:
         shares = [self.share(user) for user in {job.user_id for job in self.waiting.values()}]
         slots = {free.cluster: 1000 for free in self.free_gpus}
-        plan = fairness.plan(self._seen(), shares, self.gpus_left(), self.clock, slots=slots, visible=VISIBLE)
+        plan = fairness.Planner(self._seen(), shares, self.gpus_left(), self.clock, slots, VISIBLE).plan()
         for job_id, times in plan.bypassed.items():
             self.waiting[job_id] = replace(
                 self.waiting[job_id], times_bypassed=self.waiting[job_id].times_bypassed + times

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from brightrun.scheduler.queue.rules.durations import DEFAULT_SECONDS, MIN_SECONDS, expected_seconds
+from brightrun.scheduler.queue.rules.fairness import DEFAULT_SECONDS, MIN_SECONDS, expected_seconds
 from tests.builders import job_queued, pricing
 
 

@@ -207,7 +207,7 @@ def test_a_job_goes_home_while_home_can_be_used() -> None:
 def test_no_more_is_sent_to_a_cluster_than_it_may_be_sent_now() -> None:
     jobs = [WaitingJob(UUID(int=n), ANNA, "CPU", 1, "", 1, simulation_start(), 1.0) for n in range(10)]
     share = Simulation([cluster_gpus()]).share(ANNA)
-    plan = fairness.plan(jobs, [share], [cluster_gpus("a"), cluster_gpus("b")], 0.0, slots={"a": 2, "b": 1}, visible=10)
+    plan = fairness.Planner(jobs, [share], [cluster_gpus("a"), cluster_gpus("b")], 0.0, {"a": 2, "b": 1}, 10).plan()
     assert sorted(one.cluster for one in plan.placements) == ["a", "a", "b"]
 
 
@@ -215,7 +215,7 @@ def test_a_plan_ends_where_it_no_longer_sees_who_is_next() -> None:
     jobs = [WaitingJob(UUID(int=n), ANNA, "CPU", 1, "", URGENT, simulation_start(), 1.0) for n in range(3)]
     jobs.append(WaitingJob(UUID(int=9), BEN, "CPU", 1, "", 1, simulation_start(), 1.0))
     shares = [Simulation([]).share(user) for user in (ANNA, BEN)]
-    plan = fairness.plan(jobs, shares, [cluster_gpus(gpus=8)], 0.0, slots={"local": 8}, visible=3)
+    plan = fairness.Planner(jobs, shares, [cluster_gpus(gpus=8)], 0.0, {"local": 8}, 3).plan()
     assert {one.job.user_id for one in plan.placements} == {ANNA}, "a fourth of hers may come before his"
 
 

@@ -16,8 +16,7 @@ from brightrun.scheduler.clusters import routes as clusters_routes
 from brightrun.scheduler.clusters.loops import CapacityProbe
 from brightrun.scheduler.clusters.queries import add_clusters
 from brightrun.scheduler.observation import routes as observation_routes
-from brightrun.scheduler.observation.loops.polling import Poller
-from brightrun.scheduler.observation.loops.watch import Watcher
+from brightrun.scheduler.observation.loops import Poller, Watcher
 from brightrun.scheduler.queue import loops as queue_loops
 from brightrun.scheduler.queue import routes as queue_routes
 from brightrun.scheduler.reconciliation.loops import Reconciler, SilenceCheck

@@ -1,6 +1,7 @@
 """What all subjects speak of."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from brightrun.scheduler.states import AttemptState
@@ -24,6 +25,10 @@ class Attempt:
     @property
     def key(self) -> Key:
         return self.job_id, self.attempt
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        return {"job_id": str(self.job_id), "attempt": self.attempt, "cluster": self.cluster}
 
 
 ATTEMPT_COLUMNS = "a.job_id, a.user_id, a.attempt, a.cluster, a.fence, a.state, a.external_job_id"

@@ -59,8 +59,7 @@ class CapacityProbe:
         used = {} if capabilities.capacity else await queries.count_used_gpus(self._pool, name)
         pools = rules.pools_of(capabilities, await self._cluster.capacity(capabilities, used))
         async with transaction(self._pool) as conn:
-            known = await queries.lock_cluster(conn, name)
-            pools = rules.remember_max_total(pools, known.pools or ())
+            pools = rules.remember_max_total(pools, await queries.lock_pools(conn, name))
             pausable = rules.can_pause(capabilities)
             await queries.save_report(conn, name, capabilities, pools, asked_at, pausable=pausable)
         return pools

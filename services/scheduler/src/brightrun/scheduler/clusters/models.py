@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-
-from brightrun.contracts.cluster_api import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +42,3 @@ class ClusterReport:
     pools: tuple[GpuPool, ...] | None
     taken: Mapping[str, int]
     usable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterState:
-    """A cluster as operators see it."""
-
-    name: str
-    capabilities: Capabilities | None
-    pools: tuple[GpuPool, ...] | None
-    answered_at: datetime | None
-    drained_at: datetime | None
-    problem: str | None

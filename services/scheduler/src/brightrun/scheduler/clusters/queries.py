@@ -1,13 +1,14 @@
 """SQL of clusters: what they last reported, whether they answer, and whether they get jobs."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from brightrun.contracts import scheduling
 from brightrun.contracts.cluster_api import Capabilities
+from brightrun.contracts.scheduling import Cluster
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.clusters.models import ClusterReport, ClusterState, GpuPool
+from brightrun.scheduler.clusters.models import ClusterReport, GpuPool
 from brightrun.scheduler.states import HOLDS_GPUS, AttemptState
 
 USABLE = "drained_at IS NULL AND answered_at > now() - $2::interval AND (full_until IS NULL OR full_until < now())"
@@ -58,9 +59,9 @@ async def count_used_gpus(pool: Pool, cluster: str) -> dict[str, int]:
     return dict(tuple(row) for row in rows)
 
 
-async def lock_cluster(conn: Connection, name: str) -> ClusterState:
-    """The cluster, locked for an update."""
-    return _state(await conn.fetchrow("SELECT * FROM clusters WHERE name = $1 FOR UPDATE", name))
+async def lock_pools(conn: Connection, name: str) -> tuple[GpuPool, ...]:
+    """The cluster's pools, locked for an update."""
+    return _pools(await conn.fetchval("SELECT pools FROM clusters WHERE name = $1 FOR UPDATE", name)) or ()
 
 
 async def save_report(
@@ -113,18 +114,17 @@ async def set_drained(conn: Connection, name: str, drained: bool) -> bool:
     return tag == "UPDATE 1"
 
 
-async def list_clusters(pool: Pool) -> list[ClusterState]:
-    """All clusters that were ever known, by name."""
-    return [_state(row) for row in await pool.fetch("SELECT * FROM clusters ORDER BY name")]
-
-
-async def count_attempts(pool: Pool) -> Mapping[str, Mapping[str, int]]:
-    """Attempts that hold GPUs, by cluster and state."""
-    rows = await pool.fetch(f"SELECT cluster, state, count(*) FROM attempts WHERE state IN {HOLDS_GPUS} GROUP BY 1, 2")
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for cluster, state, count in rows:
-        counts[cluster][state] = count
-    return counts
+async def list_clusters(pool: Pool, urls: Mapping[str, str]) -> list[Cluster]:
+    """All clusters that were ever known, by name, as operators see them."""
+    rows = await pool.fetch(
+        f"""
+        SELECT name, capabilities, pools, answered_at, problem, drained_at,
+            (SELECT count(*) FROM attempts WHERE cluster = name AND state = '{AttemptState.SUBMITTING}') AS submitting,
+            (SELECT count(*) FROM attempts WHERE cluster = name AND state = '{AttemptState.LIVE}') AS running
+        FROM clusters ORDER BY name
+        """
+    )
+    return [_view(dict(row), urls.get(row["name"])) for row in rows]
 
 
 async def read_capabilities(pool: Pool, name: str) -> Capabilities | None:
@@ -133,14 +133,15 @@ async def read_capabilities(pool: Pool, name: str) -> Capabilities | None:
     return Capabilities.model_validate(capabilities) if capabilities else None
 
 
-def _state(row: Any) -> ClusterState:
-    return ClusterState(
-        name=row["name"],
-        capabilities=Capabilities.model_validate(row["capabilities"]) if row["capabilities"] else None,
-        pools=_pools(row["pools"]),
-        answered_at=row["answered_at"],
-        drained_at=row["drained_at"],
-        problem=row["problem"],
+def _view(row: dict[str, Any], url: str | None) -> Cluster:
+    capabilities = row.pop("capabilities") or {}
+    pools = row.pop("pools") or ()
+    return Cluster(
+        **row,
+        url=url,
+        executor=capabilities.get("executor"),
+        simulated=capabilities.get("simulated", False),
+        gpus=[scheduling.GpuPool(types=pool["types"], total=pool["total"], free=pool["free"]) for pool in pools],
     )
 
 

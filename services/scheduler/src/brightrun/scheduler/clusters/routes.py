@@ -1,18 +1,15 @@
 """Clusters as operators see them. Internal: the api lets only administrators in."""
 
-from collections.abc import Mapping
 from typing import cast
 
 from fastapi import APIRouter, Request
 
-from brightrun.contracts.scheduling import Cluster, GpuPool
+from brightrun.contracts.scheduling import Cluster
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
-from brightrun.scheduler.clusters.models import ClusterState
 from brightrun.scheduler.settings import Settings
-from brightrun.scheduler.states import AttemptState
 
 router = APIRouter(prefix="/admin/clusters")
 
@@ -22,9 +19,7 @@ async def list_clusters(_: CallerOf, pool: Db, request: Request) -> Envelope[lis
     """Every cluster that was ever used, what it last reported, and its attempts."""
     settings = cast("Settings", request.app.state.settings)
     urls = {cluster.name: cluster.url for cluster in settings.all_clusters}
-    counts = await queries.count_attempts(pool)
-    states = await queries.list_clusters(pool)
-    return Envelope(data=[_view(state, urls.get(state.name), counts.get(state.name, {})) for state in states])
+    return Envelope(data=await queries.list_clusters(pool, urls))
 
 
 @router.post("/{name}/drain")
@@ -41,21 +36,3 @@ async def undrain_cluster(name: str, _: CallerOf, pool: Db) -> Envelope[str]:
     async with transaction(pool) as conn:
         await actions.set_drained(conn, name, False)
     return Envelope(data="undrained")
-
-
-def _view(state: ClusterState, url: str | None, attempts: Mapping[str, int]) -> Cluster:
-    return Cluster(
-        name=state.name,
-        url=url,
-        executor=state.capabilities.executor if state.capabilities else None,
-        simulated=bool(state.capabilities and state.capabilities.simulated),
-        gpus=[
-            GpuPool(types=sorted(pool.types) if pool.types is not None else None, total=pool.total, free=pool.free)
-            for pool in state.pools or ()
-        ],
-        answered_at=state.answered_at,
-        problem=state.problem,
-        drained_at=state.drained_at,
-        submitting=attempts.get(AttemptState.SUBMITTING, 0),
-        running=attempts.get(AttemptState.LIVE, 0),
-    )

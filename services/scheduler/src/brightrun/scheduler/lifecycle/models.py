@@ -1,6 +1,7 @@
 """Attempts that start or end their jobs."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from brightrun.contracts.cluster_api import StopSignal
 from brightrun.contracts.events import JobQueued
@@ -19,6 +20,13 @@ class StartedAttempt:
     waited_seconds: float
     stop_requested: bool
     pausable: bool
+
+
+class ResumePoint(NamedTuple):
+    """The cluster that a job goes back to, empty for as before, and the run there that it resumes."""
+
+    cluster: str = ""
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

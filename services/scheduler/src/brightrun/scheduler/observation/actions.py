@@ -6,8 +6,8 @@ from brightrun.contracts.cluster_api import RunEvent
 from brightrun.contracts.values import utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
-from brightrun.scheduler.lifecycle.actions.attempts import accept_attempts, end_attempts, lose_attempt
-from brightrun.scheduler.lifecycle.queries.attempts import lock_attempts
+from brightrun.scheduler.lifecycle.actions import accept_attempts, end_attempts, lose_attempt
+from brightrun.scheduler.lifecycle.queries import lock_attempts
 from brightrun.scheduler.observation import queries
 from brightrun.scheduler.observation.models import DueRun, PollResult
 from brightrun.scheduler.observation.rules import polling, stream

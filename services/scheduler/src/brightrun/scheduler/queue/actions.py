@@ -8,15 +8,13 @@ import structlog
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
-from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.notify import notify
 from brightrun.scheduler.coordination import lock_queue
-from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_waiting_job
-from brightrun.scheduler.queue.queries import jobs as queries
-from brightrun.scheduler.queue.queries import shares
-from brightrun.scheduler.queue.rules import durations, fairness
+from brightrun.scheduler.lifecycle.actions import complete_job, pause_waiting_job
+from brightrun.scheduler.queue import queries
+from brightrun.scheduler.queue.rules import fairness
 
 log = structlog.get_logger()
 
@@ -28,11 +26,11 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
     """
     await lock_queue(conn)
     priorities = [fairness.priority_of(job.priority) for job in jobs]
-    seconds = [durations.expected_seconds(job) for job in jobs]
+    seconds = [fairness.expected_seconds(job) for job in jobs]
     queued = {job.job_id: job for job in jobs}
     for job_id, turn in await queries.insert_jobs(conn, jobs, priorities, seconds):
         if turn is None:
-            await complete_job(conn, queued[job_id], JobStatus.CANCELLED, utc_now())
+            await complete_job(conn, queued[job_id], JobStatus.CANCELLED)
         else:
             await pause_waiting_job(conn, queued[job_id])
     await notify(conn, "queue")
@@ -47,12 +45,12 @@ async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> N
     )
     for job in await queries.lock_waiting(conn, user_id, gpu_type, gpus):
         log.info("job.refused", job_id=str(job.job_id), error=repr(error))
-        await complete_job(conn, job, JobStatus.FAILED, utc_now(), error=error)
+        await complete_job(conn, job, JobStatus.FAILED, error=error)
 
 
 async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
     """Give a user a weight and a quota of GPUs, from the next decision on."""
-    await shares.set_share(conn, user_id, weight, quota)
+    await queries.set_share(conn, user_id, weight, quota)
     await notify(conn, "queue")
 
 

@@ -5,8 +5,7 @@ from prometheus_client import Gauge
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.clusters.queries import read_reports
 from brightrun.scheduler.clusters.rules import MAX_SILENCE, can_never_run
-from brightrun.scheduler.queue import actions
-from brightrun.scheduler.queue.queries import jobs as queries
+from brightrun.scheduler.queue import actions, queries
 
 DEPTH = Gauge("brightrun_queue_jobs", "Jobs that are not over, by state.", ["state"])
 

@@ -16,9 +16,7 @@ from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters.queries import read_reports
 from brightrun.scheduler.clusters.rules import MAX_SILENCE, free_gpus_of
-from brightrun.scheduler.queue import actions
-from brightrun.scheduler.queue.queries import forecast as history
-from brightrun.scheduler.queue.queries import jobs, shares
+from brightrun.scheduler.queue import actions, queries
 from brightrun.scheduler.queue.rules import forecast
 from brightrun.scheduler.settings import Settings
 from brightrun.scheduler.states import JobState
@@ -34,7 +32,7 @@ router = APIRouter()
 @router.get("/jobs/{job_id}/queue")
 async def read_queue_position(job_id: UUID, caller: CallerOf, pool: Db, request: Request) -> Envelope[QueuePosition]:
     """The job's position among the waiting ones, and when it is expected to start."""
-    job = await jobs.find_position(pool, caller.user, job_id)
+    job = await queries.find_position(pool, caller.user, job_id)
     if job is None:
         raise NotFound
     if job.state is not JobState.WAITING:
@@ -46,12 +44,12 @@ async def read_queue_position(job_id: UUID, caller: CallerOf, pool: Db, request:
 
 
 async def _forecast(pool: Pool, job_id: UUID, settings: Settings) -> QueuePosition | None:
-    waiting = await history.read_waiting(pool, MAX_FORECAST)
-    users = await shares.read_shares(pool, {job.user_id for job in waiting}, settings.quota_gpus)
+    waiting = await queries.read_waiting(pool, MAX_FORECAST)
+    users = await queries.read_shares(pool, {job.user_id for job in waiting}, settings.quota_gpus)
     names = [cluster.name for cluster in settings.all_clusters]
     free_gpus = free_gpus_of(await read_reports(pool, names, MAX_SILENCE))
-    duration_ratio = await history.read_duration_ratio(pool, NEWEST_FINISHED)
-    running = await history.read_running(pool, duration_ratio)
+    duration_ratio = await queries.read_duration_ratio(pool, NEWEST_FINISHED)
+    running = await queries.read_running(pool, duration_ratio)
     snapshot = forecast.Snapshot(users, free_gpus, running, utc_now(), duration_ratio)
     return forecast.position_of(job_id, forecast.order(waiting, users), snapshot)
 
@@ -59,7 +57,7 @@ async def _forecast(pool: Pool, job_id: UUID, settings: Settings) -> QueuePositi
 @router.get("/admin/users/{user_id}/share")
 async def read_share(user_id: UUID, _: CallerOf, pool: Db, request: Request) -> Envelope[Share]:
     """What the user may have, and has now; an unknown user may have what new users may."""
-    return Envelope(data=await shares.read_share(pool, user_id, _default_quota(request)))
+    return Envelope(data=await queries.read_share(pool, user_id, _default_quota(request)))
 
 
 @router.put("/admin/users/{user_id}/share")
@@ -67,7 +65,7 @@ async def set_share(user_id: UUID, body: SetShare, _: CallerOf, pool: Db, reques
     """Give the user another weight or quota; running jobs go on."""
     async with transaction(pool) as conn:
         await actions.set_share(conn, user_id, body.weight, body.quota_gpus)
-    return Envelope(data=await shares.read_share(pool, user_id, _default_quota(request)))
+    return Envelope(data=await queries.read_share(pool, user_id, _default_quota(request)))
 
 
 @router.put("/admin/jobs/{job_id}/priority")

@@ -17,7 +17,7 @@ from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
 from brightrun.scheduler.clusters.queries import read_capabilities
 from brightrun.scheduler.coordination import lead
-from brightrun.scheduler.lifecycle.actions.attempts import lose_attempt
+from brightrun.scheduler.lifecycle.actions import lose_attempt
 from brightrun.scheduler.lifecycle.rules import GONE, SILENT
 from brightrun.scheduler.models import Attempt, Key
 from brightrun.scheduler.observation.actions import apply_events

@@ -6,13 +6,11 @@ import structlog
 from prometheus_client import Counter
 
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.notify import notify
 from brightrun.scheduler.coordination import lock_queue
-from brightrun.scheduler.lifecycle.actions.attempts import lose_attempt
-from brightrun.scheduler.lifecycle.actions.jobs import complete_job, pause_waiting_job
-from brightrun.scheduler.lifecycle.queries.jobs import get_job
+from brightrun.scheduler.lifecycle.actions import complete_job, lose_attempt, pause_waiting_job
+from brightrun.scheduler.lifecycle.queries import get_job
 from brightrun.scheduler.states import JobState
 from brightrun.scheduler.stopping import queries, rules
 
@@ -28,7 +26,7 @@ async def request_cancel(conn: Connection, job_id: UUID) -> None:
     await lock_queue(conn)
     state = await queries.request_cancel(conn, job_id)
     if state in (JobState.WAITING, JobState.PAUSED):
-        await complete_job(conn, await get_job(conn, job_id), JobStatus.CANCELLED, utc_now())
+        await complete_job(conn, await get_job(conn, job_id), JobStatus.CANCELLED)
     elif state:
         await notify(conn, "stops")
 
@@ -53,8 +51,6 @@ async def request_resume(conn: Connection, job_id: UUID, turn: int) -> None:
 async def give_up_unacknowledged(conn: Connection, max_attempts: int) -> None:
     """End cancelled jobs whose clusters do not answer; their runs are stopped when they do."""
     for attempt in await queries.find_unacknowledged(conn, rules.CANCEL_DEADLINE):
-        log.warning(
-            "cancel.unacknowledged", job_id=str(attempt.job_id), attempt=attempt.attempt, cluster=attempt.cluster
-        )
+        log.warning("cancel.unacknowledged", **attempt.log_fields)
         UNACKNOWLEDGED.labels(attempt.cluster).inc()
         await lose_attempt(conn, attempt, rules.UNACKNOWLEDGED, max_attempts)

@@ -10,7 +10,7 @@ from brightrun.cluster_client.responses import ClusterError
 from brightrun.contracts.cluster_api import StopSignal
 from brightrun.runtime.database import Pool, transaction
 from brightrun.scheduler.clusters.queries import read_capabilities
-from brightrun.scheduler.lifecycle.actions.attempts import lose_attempt
+from brightrun.scheduler.lifecycle.actions import lose_attempt
 from brightrun.scheduler.lifecycle.rules import GONE
 from brightrun.scheduler.limits.actions import stop_limited
 from brightrun.scheduler.stopping import actions, queries, rules
@@ -55,7 +55,7 @@ class Stopper:
                 found = await self._cluster.stop(attempt.external_job_id or "", signal)
             except ClusterError as error:
                 SIGNALS.labels(attempt.cluster, signal, "failed").inc()
-                log.warning("stop.failed", job_id=str(attempt.job_id), attempt=attempt.attempt, error=repr(error))
+                log.warning("stop.failed", **attempt.log_fields, error=repr(error))
                 return
             SIGNALS.labels(attempt.cluster, signal, "acknowledged" if found else "gone").inc()
             if found:

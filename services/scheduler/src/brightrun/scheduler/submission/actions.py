@@ -9,15 +9,14 @@ from prometheus_client import Counter
 from brightrun.cluster_client.responses import Accepted, Busy, Rejected, Unanswered, Undelivered
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
-from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Connection
 from brightrun.scheduler.clusters.models import ClusterReport
 from brightrun.scheduler.clusters.queries import mark_full, read_reports
 from brightrun.scheduler.clusters.rules import MAX_SILENCE, free_gpus_of
-from brightrun.scheduler.lifecycle.actions.attempts import accept_attempts
-from brightrun.scheduler.lifecycle.actions.jobs import complete_job, requeue_job
-from brightrun.scheduler.lifecycle.queries.attempts import charge_users, lock_attempts
-from brightrun.scheduler.queue.queries.jobs import count_bypasses, read_heads
+from brightrun.scheduler.lifecycle.actions import ANYWHERE, accept_attempts, complete_job, requeue_job
+from brightrun.scheduler.lifecycle.models import ResumePoint
+from brightrun.scheduler.lifecycle.queries import charge_users, lock_attempts
+from brightrun.scheduler.queue.queries import count_bypasses, read_heads
 from brightrun.scheduler.queue.rules import fairness
 from brightrun.scheduler.submission import queries, rules
 from brightrun.scheduler.submission.models import Lease, NoInputs, SubmissionResult
@@ -45,7 +44,7 @@ async def lease(conn: Connection, slots: Mapping[str, int], default_quota: int |
     waiting, shares, clock = await read_heads(conn, visible, default_quota)
     if not waiting:
         return []
-    plan = fairness.plan(waiting, shares, free_gpus, clock, slots=slots, visible=visible)
+    plan = fairness.Planner(waiting, shares, free_gpus, clock, slots, visible).plan()
     if plan.bypassed:
         await count_bypasses(conn, plan.bypassed)
     leases = await queries.lease(conn, plan.placements, plan.clock, rules.LEASE) if plan.placements else []
@@ -105,16 +104,13 @@ async def _give_back(conn: Connection, lease: Lease) -> float | None:
     """
     charged = await queries.give_back(conn, lease.attempt)
     if charged is not None:
-        preferred_cluster = lease.attempt.cluster if lease.maybe_delivered else ""
-        given_back = lease.attempt.attempt
-        await requeue_job(
-            conn, lease.job, rules.BUSY_PAUSE, preferred_cluster=preferred_cluster, given_back=given_back
-        )  # fmt: skip
+        resume = ResumePoint(lease.attempt.cluster) if lease.maybe_delivered else ANYWHERE
+        await requeue_job(conn, lease.job, rules.BUSY_PAUSE, resume, given_back=lease.attempt.attempt)
     return charged
 
 
 async def _reject(conn: Connection, lease: Lease, error: JobError) -> float | None:
     charged = await queries.reject(conn, lease.attempt, error)
     if charged is not None:
-        await complete_job(conn, lease.job, JobStatus.FAILED, utc_now(), attempt=lease.attempt, error=error)
+        await complete_job(conn, lease.job, JobStatus.FAILED, attempt=lease.attempt, error=error)
     return charged

@@ -157,7 +157,7 @@ class Dispatcher:
             failpoint("dispatch.submitted")
             self._responses.append((lease, response))
         except Exception:
-            log.exception("attempt.failed", job_id=str(lease.attempt.job_id), attempt=lease.attempt.attempt)
+            log.exception("attempt.failed", **lease.attempt.log_fields)
         self._in_flight[cluster] -= 1
         if self._in_flight[cluster] == self._max_concurrent // 2:
             self._wake()
@@ -196,10 +196,4 @@ class Dispatcher:
             failpoint("dispatch.saving")
         failpoint("dispatch.saved")
         for lease, response in responses:
-            log.info(
-                "attempt.answered",
-                job_id=str(lease.attempt.job_id),
-                attempt=lease.attempt.attempt,
-                cluster=lease.attempt.cluster,
-                answer=repr(response),
-            )
+            log.info("attempt.answered", **lease.attempt.log_fields, answer=repr(response))

@@ -8,7 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid5
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,15 +31,7 @@ MAX_DOUBLINGS = 10
 MAX_MISSING = 3
 """A run that the cluster does not know so often in a row is gone: just after its submission it may not be known yet."""
 
-STATUSES: Mapping[str, RunState] = {
-    "queued": "queued",
-    "initializing": "initializing",
-    "running": "running",
-    "completed": "completed",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "canceled": "cancelled",
-}
+STATUSES: Mapping[str, RunState] = {status: status for status in get_args(RunState)} | {"canceled": "cancelled"}
 METRICS = {
     "training_loss": "training_loss",
     "validation_loss": "validation_loss",

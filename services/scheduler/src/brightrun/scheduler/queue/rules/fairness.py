@@ -11,39 +11,33 @@ A job that does not fit is bypassed by later ones that do, `MAX_BYPASSES` times;
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import Any
 from uuid import UUID
 
+from brightrun.contracts.events import JobQueued
 from brightrun.scheduler.clusters.models import FreeGpus
 from brightrun.scheduler.queue.models import Placement, Plan, UserShare, WaitingJob
 
 MAX_BYPASSES = 8
 PRIORITIES = {"low": 0, "normal": 1, "high": 2, "urgent": 3}
 URGENT = PRIORITIES["urgent"]
-
-
-def plan(
-    waiting: Iterable[WaitingJob],
-    shares: Iterable[UserShare],
-    free_gpus: Iterable[FreeGpus],
-    clock: float,
-    *,
-    slots: Mapping[str, int],
-    visible: int,
-) -> Plan:
-    """Place jobs as far as rules and `slots`, the submissions that each cluster may be sent now, allow.
-
-    `waiting` may show no more than the first `visible` jobs of each user and shape: the plan ends where the next of
-    them would be judged.
-    """
-    return _Planner(waiting, shares, free_gpus, clock, slots, visible).run()
+DEFAULT_SECONDS = 3600.0
+MIN_SECONDS = 1.0
 
 
 def priority_of(name: str) -> int:
     """A priority's rank; an unknown one counts as normal."""
     return PRIORITIES.get(name, PRIORITIES["normal"])
+
+
+def expected_seconds(job: JobQueued) -> float:
+    """How long the job is expected to train: the estimated cost of compute, divided by the hourly rate."""
+    compute = job.estimated_cost - job.pricing.storage
+    if compute <= 0 or job.pricing.hourly_rate <= 0:
+        return DEFAULT_SECONDS
+    return max(float(compute / job.pricing.hourly_rate * 3600), MIN_SECONDS)
 
 
 def candidates(free_gpus: Iterable[FreeGpus], job: WaitingJob) -> list[FreeGpus]:
@@ -103,8 +97,12 @@ class _Allocation:
 
 
 @dataclass
-class _Planner:
-    """One plan: users take turns until nothing more fits."""
+class Planner:
+    """Makes one plan: users take turns until nothing more fits.
+
+    `slots`: submissions that each cluster may be sent now. `waiting` may show no more than the first `visible` jobs of
+    each user and shape: the plan ends where the next of them would be judged.
+    """
 
     waiting: Iterable[WaitingJob]
     shares: Iterable[UserShare]
@@ -112,10 +110,10 @@ class _Planner:
     clock: float
     slots: Mapping[str, int]
     visible: int
-    placements: list[Placement] = field(default_factory=list)
-    bypassed: Counter[UUID] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
+        self.placements: list[Placement] = []
+        self.bypassed: Counter[UUID] = Counter()
         self.users = {share.user_id: share for share in self.shares}
         self.allocations = [_Allocation(free, free.free) for free in self.free_gpus]
         self.open_slots = dict(self.slots)
@@ -126,7 +124,7 @@ class _Planner:
         self.over_quota: dict[UUID, dict[int, WaitingJob]] = defaultdict(dict)
         """The first job of each size that its user's quota holds back."""
 
-    def run(self) -> Plan:
+    def plan(self) -> Plan:
         turns = Turns(self.waiting, self.users)
         while turns and any(allocation.free > 0 for allocation in self.allocations):
             job = turns.pop()

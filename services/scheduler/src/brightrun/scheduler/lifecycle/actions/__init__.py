@@ -1,1 +1,0 @@
-"""Jobs and attempts change their states, and events tell so."""

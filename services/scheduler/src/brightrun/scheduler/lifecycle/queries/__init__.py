@@ -1,1 +1,0 @@
-"""SQL of the states of jobs and attempts."""

@@ -1,1 +1,0 @@
-"""Clusters are watched, or polled."""
