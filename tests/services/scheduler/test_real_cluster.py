@@ -80,7 +80,7 @@ async def hear(scheduler: Scheduler, event: type[JobEvent], job: JobQueued, coun
         found = await scheduler.heard(event, job)
         return found if len(found) >= count else None
 
-    return await eventually(heard, within=40)
+    return await eventually(heard)
 
 
 async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int = 1) -> None:
@@ -89,7 +89,7 @@ async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int
             one.step >= step and one.attempt == attempt for one in await scheduler.heard(JobProgress, job)
         )  # fmt: skip
 
-    await eventually(there, within=40)
+    await eventually(there)
 
 
 async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(
@@ -172,6 +172,6 @@ async def test_a_cluster_that_comes_back_with_a_run_that_was_given_up_has_it_sto
     await cluster.reaches(started.external_job_id, "running")
     async with scheduler.process(**settings_of(cluster)):
         [_, again] = await hear(scheduler, JobStarted, job, 2)
-        await cluster.reaches(started.external_job_id, "cancelled", within=60)
+        await cluster.reaches(started.external_job_id, "cancelled")
         assert (await cluster.status(again.external_job_id)).status == "running"
     assert [one.attempt for one in await scheduler.heard(JobProgress, job)][-1] == 2

@@ -42,7 +42,7 @@ class Service:
         self.app = app
         self.kafka = KafkaClient(settings, name)
         self._topics = topics
-        self._consumers: list[Consumer] = []
+        self.consumers: list[Consumer] = []
         self._listener = Listener(settings.database_url.get_secret_value())
         self._background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._relay = outbox.Relay(settings.database_url.get_secret_value(), self.kafka)
@@ -55,7 +55,7 @@ class Service:
         for subscription in subscriptions:
             consumer = Consumer(self.kafka, self.pool, subscription)
             self.kafka.consume(subscription, consumer.consume)
-            self._consumers.append(consumer)
+            self.consumers.append(consumer)
 
     def every(self, name: str, seconds: float, work: Callable[[], Awaitable[bool]], wake: str | None = None) -> None:
         """Run `work` each `seconds`, and on `NOTIFY <schema>.<wake>`; at once again while it returns True."""
@@ -108,7 +108,7 @@ class Service:
             await asyncio.sleep(CHECK_SECONDS)
             for topic, waiting in (await self.kafka.lag()).items():
                 LAG.labels(topic).set(waiting)
-            oldest, busy = self.kafka.oldest_fetch_ms(), any(consumer.busy_since for consumer in self._consumers)
+            oldest, busy = self.kafka.oldest_fetch_ms(), any(consumer.busy_since for consumer in self.consumers)
             if oldest and not busy and time.time() - oldest / 1000 > STALLED_AFTER_SECONDS:
                 log.critical("consumer.stalled", seconds=STALLED_AFTER_SECONDS)
                 os._exit(70)
