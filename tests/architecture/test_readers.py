@@ -4,10 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from faststream import AckPolicy
 
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.kafka import KafkaClient, Subscription
+from brightrun.runtime.kafka import KafkaClient
 from brightrun.runtime.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -32,20 +31,14 @@ def test_only_the_chassis_speaks_to_kafka() -> None:
     assert offenders == []
 
 
-def test_only_one_place_of_the_chassis_makes_subscribers() -> None:
-    places = [path.name for path in CHASSIS.glob("*.py") if ".subscriber(" in path.read_text()]
+def test_only_one_place_of_the_chassis_makes_consumers() -> None:
+    places = [path.name for path in CHASSIS.glob("*.py") if "AIOKafkaConsumer(" in path.read_text()]
     assert places == ["kafka.py"]
 
 
-@pytest.mark.parametrize("batch", [False, True])
-@pytest.mark.parametrize("event", [topic.event for topic in CATALOGUE])
-async def test_no_reader_commits_on_its_own(event: type, batch: bool) -> None:
-    async def consume(message: object) -> None: ...
-
-    async def handle(events: object, conn: object) -> None: ...
-
+@pytest.mark.parametrize("topic", [topic.name for topic in CATALOGUE])
+async def test_no_reader_commits_on_its_own(topic: str) -> None:
     kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "anybody")
-    subscriber = kafka.subscriber(Subscription(event, handle, batch), consume)
-    assert subscriber.ack_policy is AckPolicy.MANUAL
-    assert subscriber._connection_args["enable_auto_commit"] is False
-    assert subscriber._connection_args["auto_offset_reset"] == "earliest"
+    consumer = kafka.create_consumer(topic, group_id="anybody")
+    assert consumer._enable_auto_commit is False
+    assert consumer._auto_offset_reset == "earliest"
