@@ -101,23 +101,19 @@ class BoundedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            return await handle(Request(request.scope, _bounded(request.receive, self.max_body_bytes)))
+            remaining = self.max_body_bytes
+
+            async def receive() -> Message:
+                nonlocal remaining
+                message = await request.receive()
+                remaining -= len(message.get("body", b""))
+                if remaining < 0:
+                    raise HTTPException(413, f"The body is larger than {self.max_body_bytes} bytes.")
+                return message
+
+            return await handle(Request(request.scope, receive))
 
         return handle_bounded
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    remaining = limit
-
-    async def receive_bounded() -> Message:
-        nonlocal remaining
-        message = await receive()
-        remaining -= len(message.get("body", b""))
-        if remaining < 0:
-            raise HTTPException(413, f"The body is larger than {limit} bytes.")
-        return message
-
-    return receive_bounded
 
 
 class SecurityHeaders:

@@ -67,17 +67,14 @@ class KafkaClient:
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
+        self._broker: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap, "client_id": client_id}
         self._consumers: set[AIOKafkaConsumer] = set()
         self.client_id = client_id
 
     async def start(self) -> None:
         """Connect the producer."""
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            client_id=self.client_id,
-            acks="all",
-            enable_idempotence=self._settings.kafka_idempotence,
-        )
+        idempotence = self._settings.kafka_idempotence
+        self._producer = AIOKafkaProducer(**self._broker, acks="all", enable_idempotence=idempotence)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -125,15 +122,13 @@ class KafkaClient:
     def create_consumer(self, *topics: str, **options: Any) -> AIOKafkaConsumer:
         """A consumer that commits nothing by itself, and begins with the oldest record."""
         defaults: dict[str, Any] = {
-            "bootstrap_servers": self._settings.kafka_bootstrap,
-            "client_id": self.client_id,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
             "fetch_max_wait_ms": self._settings.kafka_fetch_wait_ms,
             "session_timeout_ms": self._settings.kafka_session_ms,
             "heartbeat_interval_ms": self._settings.kafka_session_ms // 4,
         }
-        return AIOKafkaConsumer(*topics, **defaults | options)
+        return AIOKafkaConsumer(*topics, **self._broker | defaults | options)
 
     async def lag(self) -> dict[str, int]:
         """Unread records by topic, as of the last fetches."""
@@ -158,37 +153,29 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> Non
     """Create the catalogue's topics and their dead-letter topics where they are missing; waits for the broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
-        while not await _connects(admin):
-            await asyncio.sleep(RECONNECT_SECONDS)
+        await _connect(admin)
         existing = set(await admin.list_topics())
-        required = [_new_topic(topic.name, topic.partitions, topic.retention, settings) for topic in topics]
-        required += [_new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings) for topic in topics]
-        if missing := [topic for topic in required if topic.name not in existing]:
-            _raise_errors(await admin.create_topics(missing))
+        required = [(topic.name, topic.partitions, topic.retention) for topic in topics]
+        required += [(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION) for topic in topics]
+        missing = []
+        for name, partitions, retention in required:
+            if name not in existing:
+                config = {"retention.ms": str(int(retention.total_seconds() * 1000))}
+                missing.append(NewTopic(name, partitions, settings.kafka_replication, topic_configs=config))
+        created = await admin.create_topics(missing) if missing else None
+        for name, code, *message in created.topic_errors if created else ():
+            # Several services create the topics at once: one that exists by now is no error.
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise for_code(code)(f"topic {name} was not created: {message}")
     finally:
         await admin.close()
 
 
-async def _connects(admin: AIOKafkaAdminClient) -> bool:
-    try:
-        await admin.start()
-    except KafkaConnectionError as error:
-        log.warning("kafka.unreachable", error=str(error))
-        return False
-    return True
-
-
-def _new_topic(name: str, partitions: int, retention: timedelta, settings: KafkaSettings) -> NewTopic:
-    return NewTopic(
-        name,
-        num_partitions=partitions,
-        replication_factor=settings.kafka_replication,
-        topic_configs={"retention.ms": str(int(retention.total_seconds() * 1000))},
-    )
-
-
-def _raise_errors(response: Any) -> None:
-    """Several services create the topics at once: one that exists by now is no error."""
-    for name, code, *message in response.topic_errors:
-        if code not in (0, TopicAlreadyExistsError.errno):
-            raise for_code(code)(f"topic {name} was not created: {message}")
+async def _connect(admin: AIOKafkaAdminClient) -> None:
+    while True:
+        try:
+            await admin.start()
+            return
+        except KafkaConnectionError as error:
+            log.warning("kafka.unreachable", error=str(error))
+            await asyncio.sleep(RECONNECT_SECONDS)

@@ -19,6 +19,7 @@ from brightrun.runtime.consumer import Consumer
 from brightrun.runtime.database import DATABASE_DOWN, Pool, create_pool, migrate
 from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.kafka import KafkaClient, Subscription, ensure_topics
+from brightrun.runtime.locks import Leadership
 from brightrun.runtime.loops import repeat
 from brightrun.runtime.notify import Listener
 from brightrun.runtime.server import STOP_SECONDS, serve_http
@@ -45,9 +46,10 @@ class Service:
         self._topics = topics
         self._consumers: list[Consumer] = []
         self._listener = Listener(settings.database_url.get_secret_value())
+        self._relay_leadership = Leadership(settings.database_url.get_secret_value(), "outbox")
         self._loops: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._relay = outbox.Relay(settings.database_url.get_secret_value(), self.kafka)
-        self.every("outbox.relay", outbox.SAFETY_POLL_SECONDS, self._relay.work, wake="outbox")
+        relay = outbox.Relay(self._relay_leadership, self.kafka)
+        self.every("outbox.relay", outbox.SAFETY_POLL_SECONDS, relay.work, wake="outbox")
         self.every("inbox.prune", 3600.0, lambda: inbox.prune(pool))
         self.every("consumers.check", CHECK_SECONDS, self._check_consumers)
         self.every("notifications.listen", 0.0, self._listener.listen)
@@ -82,7 +84,7 @@ class Service:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await self._relay.close()
+            await self._relay_leadership.release()
             await self.kafka.stop()
 
     async def run(self) -> None:
@@ -94,10 +96,8 @@ class Service:
 
     async def _ready(self, response: Response) -> Envelope[dict[str, bool]]:
         """503 until both the database and the broker answer."""
-        checks = {
-            "database": await _answers(self.pool.fetchval("SELECT true")),
-            "kafka": await _answers(self.kafka.ping()),
-        }
+        database, kafka = await _answers(self.pool.fetchval("SELECT true")), await _answers(self.kafka.ping())
+        checks = {"database": database, "kafka": kafka}
         if not all(checks.values()):
             response.status_code = 503
         return Envelope(success=all(checks.values()), data=checks)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from brightrun.artifacts.leases import Lease
 from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Value
-from brightrun.runtime.leases import Lease
 
 Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Mean cross-entropy in nats."""

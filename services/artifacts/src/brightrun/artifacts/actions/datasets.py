@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from brightrun.artifacts.errors import UploadTooSlow
+from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.models import Dataset, Report, StoredObject
 from brightrun.artifacts.queries import datasets, discards
 from brightrun.artifacts.rules.files import DATASETS, dataset_key, dataset_prefix
@@ -12,7 +13,6 @@ from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.leases import Lease
 from brightrun.runtime.notify import notify
 
 MAX_WRITE = timedelta(days=1)

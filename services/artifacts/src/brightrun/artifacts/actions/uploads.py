@@ -6,6 +6,7 @@ from uuid import UUID
 
 from brightrun.artifacts.actions.datasets import announce_object, record_dataset
 from brightrun.artifacts.errors import UploadFull, UploadMismatch, UploadOver, UploadTooSlow
+from brightrun.artifacts.leases import LEASE
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import discards, uploads
 from brightrun.artifacts.rules import uploads as rules
@@ -14,7 +15,6 @@ from brightrun.artifacts.rules.files import DATASETS, dataset_key, part_key, upl
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.leases import LEASE
 
 
 async def open_upload(conn: Connection, user_id: UUID, filename: str, size: int) -> Upload:

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from brightrun.artifacts.actions import models as actions
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Model, StoredObject
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.rules.files import MANIFEST, MAX_FILE_BYTES, MODELS, check_offer, model_key
@@ -18,7 +19,6 @@ from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import ArtifactFile
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 

@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 
 from brightrun.artifacts.actions import datasets as actions
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Dataset, Report
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.rules.files import DATASETS, dataset_key
@@ -14,7 +15,6 @@ from brightrun.artifacts.rules.validation import Validation, report_missing
 from brightrun.artifacts.storage import ObjectMissing, ObjectStore
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 

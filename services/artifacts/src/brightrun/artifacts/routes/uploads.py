@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.actions import uploads as actions
 from brightrun.artifacts.errors import UploadAborted, UploadMismatch, UploadOver
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import datasets, uploads
 from brightrun.artifacts.routes.dependencies import Store
@@ -25,7 +26,6 @@ from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.http import Envelope
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
