@@ -1,4 +1,4 @@
-"""The composition tells every service exactly what its settings ask for, and starts with no secret missing."""
+"""The composition gives each service the variables of its settings, and requires every secret."""
 
 import re
 import subprocess
@@ -18,18 +18,18 @@ ENGINES = {"postgres": "database_url", "kafka": "kafka_bootstrap", "seaweedfs": 
 """Each engine, and the setting of the services that need it."""
 SERVICES = sorted(path.parent.name for path in (REPOSITORY / "services").glob("*/pyproject.toml"))
 PREFIX = "BRIGHTRUN_"
-REFUSED_WHEN_MISSING = r"\$\{(\w+):\?run deploy/make-env > \.env\}"
+REQUIRED = r"\$\{(\w+):\?run deploy/make-env > \.env\}"
 
 
 def settings_of(service: str) -> type[BaseSettings]:
-    """The settings class that the service's composition root is started with."""
+    """The settings class of the service's `main`."""
     start = import_module(f"brightrun.{service}.main").start
     settings: type[BaseSettings] = get_type_hints(start)["settings"]
     return settings
 
 
-def told(service: str) -> set[str]:
-    """The names of the settings that the service gets: from the composition and from its stage of the Dockerfile."""
+def provided(service: str) -> set[str]:
+    """The settings that the service gets from the composition and from its stage of the Dockerfile."""
     stages = ["service", "cluster"] if COMPOSE[service]["build"]["target"] == "cluster" else ["service"]
     lines = re.findall(r"^ENV (.+)$", "".join(_stage(name) for name in stages), re.MULTILINE)
     in_image = {name for line in lines for name in re.findall(r"(\w+)=", line)}
@@ -42,17 +42,17 @@ def _stage(name: str) -> str:
 
 
 def secrets() -> set[str]:
-    """What the owner of an installation has to set."""
+    """The variables that the operator must set."""
     lines = (REPOSITORY / ".env.example").read_text().splitlines()
     return {line.removesuffix("=") for line in lines if line.endswith("=") and not line.startswith("#")}
 
 
-def test_the_composition_is_the_engines_and_every_service_in_code() -> None:
+def test_the_composition_has_the_engines_and_every_service() -> None:
     assert set(COMPOSE) == {*ENGINES, *SERVICES}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_is_built_as_itself(service: str) -> None:
+def test_each_service_builds_its_own_image(service: str) -> None:
     build = COMPOSE[service]["build"]
 
     assert build["dockerfile"] == "deploy/Dockerfile"
@@ -60,23 +60,23 @@ def test_each_service_is_built_as_itself(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_is_told_only_what_it_can_be_told(service: str) -> None:
-    assert told(service) <= set(settings_of(service).model_fields)
+def test_each_service_gets_only_variables_of_its_settings(service: str) -> None:
+    assert provided(service) <= set(settings_of(service).model_fields)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_is_told_all_that_it_needs(service: str) -> None:
-    needed = {name for name, field in settings_of(service).model_fields.items() if field.is_required()}
+def test_each_service_gets_every_required_setting(service: str) -> None:
+    required = {name for name, field in settings_of(service).model_fields.items() if field.is_required()}
 
-    assert needed <= told(service)
-
-
-def test_the_cluster_finds_its_trainer_and_its_models() -> None:
-    assert {"trainer_python", "models"} <= told("cluster")
+    assert required <= provided(service)
 
 
-def test_nothing_starts_while_a_secret_is_missing() -> None:
-    assert set(re.findall(REFUSED_WHEN_MISSING, TEXT)) == secrets()
+def test_the_cluster_gets_its_trainer_and_models() -> None:
+    assert {"trainer_python", "models"} <= provided("cluster")
+
+
+def test_every_secret_is_required() -> None:
+    assert set(re.findall(REQUIRED, TEXT)) == secrets()
 
 
 def test_every_variable_is_a_secret_or_has_a_default() -> None:
@@ -85,7 +85,7 @@ def test_every_variable_is_a_secret_or_has_a_default() -> None:
     assert without_default <= secrets()
 
 
-def test_the_guide_lists_every_variable_that_is_no_secret() -> None:
+def test_the_guide_lists_every_variable_but_the_secrets() -> None:
     guide = (REPOSITORY / "docs/deploy.md").read_text().split("## Settings in `.env`")[1].split("\n## ")[0]
     first_cells = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
     listed = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
@@ -93,8 +93,8 @@ def test_the_guide_lists_every_variable_that_is_no_secret() -> None:
     assert listed == set(re.findall(r"\$\{(\w+):-", TEXT)) | {"BRIGHTRUN_S3_PUBLIC_ENDPOINT"}
 
 
-def test_no_secret_stands_in_the_composition() -> None:
-    """What a service holds as a secret comes out of a variable."""
+def test_the_composition_contains_no_secret() -> None:
+    """Secrets of services come from variables."""
     literal = {
         (service, name)
         for service in SERVICES
@@ -105,9 +105,9 @@ def test_no_secret_stands_in_the_composition() -> None:
     assert not literal
 
 
-def test_make_env_gives_every_secret_a_value_of_its_own() -> None:
-    made = subprocess.run([REPOSITORY / "deploy/make-env", "192.0.2.1"], capture_output=True, text=True, check=True)
-    values = dict(line.split("=", 1) for line in made.stdout.splitlines() if line and not line.startswith("#"))
+def test_make_env_gives_every_secret_its_own_value() -> None:
+    output = subprocess.run([REPOSITORY / "deploy/make-env", "192.0.2.1"], capture_output=True, text=True, check=True)
+    values = dict(line.split("=", 1) for line in output.stdout.splitlines() if line and not line.startswith("#"))
 
     assert set(values) == secrets()
     assert values.pop("BRIGHTRUN_S3_PUBLIC_ENDPOINT") == "http://192.0.2.1:8333"
@@ -123,21 +123,21 @@ def test_every_image_is_pinned_to_a_version() -> None:
     assert all(re.search(r":\d+\.\d+", image) for image in images)
 
 
-def test_only_the_api_the_pages_and_the_object_store_can_be_reached_from_outside() -> None:
+def test_only_api_web_and_object_store_publish_ports() -> None:
     published = {name for name, service in COMPOSE.items() if "ports" in service}
 
     assert published == {"api", "web", "seaweedfs"}
 
 
 @pytest.mark.parametrize("name", [*ENGINES, *SERVICES])
-def test_whatever_dies_is_started_again(name: str) -> None:
+def test_every_container_restarts(name: str) -> None:
     assert COMPOSE[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_waits_until_its_engines_are_healthy(service: str) -> None:
-    needs = {name for name, setting in ENGINES.items() if setting in settings_of(service).model_fields}
-    waits = COMPOSE[service].get("depends_on", {})
+    engines = {name for name, setting in ENGINES.items() if setting in settings_of(service).model_fields}
+    dependencies = COMPOSE[service].get("depends_on", {})
 
-    assert waits == {name: {"condition": "service_healthy"} for name in needs}
-    assert all("healthcheck" in COMPOSE[name] for name in needs)
+    assert dependencies == {name: {"condition": "service_healthy"} for name in engines}
+    assert all("healthcheck" in COMPOSE[name] for name in engines)

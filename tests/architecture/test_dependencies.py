@@ -1,4 +1,4 @@
-"""What routes depend on is asked for in the event loop: FastAPI would send a plain function to a thread and back."""
+"""Dependencies of routes are coroutines: FastAPI would run a plain function in a thread."""
 
 import inspect
 import pkgutil
@@ -25,20 +25,20 @@ def _routes(service: str) -> Iterator[APIRoute]:
 
 def _calls(dependant: Dependant) -> Iterator[Any]:
     yield dependant.call
-    for one in dependant.dependencies:
-        yield from _calls(one)
+    for dependency in dependant.dependencies:
+        yield from _calls(dependency)
 
 
-def _stays_in_the_loop(call: Any) -> bool:
+def _is_asynchronous(call: Any) -> bool:
     return any(
-        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
-        for one in (call, getattr(call, "__call__", None))  # noqa: B004 - a security scheme is called as an object
+        inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        for function in (call, getattr(call, "__call__", None))  # noqa: B004 - a security scheme is called as an object
     )
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_request_waits_for_a_thread(service: str) -> None:
+def test_no_dependency_needs_a_thread(service: str) -> None:
     calls = {call for route in _routes(service) for call in _calls(route.dependant)}
 
     assert calls
-    assert [call for call in calls if not _stays_in_the_loop(call)] == []
+    assert [call for call in calls if not _is_asynchronous(call)] == []

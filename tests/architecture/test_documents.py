@@ -1,4 +1,4 @@
-"""The documents' links lead somewhere, and the requests that they show exist."""
+"""The documents' links lead somewhere, and the requests and commands that they show exist."""
 
 import json
 import re
@@ -27,6 +27,15 @@ def test_every_request_in_a_document_is_in_the_api(name: str) -> None:
     unknown = {request for request in _requests((ROOT / name).read_text()) if not _is_route(*request)}
 
     assert not unknown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_in_a_document_exists(name: str) -> None:
+    code = "\n".join(re.findall(r"^```sh\n.*?^```|`[^`\n]+`", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"\bmake ([a-z-]+)\b", code)) <= targets
+    assert not [module for module in re.findall(r"\bpython3? -m ([\w.]+)", code) if not _is_module(module)]
 
 
 def test_the_readme_and_the_decisions_are_short() -> None:
@@ -70,6 +79,12 @@ def _requests(text: str) -> Iterator[tuple[str, str]]:
             yield method[1] if method else "POST" if sends else "GET", "/api" + url[1].split("?")[0]
     for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/api/[^\s`?]+)", text):
         yield method, path
+
+
+def _is_module(name: str) -> bool:
+    path = name.replace(".", "/")
+    folders = [ROOT, *ROOT.glob("*/src"), *ROOT.glob("*/*/src")]
+    return any((folder / f"{path}.py").exists() or (folder / path).is_dir() for folder in folders)
 
 
 def _is_route(method: str, path: str) -> bool:

@@ -10,8 +10,9 @@ from minio import Minio
 from brightrun.artifacts import source
 from brightrun.artifacts.models import StoredObject
 from brightrun.artifacts.rules.files import DATASETS, MODELS
-from brightrun.artifacts.source import Mismatch, UploadStalled
+from brightrun.artifacts.source import Mismatch
 from brightrun.artifacts.storage import PART_BYTES
+from brightrun.contracts.errors import UploadStalled
 from brightrun.contracts.values import new_id
 from tests.services.artifacts.conftest import Artifacts
 

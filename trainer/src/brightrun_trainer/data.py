@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brightrun.contracts.training import TrainingSpec
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, TrainingSpec
 from brightrun_trainer.failures import TrainingFailure, UnreadableData
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 OUTPUTS = ("preferred_output", "non_preferred_output")
-MIN_SPLIT = 20
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 4, 500
 
 
@@ -93,7 +92,7 @@ def _count(path: Path, pairs: bool) -> int:
 def _held_out_count(spec: TrainingSpec, total: int) -> int:
     if spec.validation_split is not None:
         return min(total - 1, max(1, round(total * spec.validation_split)))
-    if total < MIN_SPLIT:
+    if total < MIN_EXAMPLES_TO_SPLIT:
         return 0
     return min(HELD_OUT_MOST, max(HELD_OUT_LEAST, round(total * HELD_OUT_SHARE)))
 

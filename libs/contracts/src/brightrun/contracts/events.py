@@ -219,7 +219,6 @@ class JobPaused(JobEvent):
 
     name: str
     attempt: int
-    reason: str = "user"
     cluster: str | None = None
     gpu: GpuConfig
     pricing: Pricing

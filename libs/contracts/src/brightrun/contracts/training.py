@@ -11,6 +11,8 @@ Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 ChatTemplate = Literal["plain", "chatml", "llama3", "qwen2_5", "qwen3", "gemma", "phi3"]
 DEFAULT_EPOCHS = 3
 DEFAULT_BETA = 0.1
+MIN_EXAMPLES_TO_SPLIT = 20
+"""Of smaller data sets nothing is held out unless the spec asks for it."""
 
 
 class GpuConfig(BaseModel):

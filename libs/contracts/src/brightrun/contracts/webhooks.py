@@ -15,6 +15,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import Utc, Value
 
 MAX_URL_LENGTH = 2048
@@ -132,6 +133,12 @@ class Webhook(Value):
     updated_at: Utc
 
 
+class Webhooks(Value):
+    """All endpoints of a user, newest first."""
+
+    webhooks: list[Webhook]
+
+
 class WebhookWithSecret(Webhook):
     """An endpoint with the secret that signs its events; it is shown only this once."""
 
@@ -167,3 +174,10 @@ class WebhookDelivery(Value):
     attempts: list[WebhookAttempt]
     next_attempt_at: Utc | None = None
     created_at: Utc
+
+
+class WebhookDeliveries(Value):
+    """A page of what was sent to an endpoint, newest first."""
+
+    deliveries: list[WebhookDelivery]
+    pagination: Pagination

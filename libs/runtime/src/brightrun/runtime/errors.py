@@ -1,23 +1,8 @@
-"""Errors that a caller is told: the class gives the status and the stable code, its docstring the message."""
+"""Errors of every service: the class gives the status and the stable code, its docstring the message."""
 
-from typing import Any
+from brightrun.contracts.errors import ServiceError
 
-
-class ServiceError(Exception):
-    """Something went wrong."""
-
-    status = 500
-    code = "internal_error"
-    headers: dict[str, str] = {}  # noqa: RUF012
-
-    def __init__(self, details: Any = None) -> None:
-        super().__init__(details)
-        self.details = details
-
-    @property
-    def message(self) -> str:
-        """The sentence that the caller reads."""
-        return (self.__doc__ or "").strip()
+__all__ = ["NotFound", "ServiceError", "Unauthorized", "Unavailable"]
 
 
 class NotFound(ServiceError):

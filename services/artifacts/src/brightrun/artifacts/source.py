@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 
 from brightrun.artifacts.models import StoredObject
-from brightrun.runtime.errors import ServiceError
+from brightrun.contracts.errors import ServiceError, UploadStalled
 
 STALLED_SECONDS = 60.0
 
@@ -16,13 +16,6 @@ class TooLarge(ServiceError):
 
     status = 413
     code = "too_large"
-
-
-class UploadStalled(ServiceError):
-    """The bytes stopped coming for too long; send them again."""
-
-    status = 408
-    code = "upload_stalled"
 
 
 class Mismatch(Exception):

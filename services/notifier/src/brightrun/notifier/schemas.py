@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from brightrun.notifier.models import Attempt, Delivery, Endpoint, Priority
 from brightrun.notifier.rules.messages import event_name
@@ -41,19 +40,6 @@ class MarkedView(BaseModel):
     """How many notifications became read."""
 
     marked: int
-
-
-class WebhooksView(BaseModel):
-    """All endpoints of a user, newest first."""
-
-    webhooks: list[Webhook]
-
-
-class DeliveriesView(BaseModel):
-    """A page of what was sent to an endpoint, newest first."""
-
-    deliveries: list[WebhookDelivery]
-    pagination: Pagination
 
 
 def webhook_view(endpoint: Endpoint) -> Webhook:

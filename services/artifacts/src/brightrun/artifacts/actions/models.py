@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model, QualityMetrics
 from brightrun.artifacts.queries import discards, models, reports
 from brightrun.artifacts.rules import quality, retries
 from brightrun.artifacts.rules.files import MODELS, model_prefix
 from brightrun.artifacts.rules.manifest import read_comparison
 from brightrun.artifacts.rules.told import read_report
+from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox

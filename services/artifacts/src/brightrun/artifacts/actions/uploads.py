@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.artifacts.actions.datasets import announce_object, record_dataset
-from brightrun.artifacts.errors import UploadFull, UploadMismatch, UploadOver, UploadTooSlow
+from brightrun.artifacts.errors import UploadFull, UploadTooSlow
 from brightrun.artifacts.leases import LEASE
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import discards, uploads
 from brightrun.artifacts.rules import uploads as rules
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.rules.files import DATASETS, dataset_key, part_key, upload_prefix
+from brightrun.contracts.errors import UploadMismatch, UploadOver
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound

@@ -11,16 +11,16 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.actions import datasets as actions
-from brightrun.artifacts.errors import UploadAborted
 from brightrun.artifacts.models import Dataset
 from brightrun.artifacts.queries import datasets
 from brightrun.artifacts.routes.dependencies import PageOf, SliceOf, Store
 from brightrun.artifacts.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, DATASETS, MAX_DATASET_BYTES, dataset_key
 from brightrun.artifacts.rules.validation import FORMATS
-from brightrun.artifacts.schemas.datasets import ChangeDataset, Datasets, DatasetSlice, DatasetView, Errors, SignedUrl
-from brightrun.artifacts.schemas.pages import Name
+from brightrun.artifacts.schemas.datasets import Datasets, DatasetSlice, DatasetView, Errors
 from brightrun.artifacts.storage import ObjectMissing
+from brightrun.contracts.artifacts import DatasetChanges, Name, SignedUrl
+from brightrun.contracts.errors import UploadAborted
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
@@ -115,7 +115,7 @@ async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[
 
 
 @router.patch("/{dataset_id}")
-async def rename_dataset(dataset_id: UUID, body: ChangeDataset, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
+async def rename_dataset(dataset_id: UUID, body: DatasetChanges, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
     """Call a data set something else."""
     async with transaction(pool) as conn:
         dataset = await datasets.rename_dataset(conn, caller.user, dataset_id, body.name)

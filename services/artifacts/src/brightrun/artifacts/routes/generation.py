@@ -9,11 +9,11 @@ import structlog
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from brightrun.artifacts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
 from brightrun.artifacts.models import Model
 from brightrun.artifacts.queries import models
 from brightrun.artifacts.routes.dependencies import Clusters
 from brightrun.cluster_client.responses import ClusterError
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
 from brightrun.contracts.generation import Failed, Generate
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import Db, Pool

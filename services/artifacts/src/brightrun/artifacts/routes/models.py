@@ -5,13 +5,14 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.artifacts.actions import models as actions
-from brightrun.artifacts.errors import ModelNotStored
 from brightrun.artifacts.models import Model
 from brightrun.artifacts.queries import models, reports
 from brightrun.artifacts.queries.models import Sort
 from brightrun.artifacts.routes.dependencies import Configured, PageOf, Store
 from brightrun.artifacts.rules.files import CLUSTER_URL_LIFETIME, MODELS, model_key
-from brightrun.artifacts.schemas.models import ChangeModel, Download, Downloads, ModelDetail, Models, ModelView
+from brightrun.artifacts.schemas.models import ModelDetail, Models, ModelView
+from brightrun.contracts.artifacts import DownloadRequest, ModelChanges, SignedUrls
+from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import adapter_files
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
@@ -47,7 +48,7 @@ async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Envelope[Mode
 
 
 @router.patch("/{model_id}")
-async def change_model(model_id: UUID, body: ChangeModel, caller: CallerOf, pool: Db) -> Envelope[ModelView]:
+async def change_model(model_id: UUID, body: ModelChanges, caller: CallerOf, pool: Db) -> Envelope[ModelView]:
     """Call a model something else, or give it another version."""
     async with transaction(pool) as conn:
         model = await models.update_model(conn, caller.user, model_id, body.name, body.version)
@@ -66,8 +67,8 @@ async def delete_model(model_id: UUID, caller: CallerOf, pool: Db) -> Envelope[N
 
 @router.post("/{model_id}/download")
 async def sign_files(
-    *, model_id: UUID, body: Download, caller: CallerOf, pool: Db, store: Store, settings: Configured
-) -> Envelope[Downloads]:
+    *, model_id: UUID, body: DownloadRequest, caller: CallerOf, pool: Db, store: Store, settings: Configured
+) -> Envelope[SignedUrls]:
     """A URL for each file that is wanted."""
     model = await _find(pool, caller.user, model_id)
     if model.status != "stored":
@@ -80,11 +81,11 @@ async def sign_files(
         name: store.sign(MODELS, model_key(model.user_id, model.id, name), settings.download_url_lifetime)
         for name in wanted
     }
-    return Envelope(data=Downloads(download_urls=urls, expires_in=settings.download_url_seconds))
+    return Envelope(data=SignedUrls(download_urls=urls, expires_in=settings.download_url_seconds))
 
 
 @router.get("/{model_id}/adapter")
-async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[Downloads]:
+async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrls]:
     """URLs that a cluster fetches the model's adapter from, to go on with it."""
     model = await _find(pool, caller.user, model_id)
     files = adapter_files((await models.list_files(pool, [model_id]))[model_id])
@@ -92,7 +93,7 @@ async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store)
         file.name: store.sign(MODELS, model_key(model.user_id, model.id, file.name), CLUSTER_URL_LIFETIME)
         for file in files
     }
-    return Envelope(data=Downloads(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
+    return Envelope(data=SignedUrls(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
 async def _find(pool: Pool, user_id: UUID, model_id: UUID) -> Model:

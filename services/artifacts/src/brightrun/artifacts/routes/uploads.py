@@ -12,15 +12,16 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.actions import uploads as actions
-from brightrun.artifacts.errors import UploadAborted, UploadMismatch, UploadOver
 from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import Assembly, Dataset, Part, StoredObject, Upload
 from brightrun.artifacts.queries import datasets, uploads
 from brightrun.artifacts.routes.dependencies import Store
-from brightrun.artifacts.rules.files import DATASETS, MAX_PART_BYTES, MAX_UPLOAD_BYTES, dataset_key, part_key
+from brightrun.artifacts.rules.files import DATASETS, dataset_key, part_key
 from brightrun.artifacts.rules.uploads import status_at
 from brightrun.artifacts.schemas.uploads import CompleteUpload, OpenUpload, PartView, UploadView
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.contracts.artifacts import MAX_PART_BYTES, MAX_UPLOAD_BYTES
+from brightrun.contracts.errors import UploadAborted, UploadMismatch, UploadOver
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound

@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.artifacts.models import Part, Upload
-from brightrun.artifacts.rules.files import MAX_PART_BYTES
+from brightrun.contracts.artifacts import MAX_PART_BYTES, MAX_PARTS
 
 LIFETIME = timedelta(hours=1)
 KEPT = timedelta(days=30)
 """How long an upload that is over can still be asked for."""
-MAX_PARTS = 10_000
 
 
 class WrongParts(ValueError):

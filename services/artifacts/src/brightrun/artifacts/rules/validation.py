@@ -12,7 +12,7 @@ from brightrun.artifacts.rules.chat_format import DPO, OPENAI_CHAT
 
 FORMATS = {OPENAI_CHAT: chat_format, DPO: preference_format}
 """What can be checked and trained on; the first example of a data set tells its format."""
-MIN_EXAMPLES = 10
+MIN_DATASET_EXAMPLES = 10
 """OpenAI's minimum, and ours: fewer examples teach nothing."""
 MAX_LINE_LENGTH = 8 * 1024 * 1024
 MAX_ISSUES = 10_000
@@ -52,8 +52,8 @@ class Validation:
         if (self._rest or self._overlong) and not self.hopeless:
             self._check_line(bytes(self._rest))
             self._rest.clear()
-        if self._line < MIN_EXAMPLES and not self.hopeless:
-            self._add(0, "$", "too_few_examples", f"{MIN_EXAMPLES} examples are needed, these are {self._line}")
+        if self._line < MIN_DATASET_EXAMPLES and not self.hopeless:
+            self._add(0, "$", "too_few_examples", f"{MIN_DATASET_EXAMPLES} examples are needed, these are {self._line}")
         return Report(
             format=self._format or OPENAI_CHAT,
             training_pairs=self._examples,

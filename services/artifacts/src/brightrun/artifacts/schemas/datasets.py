@@ -4,10 +4,9 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from brightrun.artifacts.models import Dataset, Issue
-from brightrun.artifacts.schemas.pages import Name
 
 
 class DatasetView(BaseModel):
@@ -63,14 +62,6 @@ class DatasetSlice(BaseModel):
     datasets: list[DatasetView]
 
 
-class ChangeDataset(BaseModel):
-    """What a data set is called."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name
-
-
 class Errors(BaseModel):
     """A page of a data set's errors. `error_count` counts all; `pagination` those that are kept with their place."""
 
@@ -78,10 +69,3 @@ class Errors(BaseModel):
     error_count: int
     errors_by_code: dict[str, int]
     pagination: dict[str, int]
-
-
-class SignedUrl(BaseModel):
-    """A URL that works without a key for `expires_in` seconds."""
-
-    url: str
-    expires_in: int

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from brightrun.artifacts.models import Model, QualityMetrics
 from brightrun.artifacts.reports import ModelReport
-from brightrun.artifacts.schemas.pages import Name
 from brightrun.contracts.events import ArtifactFile, DatasetRef
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Money
@@ -112,27 +111,3 @@ class Models(BaseModel):
 
     models: list[ModelView]
     pagination: dict[str, int]
-
-
-class ChangeModel(BaseModel):
-    """What changes of a model."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name | None = None
-    version: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
-
-
-class Download(BaseModel):
-    """Which files are wanted; all when none is named."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    files: Annotated[list[str], Field(max_length=1000)] | None = None
-
-
-class Downloads(BaseModel):
-    """Where each file can be fetched from, for `expires_in` seconds."""
-
-    download_urls: dict[str, str]
-    expires_in: int

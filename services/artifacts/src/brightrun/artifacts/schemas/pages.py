@@ -1,11 +1,9 @@
-"""Which part of a list is asked for, and how things are called."""
+"""Which part of a list is asked for."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
-
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Page(BaseModel):

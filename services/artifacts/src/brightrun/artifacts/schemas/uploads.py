@@ -7,10 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from brightrun.artifacts.models import Dataset, Upload
-from brightrun.artifacts.rules.files import MAX_UPLOAD_BYTES
-from brightrun.artifacts.rules.uploads import MAX_PARTS, status_at
+from brightrun.artifacts.rules.uploads import status_at
 from brightrun.artifacts.schemas.datasets import DatasetView
-from brightrun.artifacts.schemas.pages import Name
+from brightrun.contracts.artifacts import MAX_PARTS, MAX_UPLOAD_BYTES, Name
 
 
 class OpenUpload(BaseModel):

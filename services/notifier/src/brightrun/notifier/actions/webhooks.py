@@ -6,9 +6,9 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
+from brightrun.contracts.errors import TooManyWebhooks, WebhookDisabled
 from brightrun.contracts.values import new_id
 from brightrun.contracts.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookChanges
-from brightrun.notifier.errors import TooManyWebhooks, WebhookDisabled
 from brightrun.notifier.models import Delivery, Endpoint, Lease, Reply, Sealed
 from brightrun.notifier.queries import deliveries, notifications, webhooks
 from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, disabled_reason, judge

@@ -13,7 +13,9 @@ from brightrun.contracts.webhooks import (
     SecretRotation,
     Webhook,
     WebhookChanges,
+    WebhookDeliveries,
     WebhookDelivery,
+    Webhooks,
     WebhookTest,
     WebhookTestResult,
     WebhookWithSecret,
@@ -24,7 +26,7 @@ from brightrun.notifier.queries import deliveries, webhooks
 from brightrun.notifier.receivers import Receivers
 from brightrun.notifier.rules.addresses import ForbiddenAddress
 from brightrun.notifier.rules.messages import sample
-from brightrun.notifier.schemas import DeliveriesView, WebhooksView, delivery_view, webhook_view
+from brightrun.notifier.schemas import delivery_view, webhook_view
 from brightrun.notifier.vault import Vault
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
@@ -46,11 +48,11 @@ Reach = Annotated[Receivers, Depends(_receivers)]
 
 
 @router.get("")
-async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[WebhooksView]:
+async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[Webhooks]:
     """All of them, newest first; there are few."""
     async with pool.acquire() as conn:
         endpoints = await webhooks.list_endpoints(conn, caller.user)
-    return Envelope(data=WebhooksView(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
+    return Envelope(data=Webhooks(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
 
 
 @router.post("", status_code=201)
@@ -131,7 +133,7 @@ async def list_deliveries(
     pool: Db,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Envelope[DeliveriesView]:
+) -> Envelope[WebhookDeliveries]:
     """What was sent to the endpoint in the last 30 days, newest first."""
     async with pool.acquire() as conn:
         await actions.find(conn, caller.user, webhook_id)
@@ -140,7 +142,7 @@ async def list_deliveries(
         attempts = await deliveries.list_attempts(conn, [delivery.id for delivery in found])
     views = [delivery_view(delivery, attempts[delivery.id]) for delivery in found]
     pagination = Pagination.of(page, limit, total)
-    return Envelope(data=DeliveriesView(deliveries=views, pagination=pagination))
+    return Envelope(data=WebhookDeliveries(deliveries=views, pagination=pagination))
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay")

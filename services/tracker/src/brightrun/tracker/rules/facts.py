@@ -129,7 +129,7 @@ def _paused(fact: JobPaused) -> Entry:
         source=f"paused:{fact.attempt}",
         type="paused",
         message=f"Paused at step {fact.step}, as you asked; it holds no GPUs now.",
-        data={"attempt": fact.attempt, "step": fact.step, "reason": fact.reason},
+        data={"attempt": fact.attempt, "step": fact.step, "reason": "user"},
         occurred_at=fact.occurred_at,
     )
 

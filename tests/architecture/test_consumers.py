@@ -1,4 +1,4 @@
-"""No subscriber bypasses the chassis, and none may acknowledge on its own."""
+"""Only the runtime uses Kafka, and no consumer commits offsets automatically."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ from brightrun.runtime.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for folder in ("libs", "services", "local") for path in (ROOT / folder).rglob("src/**/*.py")]
-CHASSIS = ROOT / "libs/runtime/src/brightrun/runtime"
+RUNTIME = ROOT / "libs/runtime/src/brightrun/runtime"
 
 
 def _imports(path: Path) -> set[str]:
@@ -24,21 +24,21 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
-def test_only_the_chassis_speaks_to_kafka() -> None:
-    outside = [path for path in SOURCES if not path.is_relative_to(CHASSIS)]
+def test_only_the_runtime_imports_kafka_libraries() -> None:
+    outside = [path for path in SOURCES if not path.is_relative_to(RUNTIME)]
     assert len(outside) > 50
     offenders = [str(path.relative_to(ROOT)) for path in outside if _imports(path) & {"faststream", "aiokafka"}]
     assert offenders == []
 
 
-def test_only_one_place_of_the_chassis_makes_consumers() -> None:
-    places = [path.name for path in CHASSIS.glob("*.py") if "AIOKafkaConsumer(" in path.read_text()]
-    assert places == ["kafka.py"]
+def test_one_module_of_the_runtime_creates_consumers() -> None:
+    modules = [path.name for path in RUNTIME.glob("*.py") if "AIOKafkaConsumer(" in path.read_text()]
+    assert modules == ["kafka.py"]
 
 
 @pytest.mark.parametrize("topic", [topic.name for topic in CATALOGUE])
-async def test_no_reader_commits_on_its_own(topic: str) -> None:
-    kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "anybody")
-    consumer = kafka.create_consumer(topic, group_id="anybody")
+async def test_no_consumer_commits_automatically(topic: str) -> None:
+    kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "any-client")
+    consumer = kafka.create_consumer(topic, group_id="any-group")
     assert consumer._enable_auto_commit is False
     assert consumer._auto_offset_reset == "earliest"

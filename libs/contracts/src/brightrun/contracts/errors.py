@@ -1,0 +1,87 @@
+"""Errors that a caller is told: the class gives the status and the stable code, its docstring the message.
+
+Those here are raised by one service and documented by another that passes them on.
+"""
+
+from typing import Any
+
+
+class ServiceError(Exception):
+    """Something went wrong."""
+
+    status = 500
+    code = "internal_error"
+    headers: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, details: Any = None) -> None:
+        super().__init__(details)
+        self.details = details
+
+    @property
+    def message(self) -> str:
+        """The sentence that the caller reads."""
+        return (self.__doc__ or "").strip()
+
+
+class UploadAborted(ServiceError):
+    """The upload broke off before its end: nothing is kept of it, send it again."""
+
+    status = 400
+    code = "upload_aborted"
+
+
+class UploadStalled(ServiceError):
+    """The bytes stopped coming for too long; send them again."""
+
+    status = 408
+    code = "upload_stalled"
+
+
+class UploadOver(ServiceError):
+    """The upload is over, so that nothing can be done with it any more; `details` says how it ended."""
+
+    status = 409
+    code = "upload_over"
+
+
+class UploadMismatch(ServiceError):
+    """The parts do not make up the file that was announced; `details` says why."""
+
+    status = 400
+    code = "upload_mismatch"
+
+
+class ModelNotStored(ServiceError):
+    """The model's files are not all stored yet; `details` says how it stands."""
+
+    status = 409
+    code = "model_not_stored"
+
+
+class GenerationUnsupported(ServiceError):
+    """The model's cluster cannot try it: it has no such endpoint, or has removed the model's files to make room."""
+
+    status = 409
+    code = "generation_unsupported"
+
+
+class GenerationBusy(ServiceError):
+    """The model's cluster tries as many models as it can at once; ask again in a moment."""
+
+    status = 429
+    code = "generation_busy"
+    headers = {"Retry-After": "5"}  # noqa: RUF012
+
+
+class TooManyWebhooks(ServiceError):
+    """The account has as many webhooks as it may have: delete one first."""
+
+    status = 409
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(ServiceError):
+    """The webhook is disabled: enable it first."""
+
+    status = 409
+    code = "webhook_disabled"
