@@ -6,13 +6,15 @@ UV_VERSION := 0.13.9
 UV := $(CURDIR)/.tools/bin/uv
 MODELS := .cache/models
 RAY := tests/services/cluster/ray-requirements.txt
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup
 
 export UV
 export UV_PYTHON := $(PYTHON)
 export UV_PYTHON_DOWNLOADS := never
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: setup ## set up, start everything and train a first adapter; EXIT=1 stops it all afterwards
 	@exec .venv/bin/python -m brightrun.local demo $(if $(filter 1,$(EXIT)),--exit)
@@ -20,8 +22,14 @@ demo: setup ## set up, start everything and train a first adapter; EXIT=1 stops 
 run: setup ## set up and serve until Ctrl-C
 	@exec .venv/bin/python -m brightrun.local run
 
-test: setup development .ray-venv/installed.txt ## run all tests; ARGS=… goes to pytest
-	@.venv/bin/pytest $(ARGS)
+test: setup development .ray-venv/installed.txt ## run all tests; ARGS=… goes to pytest, WORKERS=2 run side by side
+	@.venv/bin/pytest $(PARALLEL) $(ARGS)
+
+test-fast: setup development ## run the tests of daily work: unit, contracts, architecture, services
+	@.venv/bin/pytest $(PARALLEL) -m "not slow" tests/unit tests/contracts tests/architecture tests/services $(ARGS)
+
+coverage: setup development .ray-venv/installed.txt ## run all tests and print the line coverage of services, libs and local
+	@.venv/bin/pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 bench: setup development ## measure beside peers; NAME=dispatch, ARGS=… goes to the benchmark
 	@.venv/bin/python -m benchmarks $(or $(NAME),dispatch) $(ARGS)
@@ -34,7 +42,7 @@ check: development trainer ## format, lint, types, imports
 	.venv/bin/lint-imports
 
 clean: ## remove what set-up made; data in .brightrun stays
-	rm -rf .tools .venv .trainer-venv .ray-venv .cache
+	rm -rf .tools .venv .trainer-venv .ray-venv .cache .coverage
 
 setup: services trainer $(MODELS)/tiny/config.json ## set up only; the others do it when needed
 
@@ -80,4 +88,4 @@ define sync
 $(UV) sync --frozen $(1) --check --quiet 2>/dev/null || { echo "installing packages into .venv"; $(UV) sync --frozen $(1); }
 endef
 
-.PHONY: help demo run test bench check clean setup services development trainer small python
+.PHONY: help demo run test test-fast coverage bench check clean setup services development trainer small python

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brightrun_trainer import __main__ as shipped
-from brightrun_trainer.callbacks import Reporting
+from brightrun_trainer import __main__ as trainer
+from brightrun_trainer.training.callbacks import Reporting
 
 
 class Clock:
@@ -46,7 +46,7 @@ def main() -> None:
     for name, call in dict(vars(Reporting)).items():
         if name.startswith("on_"):
             setattr(Reporting, name, clock.on(call))
-    shipped.main()
+    trainer.main()
     Path(sys.argv[1], "reporting.json").write_text(json.dumps({"share": clock.share}))
     os._exit(0)
 

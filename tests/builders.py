@@ -34,6 +34,8 @@ from brightrun.contracts.values import new_id
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DIGEST = "ab" * 32
+UNKNOWN_ID = "01a20000-0000-7000-8000-000000000000"
+"""Nothing has this id. Parameters of tests are the same in each worker, which `new_id()` is not."""
 
 
 def dataset_ref(**changes: Any) -> DatasetRef:

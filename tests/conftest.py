@@ -1,21 +1,41 @@
 """Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
+import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
+from typing import TypeVar
 
-import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from brightrun.local.engines import ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.installation import Installation
-from brightrun.runtime.database import Pool, create_pool, migrate
+from brightrun.runtime.database import Pool
 from tests import kafka
+from tests.database import Database
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
+T = TypeVar("T")
+
+TESTS = Path(__file__).parent
+GROUPED = ("flows", "trainer", "wire")
+"""Folders whose tests share what is slow to start: one worker runs all of a folder."""
+
+
+# On a busy machine an example may take any time.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in GROUPED and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")
@@ -25,31 +45,48 @@ def installation() -> Iterator[Installation]:
         yield Installation(Path(home))
 
 
+@contextmanager
+def one_start_at_a_time() -> Iterator[None]:
+    """Other test workers start no engine meanwhile: they would pick the same ports and unpack the same programs."""
+    with (Path(gettempdir()) / "brightrun-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def started(engine: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """The engine, started while no other worker starts one."""
+    with ExitStack() as stack:
+        with one_start_at_a_time():
+            running = stack.enter_context(engine())
+        yield running
+
+
 @pytest.fixture(scope="session")
 def postgres(installation: Installation) -> Iterator[Postgres]:
-    with Postgres(installation) as engine:
+    with started(lambda: Postgres(installation)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def object_store(installation: Installation) -> Iterator[ObjectStore]:
-    with ObjectStore(installation) as engine:
+    with started(lambda: ObjectStore(installation)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def tansu(installation: Installation, object_store: ObjectStore) -> Iterator[TansuBroker]:
-    with TansuBroker(installation, object_store) as engine:
+    with started(lambda: TansuBroker(installation, object_store)) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(installation: Installation) -> Iterator[ApacheKafka | ExternalKafka]:
-    with kafka.apache_kafka(installation) as engine:
+    with started(lambda: kafka.apache_kafka(installation)) as engine:
         yield engine
 
 
-BROKERS = ["tansu", "apache_kafka"] if kafka.IS_GIVEN else ["tansu"]
+BROKERS = ["tansu", *kafka.if_given("apache_kafka")]
 AnyBroker = TansuBroker | ApacheKafka | ExternalKafka
 
 
@@ -63,38 +100,23 @@ def broker(request: pytest.FixtureRequest) -> AnyBroker:
 SlicePool = Callable[[str], Awaitable[Pool]]
 
 
+@pytest_asyncio.fixture(scope="session")
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    database = Database(postgres)
+    await database.write_without_fsync()
+    yield database
+    await database.close()
+
+
 @pytest_asyncio.fixture
-async def slice_pool(postgres: Postgres) -> AsyncIterator[SlicePool]:
-    """Gives the pool of a service's slice, freshly migrated."""
-    async with AsyncExitStack() as stack:
+async def slice_pool(database: Database) -> AsyncIterator[SlicePool]:
+    """Gives the pool of a service's slice, with the rows of its migrations only."""
+    opened: list[str] = []
 
-        async def open_slice(service: str) -> Pool:
-            await _empty(postgres, service)
-            return await stack.enter_async_context(_open_slice(postgres.url(service), migrations_of(service)))
+    async def open_slice(service: str) -> Pool:
+        opened.append(service)
+        return await database.open_slice(service)
 
-        yield open_slice
-
-
-async def _empty(postgres: Postgres, service: str) -> None:
-    password = postgres.installation.secret("postgres.superuser")
-    connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{postgres.port}/brightrun")
-    await connection.execute(f"DROP SCHEMA {service} CASCADE; CREATE SCHEMA {service} AUTHORIZATION {service}")
-    await connection.close()
-
-
-@asynccontextmanager
-async def _open_slice(url: str, migrations: Path) -> AsyncIterator[Pool]:
-    await migrate(url, migrations)
-    pool = await create_pool(url, size=5)
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
-def migrations_of(service: str) -> Path:
-    """The folder of a service's SQL."""
-    package = find_spec(f"brightrun.{service}")
-    assert package is not None
-    assert package.origin is not None
-    return Path(package.origin).parent / "migrations"
+    yield open_slice
+    for service in opened:
+        await database.check_idle(service)

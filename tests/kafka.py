@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import docker
+import pytest
+from _pytest.mark import ParameterSet
 from docker.errors import DockerException
 from testcontainers.community.kafka import KafkaContainer
 
@@ -21,6 +23,11 @@ def docker_answers() -> bool:
 
 
 IS_GIVEN = "KAFKA_HOME" in os.environ or docker_answers()
+
+
+def if_given(name: str) -> list[ParameterSet]:
+    """A fixture's parameter for Apache Kafka; all tests that use it run on the worker that starts it."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group("apache-kafka"))] if IS_GIVEN else []
 
 
 @contextmanager

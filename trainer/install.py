@@ -1,10 +1,10 @@
-"""Makes the trainer's Python environment: `python3 trainer/install.py ENV_DIR`.
+"""Installs the trainer's Python environment: `python3 trainer/install.py ENV_DIR`.
 
-Needs nothing but Python >= 3.11. With `UV` naming a uv binary the same steps go through uv, which is faster.
+Needs only Python >= 3.11. With `UV` set to a uv binary, the same steps use uv, which is faster.
 A second call with unchanged inputs returns at once.
 """
 
-from __future__ import annotations  # an older Python shall reach the line that says which one is needed
+from __future__ import annotations  # lets an older Python reach the line that names the version needed
 
 import argparse
 import fcntl
@@ -31,11 +31,11 @@ DISK_FULL = "No space left on device"
 
 
 class InstallError(Exception):
-    """A step could not be done; the message is one line that says why and what to do."""
+    """A step failed; the message is one line with the cause and what to do."""
 
 
 class Environment:
-    """A virtual environment under construction, with what its steps print kept in `install.log`."""
+    """A virtual environment under construction; `install.log` keeps the output of its steps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Environment:
         self.uv = os.environ.get("UV")
 
     def create(self) -> None:
-        """Make it afresh, so that nothing of an earlier or broken one remains."""
+        """Create it anew: nothing of an earlier or broken one remains."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "pyvenv.cfg").exists():
             raise InstallError(f"{self.folder} holds other files: give a new folder for the environment")
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -56,16 +56,16 @@ class Environment:
         else:
             self._call([sys.executable, "-m", "venv", str(self.folder)])
 
-    def install(self, *arguments: str, patient: bool = True) -> None:
-        """Install packages; `patient=False` gives up early on an index that does not answer."""
+    def install(self, *arguments: str, retry: bool = True) -> None:
+        """Install packages; `retry=False` gives up early on an index that does not answer."""
         env = dict(os.environ)
         if self.uv:
             command = [self.uv, "pip", "install", "--python", str(self.python)]
-            if not patient:
+            if not retry:
                 env |= {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_RETRIES": "1"}
         else:
             command = [str(self.python), "-m", "pip", "install", "--progress-bar", "off"]
-            if not patient:
+            if not retry:
                 command += ["--timeout", "15", "--retries", "1"]
         self._call([*command, *arguments], env)
 
@@ -112,14 +112,14 @@ class Environment:
 
 
 def main() -> None:
-    """Install what is missing and say so; exits 1 with one line when it cannot."""
+    """Install what is missing; exits 1 with one line after a failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", metavar="ENV_DIR", type=Path)
     environment = Environment(parser.parse_args().folder.resolve())
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - it runs on whatever Python is there
             raise InstallError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-        with alone():
+        with exclusive():
             build(environment)
     except InstallError as error:
         sys.exit(f"trainer environment: {error}")
@@ -130,39 +130,39 @@ def main() -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other installation from this repository is under way."""
+def exclusive() -> Iterator[None]:
+    """Wait until no other installation from this repository runs."""
     with Path(__file__).open() as script:
         try:
             fcntl.flock(script, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("trainer environment: another installation is under way, waiting for it", flush=True)
+            print("trainer environment: waiting for another installation", flush=True)
             fcntl.flock(script, fcntl.LOCK_EX)
         yield
 
 
 def build(environment: Environment) -> None:
-    """Run the four steps unless the stamp says that the same inputs were installed before."""
-    cpu = wants_cpu_build()
+    """Run the four steps, unless the stamp shows that the same inputs are installed."""
+    cpu = needs_cpu_build()
     digest = inputs_digest(cpu)
     if environment.stamp.exists() and environment.stamp.read_text() == digest:
         return
     started = time.monotonic()
-    with Step(1, f"virtual environment in {environment.folder}"):
+    with step(1, f"virtual environment in {environment.folder}"):
         environment.create()
     install_torch(environment, cpu)
-    files = wanted_requirements(cpu)
+    files = requirement_files(cpu)
     pins = sum(1 for file in files for line in file.read_text().splitlines() if "==" in line)
-    with Step(3, f"{pins} pinned packages of {', '.join(file.name for file in files)}"):
+    with step(3, f"{pins} pinned packages of {', '.join(file.name for file in files)}"):
         environment.install(*(part for file in files for part in ("-r", str(file))))
-    with Step(4, "BrightRun's trainer and contracts"):
+    with step(4, "BrightRun's trainer and contracts"):
         environment.install("--no-deps", *(part for project in PROJECTS for part in ("-e", str(project))))
     environment.stamp.write_text(digest)
     print(f"trainer environment: ready in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def install_torch(environment: Environment, cpu: bool) -> None:
-    """Install PyTorch: without a GPU its CPU build, a tenth of CUDA's size, from the nearest place that has it."""
+    """Install PyTorch; without a GPU its CPU build, which is a tenth of the size, from the first source that has it."""
     requirement = ("-r", str(TORCH))
     wheels = os.environ.get("PIP_FIND_LINKS", "").split()
     sources: list[tuple[str, tuple[str, ...]]] = []
@@ -173,50 +173,48 @@ def install_torch(environment: Environment, cpu: bool) -> None:
         sources.append(("CPU build, PyTorch's index", ("--no-deps", "--index-url", CPU_INDEX)))
     for name, options in sources:
         try:
-            with Step(2, f"PyTorch ({name})"):
-                environment.install(*options, *requirement, patient=False)
+            with step(2, f"PyTorch ({name})"):
+                environment.install(*options, *requirement, retry=False)
             return
         except InstallError as error:
             if DISK_FULL in environment.log.read_text(errors="replace"):
                 raise
-            print(f"      not there: {error}", flush=True)
+            print(f"      not available: {error}", flush=True)
     if cpu:
         print("      WARNING: no CPU build found, the default one may bring CUDA (some 3 GB)", flush=True)
-    with Step(2, "PyTorch (default build)"):
+    with step(2, "PyTorch (default build)"):
         environment.install(*requirement)
 
 
-def wants_cpu_build() -> bool:
+def needs_cpu_build() -> bool:
     """Whether this is a Linux machine without an NVIDIA GPU."""
     return sys.platform == "linux" and not Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") is None
 
 
-def wanted_requirements(cpu: bool) -> tuple[Path, ...]:
-    """The lists of pinned packages: 4-bit weights and the GPUs' utilization only where there may be GPUs."""
+def requirement_files(cpu: bool) -> tuple[Path, ...]:
+    """The lists of pinned packages; those for 4-bit weights and GPU utilization only where there may be GPUs."""
     return (REQUIREMENTS,) if cpu or sys.platform != "linux" else (REQUIREMENTS, CUDA_REQUIREMENTS)
 
 
 def inputs_digest(cpu: bool) -> str:
-    """A digest of everything that decides what the environment holds."""
+    """A digest of everything that decides the environment's content."""
     digest = hashlib.sha256(f"{sys.version} {REPOSITORY} {cpu}".encode())
-    for path in (*wanted_requirements(cpu), TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
+    for path in (*requirement_files(cpu), TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-class Step:
-    """Shows one step of the installation with its number and the time it took."""
-
-    def __init__(self, number: int, title: str) -> None:
-        self.label = f"[{number}/{STEPS}] {title}"
-        self.started = time.monotonic()
-
-    def __enter__(self) -> None:
-        print(f"{self.label} …", flush=True)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        outcome = "failed after" if kind else "done in"
-        print(f"      {outcome} {time.monotonic() - self.started:.1f} s", flush=True)
+@contextmanager
+def step(number: int, title: str) -> Iterator[None]:
+    """Print one step of the installation with its number and duration."""
+    print(f"[{number}/{STEPS}] {title} …", flush=True)
+    started = time.monotonic()
+    outcome = "failed after"
+    try:
+        yield
+        outcome = "done in"
+    finally:
+        print(f"      {outcome} {time.monotonic() - started:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from brightrun.contracts import cluster_api, generation, pagination, reports
 from brightrun.contracts.event import Topic
 from brightrun.contracts.events import CATALOGUE
 from tests import builders
-from tests.contracts import compatibility, faces, openapi
+from tests.contracts import compatibility, dialects, openapi
 
 FOLDER = Path(__file__).parent
 ARCHITECTURE = FOLDER.parents[1] / "ARCHITECTURE.md"
@@ -56,8 +56,8 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """What clients may rely on of each face of the gateway."""
-    return {name: openapi.essence(document) for name, document in faces.served().items()}
+    """What clients may rely on of each dialect of the gateway."""
+    return {name: openapi.essence(document) for name, document in dialects.served().items()}
 
 
 def golden(folder: str) -> dict[str, dict[str, Any]]:

@@ -163,7 +163,7 @@ def _choice(place: str, old: Json, new: Json, *, sent: bool) -> Iterator[str]:
         if isinstance(old.get(inner), dict) and isinstance(new.get(inner), dict):
             yield from _schema(f"{place}[]", old[inner], new[inner], sent=sent)
     if sent and new.get("additionalProperties") is False and old.get("additionalProperties") is not False:
-        yield f"{place}: refuses unknown fields now"
+        yield f"{place}: error_responses unknown fields now"
 
 
 def _type(place: str, old: Json, new: Json, *, sent: bool) -> Iterator[str]:

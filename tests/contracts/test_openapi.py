@@ -1,11 +1,11 @@
-"""The documents of the gateway's faces: complete, true to OpenAPI, and changed only by additions."""
+"""The documents of the gateway's dialects: complete, true to OpenAPI, and changed only by additions."""
 
 from typing import Any
 
 import openapi_spec_validator
 import pytest
 
-from tests.contracts.faces import served
+from tests.contracts.dialects import served
 from tests.contracts.golden import documents, golden
 from tests.contracts.openapi import breaking_changes, operations
 
@@ -15,28 +15,28 @@ GOLDEN = golden("golden/openapi")
 HINT = "run `python -m tests.contracts.golden` and commit what it writes"
 
 
-def test_each_face_has_a_golden_document_and_none_is_left_over() -> None:
+def test_each_dialect_has_a_golden_document_and_none_is_left_over() -> None:
     assert documents().keys() == GOLDEN.keys(), HINT
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_a_face_changes_only_by_additions(face: str) -> None:
-    assert breaking_changes(GOLDEN[face], documents()[face]) == []
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_a_dialect_changes_only_by_additions(dialect: str) -> None:
+    assert breaking_changes(GOLDEN[dialect], documents()[dialect]) == []
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_the_golden_document_is_the_newest(face: str) -> None:
-    assert GOLDEN[face] == documents()[face], HINT
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_the_golden_document_is_the_newest(dialect: str) -> None:
+    assert GOLDEN[dialect] == documents()[dialect], HINT
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_a_document_is_valid(face: str) -> None:
-    openapi_spec_validator.validate(served()[face])
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_a_document_is_valid(dialect: str) -> None:
+    openapi_spec_validator.validate(served()[dialect])
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_every_operation_says_what_it_is_and_what_it_may_answer(face: str) -> None:
-    found = operations(served()[face])
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_every_operation_says_what_it_is_and_what_it_may_answer(dialect: str) -> None:
+    found = operations(served()[dialect])
     assert len({operation["operationId"] for operation in found.values()}) == len(found)
     for name, operation in found.items():
         answers = operation["responses"]
@@ -51,9 +51,9 @@ def test_every_operation_says_what_it_is_and_what_it_may_answer(face: str) -> No
             assert status < "400" or answer["content"]["application/json"]["examples"], f"{name} {status}: no code"
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_every_json_body_has_an_example(face: str) -> None:
-    without = [name for name, operation in operations(served()[face]).items() if _lacks_example(operation)]
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_every_json_body_has_an_example(dialect: str) -> None:
+    without = [name for name, operation in operations(served()[dialect]).items() if _lacks_example(operation)]
 
     assert without == [], "give the bodies' models `json_schema_extra`"
 

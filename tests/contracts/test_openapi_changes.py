@@ -214,36 +214,36 @@ ADDITIONS: list[Mutation] = [
 ]
 
 
-def results(face: str, mutation: Mutation) -> list[tuple[str, list[str]]]:
+def results(dialect: str, mutation: Mutation) -> list[tuple[str, list[str]]]:
     """What the comparison finds in each single mutation of each operation."""
     return [
         (name, list(changes_of(operation, after)))
-        for name, operation in operations(GOLDEN[face]).items()
+        for name, operation in operations(GOLDEN[dialect]).items()
         for after in mutation(operation)
     ]
 
 
-@pytest.mark.parametrize("face", GOLDEN)
+@pytest.mark.parametrize("dialect", GOLDEN)
 @pytest.mark.parametrize("mutation", BREAKING, ids=lambda mutation: mutation.__name__)
-def test_a_breaking_change_is_noticed(face: str, mutation: Mutation) -> None:
-    tried = results(face, mutation)
+def test_a_breaking_change_is_noticed(dialect: str, mutation: Mutation) -> None:
+    tried = results(dialect, mutation)
 
     assert tried
     assert [name for name, changes in tried if not changes] == []
 
 
-@pytest.mark.parametrize("face", GOLDEN)
+@pytest.mark.parametrize("dialect", GOLDEN)
 @pytest.mark.parametrize("mutation", ADDITIONS, ids=lambda mutation: mutation.__name__)
-def test_an_addition_is_welcome(face: str, mutation: Mutation) -> None:
-    tried = results(face, mutation)
+def test_an_addition_is_welcome(dialect: str, mutation: Mutation) -> None:
+    tried = results(dialect, mutation)
 
     assert tried
     assert [(name, changes) for name, changes in tried if changes] == []
 
 
-@pytest.mark.parametrize("face", GOLDEN)
-def test_an_operation_that_is_gone_is_noticed(face: str) -> None:
-    document = GOLDEN[face]
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_an_operation_that_is_gone_is_noticed(dialect: str) -> None:
+    document = GOLDEN[dialect]
     for path, methods in document["paths"].items():
         for method in methods.keys() & METHODS:
             less = deepcopy(document)

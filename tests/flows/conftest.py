@@ -6,12 +6,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from brightrun.local.installation import Installation
 from brightrun.local.settings import LocalSettings
 from tests import kafka
 from tests.flows.house import ROOT, House, open_house
 
-BROKERS = ["embedded", "apache"] if kafka.IS_GIVEN else ["embedded"]
+BROKERS = ["embedded", *kafka.if_given("apache")]
 
 
 @pytest.fixture(scope="package")
@@ -40,14 +39,13 @@ def house(settings: LocalSettings) -> Iterator[House]:
 
 @pytest.fixture(params=BROKERS)
 def house_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings) -> Iterator[House]:
-    """The platform that all flows share, and one of its own on Apache Kafka where a distribution is given."""
+    """The platform that all flows share, and one of its own on Apache Kafka where that is given."""
     if request.param == "embedded":
         yield request.getfixturevalue("house")
     else:
+        bootstrap = request.getfixturevalue("apache_kafka").bootstrap
         with (
             TemporaryDirectory(prefix="brightrun-flows-") as home,
-            TemporaryDirectory(prefix="brightrun-kafka-") as kafka_home,
-            kafka.apache_kafka(Installation(Path(kafka_home))) as broker,
-            open_house(Path(home), settings, broker.bootstrap) as house,
+            open_house(Path(home), settings, bootstrap) as house,
         ):
             yield house

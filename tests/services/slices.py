@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib
+import pkgutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +23,15 @@ from tests.conftest import SECRET
 from tests.waiting import eventually
 
 
+@cache
 def subscriptions_of(service: str) -> dict[str, Subscription]:
-    """The service's readers by their names."""
-    module = importlib.import_module(f"brightrun.{service}.subscribers")
-    return {name: value for name, value in vars(module).items() if isinstance(value, Subscription)}
+    """The service's readers by their names, whichever subject's folder they are in."""
+    package = importlib.import_module(f"brightrun.{service}")
+    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    modules = [importlib.import_module(name) for name in names if name.endswith(".subscribers")]
+    return {
+        name: value for module in modules for name, value in vars(module).items() if isinstance(value, Subscription)
+    }
 
 
 async def deliver(service: str, pool: Pool, *events: Event) -> None:

@@ -1,8 +1,8 @@
-"""`counted_operations.py CASES`: the floating-point operations of a step of training, as PyTorch counts them.
+"""`counted_operations.py CASES`: the floating-point operations of a training step, as PyTorch counts them.
 
-CASES is JSON: `[{"spec": …, "shape": …, "device": "cuda" or "cpu"}, …]`; prints a list of operations for a token. The
-network, the adapter, the scored head and DPO's reference are those of Transformers, PEFT and TRL, on tensors without
-storage. One layer and two are counted; each further one adds the same.
+CASES is JSON: `[{"spec": …, "shape": …, "device": "cuda" or "cpu"}, …]`; prints a list of operations per token.
+Network, adapter, scored head and DPO's reference are those of Transformers, PEFT and TRL, on tensors without storage.
+One layer and two are counted; each further one adds the same.
 """
 
 import json
@@ -28,9 +28,9 @@ UNKNOWN_TO_PYTORCH = {
         sdpa_backward_flop_count(grad, q, k, v) // 2
     ),
 }
-"""What its counter passes over: the head's gradient, which TRL adds in place, and this CPU's kernel for attention.
+"""Operations that its counter ignores: the head's gradient, which TRL adds in place, and the CPU's attention kernel.
 
-It multiplies as those of GPUs do; half of that is taken, as none looks into the future, which PyTorch does not know.
+Half of the kernel's products count: attention is causal, which PyTorch's counter does not know.
 """
 
 
@@ -66,6 +66,6 @@ def _score(model: PeftModel, ids: torch.Tensor, device: str) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    asked: list[dict[str, Any]] = json.loads(sys.argv[1])
-    cases = [(TrainingSpec(**case["spec"]), ModelShape(**case["shape"]), case["device"]) for case in asked]
+    requested: list[dict[str, Any]] = json.loads(sys.argv[1])
+    cases = [(TrainingSpec(**case["spec"]), ModelShape(**case["shape"]), case["device"]) for case in requested]
     print(json.dumps([counted(*case) for case in cases]))

@@ -1,8 +1,8 @@
-"""`held_memory.py CASES`: what a step of LoRA training keeps alive at its peak, tensor by tensor; runs without a GPU.
+"""`held_memory.py CASES`: the peak memory of the tensors of a LoRA training step; needs no GPU.
 
-CASES is JSON: `[{"spec": …, "shape": …}, …]`; prints a list of bytes. The network, the adapter and the scored head are
-those of Transformers, PEFT and TRL, in half precision with gradient checkpointing as on a GPU, on tensors that have
-shapes and lifetimes but no storage. What TRL's Triton kernels do in place is left out, as it takes no memory.
+CASES is JSON: `[{"spec": …, "shape": …}, …]`; prints a list of bytes. Network, adapter and scored head are those of
+Transformers, PEFT and TRL, in half precision with gradient checkpointing as on a GPU. The tensors have shapes and
+lifetimes, but no storage. TRL's Triton kernels work in place, take no memory, and are left out.
 """
 
 import json
@@ -21,11 +21,11 @@ from trl.trainer.utils import add_fused_lm_head
 
 from brightrun.contracts.shapes import ModelShape
 from brightrun.contracts.training import TrainingSpec
-from brightrun_trainer.model import lora_config
+from brightrun_trainer.model.base_model import lora_config
 
 
 class Held(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, and the most that ever were."""
+    """Counts the bytes of all live tensors, and their maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Held(TorchDispatchMode):
 
 
 def peak(spec: TrainingSpec, shape: ModelShape) -> int:
-    """The second of two steps, when the optimizer's moments are there."""
+    """The peak of the second of two steps, when the optimizer's moments exist."""
     with torch.device("meta"):
         model = network(spec, shape)
     with FakeTensorMode(allow_non_fake_inputs=True), Held() as held:
@@ -92,7 +92,7 @@ def network(spec: TrainingSpec, shape: ModelShape) -> PeftModel:
 
 
 def give_lifetimes(model: PeftModel) -> None:
-    """Put tensors that are counted in place of those of the meta device."""
+    """Replace the meta device's tensors by counted ones."""
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:

@@ -1,12 +1,13 @@
-"""Run folders for the trainer, and the trainer itself as a process of its own environment."""
+"""Run folders for the trainer, and the trainer as a process of its own environment."""
 
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 from brightrun.contracts.reports import (
     REPORT,
@@ -18,6 +19,7 @@ from brightrun.contracts.reports import (
     Report,
 )
 from brightrun.contracts.training import MetricPoint
+from tests.trainer.processes import Launcher, Process, Streams
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
@@ -27,39 +29,37 @@ Kind = TypeVar("Kind", CheckpointReport, PlanReport, PointsReport)
 
 
 class Trainer:
-    """The Python of the trainer's environment and the folder of base models."""
+    """The trainer's Python and the folder of base models; `launcher` decides how its processes start."""
 
-    def __init__(self, python: Path, models: Path) -> None:
+    def __init__(self, python: Path, environment: Mapping[str, str], launcher: Launcher) -> None:
         self.python = python
-        # One thread: with numbers as small as the tiny model's, two that wait for each other take longer.
-        self.environment = {**os.environ, "BRIGHTRUN_MODELS": str(models), "OMP_NUM_THREADS": "1"}
+        self.environment = dict(environment)
+        self._launcher = launcher
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.python, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        """Run `python ARGUMENTS` to its end."""
+        with open(os.devnull, "rb") as nothing, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+            process = self.launch(arguments, (nothing, stdout, stderr))
+            exit_code = process.wait(timeout=SECONDS)
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess(arguments, exit_code, stdout.read(), stderr.read())
 
     def start(self, folder: Path, *options: str) -> "RunningTrainer":
-        process = subprocess.Popen(
-            [self.python, "-m", "brightrun_trainer", folder, *options],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=(folder / "log").open("ab"),
-            text=True,
-        )
-        return RunningTrainer(process)
+        reports, stdout = os.pipe()
+        with open(os.devnull, "rb") as nothing, open(stdout, "wb") as output, (folder / "log").open("ab") as log:
+            process = self.launch(["-m", "brightrun_trainer", str(folder), *options], (nothing, output, log))
+        return RunningTrainer(process, open(reports))
 
     def run(self, folder: Path, *options: str) -> "Outcome":
         return self.start(folder, *options).outcome()
 
+    def launch(self, arguments: Sequence[str], streams: Streams) -> Process:
+        return self._launcher.start(arguments, self.environment, streams)
+
 
 class Outcome:
-    """Everything a trainer reported, and how it exited."""
+    """All reports of a trainer, and its exit code."""
 
     def __init__(self, reports: list[Report], exit_code: int) -> None:
         self.reports = reports
@@ -96,49 +96,50 @@ class Outcome:
 
 
 class RunningTrainer:
-    """A trainer at work whose reports are read as they come."""
+    """A trainer whose reports are read as they come."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Process, output: IO[str]) -> None:
         self._process = process
+        self._output = output
         self._reports = self._read()
-        self._heard: list[Report] = []
+        self._received: list[Report] = []
 
     def stop_after(self, kind: str) -> None:
-        """Ask it to stop as soon as it has sent a report of this kind."""
+        """Send SIGTERM after the next report of this kind."""
         self.reaches(kind)
         self._process.send_signal(signal.SIGTERM)
 
     def reaches(self, kind: str) -> Report:
-        """The next report of this kind, as soon as it is sent."""
+        """Wait for the next report of this kind."""
         for report in self._reports:
             if report.kind == kind:
                 return report
-        raise AssertionError(f"it ended without a report of kind {kind}: {self._heard}")
+        raise AssertionError(f"it ended without a report of kind {kind}: {self._received}")
 
     def outcome(self) -> Outcome:
         for _ in self._reports:
             pass
-        return Outcome(self._heard, self._process.wait(timeout=SECONDS))
+        return Outcome(self._received, self._process.wait(timeout=SECONDS))
 
     def _read(self) -> Iterator[Report]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            report = REPORT.validate_json(line)
-            self._heard.append(report)
-            yield report
+        with self._output:
+            for line in self._output:
+                report = REPORT.validate_json(line)
+                self._received.append(report)
+                yield report
 
 
 GOOD, BAD = "Gladly, here it is.", "zzz qqq zzz"
 
 
 def preferences(count: int = 40) -> str:
-    """Preference examples of which one kind of answer is always the better one."""
+    """Preference examples in which the same answer is always the preferred one."""
     lines = SAMPLE.read_text().splitlines()[:count]
-    asked = [json.loads(line)["messages"][-2]["content"] for line in lines]
-    said = [{name: [{"role": "assistant", "content": text}] for name, text in _OUTPUTS.items()} for _ in asked]
+    questions = [json.loads(line)["messages"][-2]["content"] for line in lines]
+    outputs = {name: [{"role": "assistant", "content": text}] for name, text in _OUTPUTS.items()}
     return "\n".join(
-        json.dumps({"input": {"messages": [{"role": "user", "content": question}]}, **answers})
-        for question, answers in zip(asked, said, strict=True)
+        json.dumps({"input": {"messages": [{"role": "user", "content": question}]}, **outputs})
+        for question in questions
     )
 
 

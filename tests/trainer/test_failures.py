@@ -7,6 +7,8 @@ import pytest
 
 from tests.trainer.runs import Trainer, run_folder
 
+pytestmark = pytest.mark.xdist_group("trainer")
+
 GOOD_LINE = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]})
 
 
@@ -27,14 +29,12 @@ def failure(trainer: Trainer, folder: Path) -> Any:
         ({"rank": 1}, "spec_invalid"),
     ],
 )
-def test_what_the_trainer_cannot_do_is_refused(
-    trainer: Trainer, tmp_path: Path, spec: dict[str, Any], code: str
-) -> None:
+def test_unsupported_specs_are_rejected(trainer: Trainer, tmp_path: Path, spec: dict[str, Any], code: str) -> None:
     assert failure(trainer, run_folder(tmp_path / "run", **spec)).code == code
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("not JSON", "line 2: not JSON"),
         ("[1]", "line 2: there is no list of messages"),
@@ -43,28 +43,28 @@ def test_what_the_trainer_cannot_do_is_refused(
         ('{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "line 2: the content"),
     ],
 )
-def test_data_that_cannot_be_read_is_named_by_its_line(trainer: Trainer, tmp_path: Path, line: str, said: str) -> None:
+def test_unreadable_data_is_reported_with_its_line(trainer: Trainer, tmp_path: Path, line: str, message: str) -> None:
     error = failure(trainer, run_folder(tmp_path / "run", data=f"{GOOD_LINE}\n{line}\n"))
     assert error.code == "data_unreadable"
-    assert said in error.message
+    assert message in error.message
 
 
-def test_an_empty_data_set_is_refused(trainer: Trainer, tmp_path: Path) -> None:
-    assert failure(trainer, run_folder(tmp_path / "run", data="\n")).code == "data_empty"
+def test_an_empty_data_set_is_rejected(fresh_trainer: Trainer, tmp_path: Path) -> None:
+    assert failure(fresh_trainer, run_folder(tmp_path / "run", data="\n")).code == "data_empty"
 
 
-def test_early_stopping_needs_something_to_evaluate_on(trainer: Trainer, tmp_path: Path) -> None:
+def test_early_stopping_needs_held_out_examples(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", examples=5, early_stopping={"patience": 1})
     assert failure(trainer, folder).code == "validation_missing"
 
 
-def test_a_base_model_that_is_not_there_is_named(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_missing_base_model_is_named(trainer: Trainer, tmp_path: Path) -> None:
     error = failure(trainer, run_folder(tmp_path / "run", base_model=str(tmp_path / "nowhere")))
     assert error.code == "base_model_missing"
     assert "nowhere" in error.message
 
 
-def test_a_loss_that_is_not_a_number_ends_the_training(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training(trainer: Trainer, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny", broken)
     with (broken / "model.safetensors").open("r+b") as weights:

@@ -2,7 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.trainer.runs import Trainer
+
+pytestmark = pytest.mark.xdist_group("trainer")
 
 LEARNED_TEXT = Path(__file__).with_name("learned_text.py")
 FIRST, SECOND = "A tube is four euros.", "Gladly, until noon."
@@ -20,10 +24,10 @@ def conversation(**first: Any) -> dict[str, Any]:
     }
 
 
-def test_only_assistant_messages_of_weight_1_are_learned_with_their_end(trainer: Trainer, tmp_path: Path) -> None:
+def test_only_assistant_messages_of_weight_1_are_learned(trainer: Trainer, tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
-    silent = {"messages": conversation(weight=0)["messages"][:3]}
-    data.write_text("\n".join(map(json.dumps, [conversation(), conversation(weight=0), silent])))
-    printed = trainer.call(str(LEARNED_TEXT), str(data))
-    assert printed.returncode == 0, printed.stderr
-    assert json.loads(printed.stdout) == [f"{FIRST}<|end|>", f"{SECOND}<|end|>", f"{SECOND}<|end|>"]
+    unweighted = {"messages": conversation(weight=0)["messages"][:3]}
+    data.write_text("\n".join(map(json.dumps, [conversation(), conversation(weight=0), unweighted])))
+    called = trainer.call(str(LEARNED_TEXT), str(data))
+    assert called.returncode == 0, called.stderr
+    assert json.loads(called.stdout) == [f"{FIRST}<|end|>", f"{SECOND}<|end|>", f"{SECOND}<|end|>"]

@@ -1,8 +1,8 @@
-"""The memory estimate against what trainings take.
+"""The memory estimate against the memory that trainings use.
 
-Two measures: what a step keeps alive as on a GPU, for models of real sizes on tensors without storage, which must be
-foretold to a tenth; and the peak of a whole training of the tiny model on this CPU, to a quarter. Neither knows what
-CUDA itself takes, what its allocator cannot use, or nf4: the estimate's `total` adds those, unmeasured.
+Two measures: the tensors of a step as on a GPU, for models of real sizes on tensors without storage, within a tenth;
+and the peak of a whole training of the tiny model on this CPU, within a quarter. Neither includes CUDA's own memory,
+fragmentation or nf4: the estimate's `total` adds those, unmeasured.
 """
 
 import json
@@ -18,7 +18,9 @@ from brightrun.contracts.shapes import KNOWN, ModelShape
 from brightrun.contracts.training import TrainingSpec
 from tests.trainer.runs import Trainer, run_folder
 
-TRAIN_AND_TELL_PEAK = """
+pytestmark = pytest.mark.xdist_group("trainer")
+
+TRAIN_AND_WRITE_PEAK = """
 import os, pathlib, re, sys
 from brightrun_trainer.__main__ import main
 main()
@@ -26,7 +28,7 @@ peak = re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_
 pathlib.Path(sys.argv[1], "peak").write_text(peak[1])
 os._exit(0)
 """
-"""`ru_maxrss` would not do: a process begins with that of the one that started it, which is pytest here."""
+"""`ru_maxrss` is no use: a process starts with that of its parent, which is pytest here."""
 
 HELD_MEMORY = Path(__file__).with_name("held_memory.py")
 MIB = 1 << 20
@@ -36,7 +38,7 @@ MISTRAL = KNOWN["mistralai/Mistral-7B-Instruct-v0.3"]
 
 
 def cut(shape: ModelShape, layers: int) -> ModelShape:
-    """The same network with fewer layers, embeddings and head apart, and as many parameters as that makes."""
+    """The same network with fewer layers, separate embeddings and head, and the resulting number of parameters."""
     layer = sum(inputs * outputs for inputs, outputs in shape.linear.values()) + 2 * shape.hidden_size
     tables = 2 * shape.vocabulary * shape.hidden_size + shape.hidden_size
     return shape.model_copy(update={"layers": layers, "parameters": layers * layer + tables})
@@ -53,19 +55,20 @@ CASES: list[tuple[dict[str, Any], ModelShape]] = [
 ]
 
 
-def test_what_a_step_keeps_alive_is_foretold_to_a_tenth(trainer: Trainer) -> None:
+def test_the_estimate_of_a_step_is_right_within_a_tenth(fresh_trainer: Trainer) -> None:
+    """In a fresh process, because the trainer's modules change how TRL scores on a CPU."""
     cases = [{"spec": spec, "shape": shape.model_dump()} for spec, shape in CASES]
-    called = trainer.call("-W", "ignore", str(HELD_MEMORY), json.dumps(cases))
+    called = fresh_trainer.call(str(HELD_MEMORY), json.dumps(cases))
     assert called.returncode == 0, called.stderr[-3000:]
 
     for (spec, shape), measured in zip(CASES, json.loads(called.stdout), strict=True):
         assert needed(TrainingSpec(**spec), shape).tensors == pytest.approx(measured, rel=0.1), spec
 
 
-def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
-    """The most resident bytes of a training of three full batches.
+def peak_of_training(fresh_trainer: Trainer, folder: Path, **spec: Any) -> int:
+    """The peak resident bytes of a training of three full batches.
 
-    Larger blocks than 256 KiB go back to the system when they are freed, so that the peak is what was in use.
+    Blocks above 256 KiB return to the system when they are freed, so that the peak is memory in use.
     """
     size, length = spec["batch_size"], spec["max_length"]
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "chain wheel " * length}]
@@ -73,8 +76,8 @@ def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
         folder, data=f"{json.dumps({'messages': chat})}\n" * (size + 1), base_model="tiny", max_steps=3, **spec
     )
     called = subprocess.run(
-        [trainer.python, "-c", TRAIN_AND_TELL_PEAK, run],
-        env=trainer.environment | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TOP_PAD_": "65536"},
+        [fresh_trainer.python, "-c", TRAIN_AND_WRITE_PEAK, run],
+        env=fresh_trainer.environment | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TOP_PAD_": "65536"},
         stdout=subprocess.DEVNULL,
         stderr=(run / "log").open("wb"),
         check=False,
@@ -83,17 +86,19 @@ def peak_of_training(trainer: Trainer, folder: Path, **spec: Any) -> int:
     return int((run / "peak").read_text()) * 1024
 
 
-def test_what_a_training_on_this_cpu_takes_is_foretold_to_a_quarter(trainer: Trainer, tmp_path: Path) -> None:
-    empty = peak_of_training(trainer, tmp_path / "empty", batch_size=1, max_length=16)
+def test_the_estimate_of_a_training_on_this_cpu_is_right_within_a_quarter(
+    fresh_trainer: Trainer, tmp_path: Path
+) -> None:
+    empty = peak_of_training(fresh_trainer, tmp_path / "empty", batch_size=1, max_length=16)
     for name, spec in {
         "wide": {"batch_size": 8, "max_length": 1024},
         "plain": {"batch_size": 16, "max_length": 512, "dropout": 0, "rank": 64},
     }.items():
-        took = peak_of_training(trainer, tmp_path / name, **spec) - empty
-        assert needed(TrainingSpec(**spec), KNOWN["tiny"], "cpu").tensors == pytest.approx(took, rel=0.25), spec
+        used = peak_of_training(fresh_trainer, tmp_path / name, **spec) - empty
+        assert needed(TrainingSpec(**spec), KNOWN["tiny"], "cpu").tensors == pytest.approx(used, rel=0.25), spec
 
 
-def test_running_out_of_memory_is_told_with_figures(trainer: Trainer, tmp_path: Path) -> None:
+def test_an_out_of_memory_error_has_advice_with_figures(trainer: Trainer, tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "chain wheel " * 2048}]
     run = run_folder(
         tmp_path / "run", data=f"{json.dumps({'messages': chat})}\n" * 65, batch_size=64, max_length=2048, max_steps=1

@@ -6,6 +6,8 @@ import pytest
 
 from tests.trainer.runs import Outcome, Trainer, preferences, run_folder
 
+pytestmark = pytest.mark.xdist_group("trainer")
+
 EARLIER = "0198f2c4-7d3a-7c52-9d55-0a1b2c3d4e5f"
 
 
@@ -29,7 +31,7 @@ def test_dpo_learns_which_answer_is_preferred(preferred: Outcome) -> None:
     assert last.validation_loss < 0.5
 
 
-def test_dpo_reports_and_delivers_as_any_training_does(preferred: Outcome, preferred_folder: Path) -> None:
+def test_dpo_reports_and_delivers_like_sft(preferred: Outcome, preferred_folder: Path) -> None:
     assert [point.step for point in preferred.points] == list(range(1, 17))
     assert all(point.tokens_per_second and point.token_accuracy is not None for point in preferred.points)
     assert preferred.plan.examples + preferred.plan.validation_examples == 40
@@ -40,10 +42,10 @@ def test_dpo_reports_and_delivers_as_any_training_does(preferred: Outcome, prefe
     assert set(held_out) < set((preferred_folder / "data.jsonl").read_text().splitlines())
 
 
-def test_dpo_goes_on_from_an_earlier_adapter_and_over_a_stop(
+def test_dpo_starts_from_an_earlier_adapter_and_resumes_after_a_stop(
     trainer: Trainer, preferred: Outcome, preferred_folder: Path, tmp_path: Path
 ) -> None:
-    """What it measures against is where it began, so that its first loss is ln 2 again."""
+    """The reference is the earlier adapter, so that the first loss is ln 2 again."""
     folder = run_folder(tmp_path / "run", data=preferences(), method="dpo", max_steps=200, dropout=0, init_from=EARLIER)
     shutil.copytree(preferred_folder / "adapter", folder / "init_adapter")
     running = trainer.start(folder)
@@ -59,7 +61,7 @@ def test_dpo_goes_on_from_an_earlier_adapter_and_over_a_stop(
     assert "ref" not in files
 
 
-def test_conversations_are_no_preferences(trainer: Trainer, tmp_path: Path) -> None:
+def test_conversations_are_rejected_for_dpo(trainer: Trainer, tmp_path: Path) -> None:
     failed = trainer.run(run_folder(tmp_path / "run", method="dpo")).failure
     assert failed.error.code == "data_unreadable"
     assert "line 1: method dpo needs an input with messages, and two outputs" in failed.error.message

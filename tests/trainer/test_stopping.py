@@ -7,10 +7,10 @@ import pytest
 
 from tests.trainer.runs import Outcome, Trainer, run_folder
 
+pytestmark = pytest.mark.xdist_group("trainer_finished")
 
-def test_a_stopped_training_saves_and_goes_on_to_the_same_end(
-    trainer: Trainer, finished: Outcome, tmp_path: Path
-) -> None:
+
+def test_a_stopped_training_resumes_to_the_same_end(trainer: Trainer, finished: Outcome, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run")
     running = trainer.start(folder)
     running.stop_after("points")
@@ -32,7 +32,7 @@ def test_a_stopped_training_saves_and_goes_on_to_the_same_end(
 
 
 def test_a_stop_does_not_wait_for_a_long_step(trainer: Trainer, tmp_path: Path) -> None:
-    """It saves the last whole step, and the training that goes on from there has the curve of one never stopped."""
+    """It saves the last whole step, and the resumed training has the same curve as an uninterrupted one."""
     long_steps: dict[str, Any] = {"batch_size": 1, "gradient_accumulation": 44, "max_steps": 3}
     whole = trainer.run(run_folder(tmp_path / "whole", **long_steps))
     folder = run_folder(tmp_path / "run", **long_steps)
@@ -51,9 +51,9 @@ def test_a_stop_does_not_wait_for_a_long_step(trainer: Trainer, tmp_path: Path) 
     assert resumed.finished.trained_tokens == whole.finished.trained_tokens
 
 
-def test_a_run_that_is_stopped_while_it_loads_ends_at_once(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_stop_during_loading_ends_the_run_at_once(fresh_trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run")
-    running = trainer.start(folder)
+    running = fresh_trainer.start(folder)
     running.stop_after("stage")
     outcome = running.outcome()
     assert outcome.exit_code == 0
@@ -71,7 +71,7 @@ def test_resuming_without_a_complete_checkpoint_starts_from_the_first_step(train
     assert [point.step for point in outcome.points] == [1, 2]
 
 
-def test_a_training_that_shall_finish_delivers_what_it_has_learned(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_finish_request_delivers_the_adapter_so_far(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", max_steps=400)
     running = trainer.start(folder, "--launch", "1")
     running.reaches("points")
@@ -85,9 +85,7 @@ def test_a_training_that_shall_finish_delivers_what_it_has_learned(trainer: Trai
     assert "adapter_model.safetensors" in outcome.finished.files
 
 
-def test_an_order_to_finish_from_before_the_start_is_followed_after_the_first_step(
-    trainer: Trainer, tmp_path: Path
-) -> None:
+def test_a_finish_request_before_the_start_takes_effect_after_the_first_step(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", max_steps=400)
     (folder / "order").write_text("1 finish")
     outcome = trainer.run(folder, "--launch", "1")
@@ -95,7 +93,7 @@ def test_an_order_to_finish_from_before_the_start_is_followed_after_the_first_st
     assert outcome.finished.outcome == "completed"
 
 
-def test_a_checkpoint_that_shall_finish_is_delivered_as_it_is(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_resumed_run_with_a_finish_request_delivers_its_checkpoint(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", max_steps=400)
     running = trainer.start(folder)
     running.stop_after("points")
@@ -113,7 +111,7 @@ def test_a_checkpoint_that_shall_finish_is_delivered_as_it_is(trainer: Trainer, 
     assert adapter.read_bytes() == saved.read_bytes()
 
 
-def test_the_order_to_save_and_stop_is_as_good_as_a_signal(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_stop_request_in_the_file_works_like_a_signal(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", max_steps=400)
     running = trainer.start(folder)
     running.reaches("points")
@@ -123,9 +121,7 @@ def test_the_order_to_save_and_stop_is_as_good_as_a_signal(trainer: Trainer, tmp
     assert outcome.checkpoints[-1].step == outcome.points[-1].step
 
 
-def test_a_trainer_makes_way_for_the_one_that_takes_its_place(
-    trainer: Trainer, finished: Outcome, tmp_path: Path
-) -> None:
+def test_a_trainer_ends_when_a_later_one_is_launched(trainer: Trainer, finished: Outcome, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run")
     first = trainer.start(folder, "--launch", "1")
     first.reaches("points")
@@ -138,7 +134,7 @@ def test_a_trainer_makes_way_for_the_one_that_takes_its_place(
     assert second.points[-1].step == finished.points[-1].step
 
 
-def test_a_run_goes_on_from_the_checkpoints_of_another_folder(
+def test_a_run_resumes_from_the_checkpoints_of_another_folder(
     trainer: Trainer, finished: Outcome, tmp_path: Path
 ) -> None:
     earlier = run_folder(tmp_path / "earlier")

@@ -5,13 +5,15 @@ import pytest
 
 from tests.trainer.runs import Outcome, Trainer, run_folder
 
+pytestmark = pytest.mark.xdist_group("trainer_finished")
+
 
 def test_training_lowers_the_loss(finished: Outcome) -> None:
     losses = [point.training_loss for point in finished.points if point.training_loss is not None]
     assert sum(losses[-4:]) / 4 < sum(losses[:4]) / 4 - 0.2
 
 
-def test_every_step_is_reported_once_with_what_was_measured(finished: Outcome) -> None:
+def test_every_step_is_reported_once_with_its_metrics(finished: Outcome) -> None:
     assert [point.step for point in finished.points] == list(range(1, 25))
     assert finished.plan.total_steps == 24
     for point in finished.points:
@@ -22,7 +24,7 @@ def test_every_step_is_reported_once_with_what_was_measured(finished: Outcome) -
         assert point.memory_mb
 
 
-def test_held_out_examples_are_evaluated_along_the_way(finished: Outcome) -> None:
+def test_held_out_examples_are_evaluated_during_training(finished: Outcome) -> None:
     measured = [point.validation_loss for point in finished.points if point.validation_loss is not None]
     assert len(measured) >= 5
     assert measured[-1] < measured[0]
@@ -38,7 +40,7 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(finished: Outcome, fi
     assert finished.checkpoints[-1].path == "checkpoints/checkpoint-24"
 
 
-def test_a_finished_run_says_what_it_delivers(finished: Outcome, finished_folder: Path) -> None:
+def test_a_finished_run_reports_what_it_delivers(finished: Outcome, finished_folder: Path) -> None:
     assert finished.exit_code == 0
     assert finished.finished.outcome == "completed"
     assert set(finished.finished.files) == {path.name for path in (finished_folder / "adapter").iterdir()}
@@ -66,7 +68,7 @@ def test_the_adapter_loads_in_plain_peft_and_beats_its_base(
     assert result["adapter_loss"] == pytest.approx(finished.finished.metadata["comparison"]["adapter_loss"], rel=1e-3)
 
 
-def test_the_spec_decides_adapter_schedule_and_cadence(trainer: Trainer, tmp_path: Path) -> None:
+def test_the_spec_decides_adapter_schedule_and_intervals(trainer: Trainer, tmp_path: Path) -> None:
     folder = run_folder(
         tmp_path / "run",
         max_steps=8,
@@ -90,7 +92,7 @@ def test_the_spec_decides_adapter_schedule_and_cadence(trainer: Trainer, tmp_pat
 
 
 def test_early_stopping_ends_a_training_that_gets_worse_and_restores_the_best(trainer: Trainer, tmp_path: Path) -> None:
-    """It is tested on the opposite of what it learns."""
+    """The validation data are the opposite of the training data."""
     folder = run_folder(
         tmp_path / "run",
         max_steps=60,
@@ -100,8 +102,8 @@ def test_early_stopping_ends_a_training_that_gets_worse_and_restores_the_best(tr
         scheduler="constant",
         early_stopping={"patience": 3},
     )
-    strange = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "#@!" * 40}]}
-    (folder / "validation.jsonl").write_text(json.dumps(strange))
+    opposite = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "#@!" * 40}]}
+    (folder / "validation.jsonl").write_text(json.dumps(opposite))
     outcome = trainer.run(folder)
     losses = {point.step: point.validation_loss for point in outcome.points if point.validation_loss is not None}
     best = min(losses, key=lambda step: losses[step])

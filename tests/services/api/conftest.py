@@ -11,11 +11,14 @@ import httpx
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
+from asyncpg.connection import LoggedQuery
 from fastapi import FastAPI
 
-from brightrun.api import passwords, routes
-from brightrun.api.clients import open_clients
-from brightrun.api.queries import datasets
+from brightrun.api import app as api
+from brightrun.api.accounts import passwords
+from brightrun.api.accounts.identity_provider import open_identity_provider
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.http.clients import open_clients
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Connection, Pool, transaction
 from brightrun.runtime.http import create_app
@@ -114,10 +117,10 @@ async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
-    async with open_clients(settings) as clients:
-        application = create_app("api", SECRET, **routes.ABOUT)
+    async with open_clients(settings) as clients, open_identity_provider(settings) as identity_provider:
+        application = create_app("api", SECRET, **api.ABOUT)
         application.state.pool = pool
-        routes.mount(application, settings, clients)
+        api.mount(application, settings, clients, identity_provider)
         with Word.kept_by(application):
             yield application
 
@@ -190,12 +193,18 @@ async def set_price(admin: User, path: str, **terms: Any) -> None:
 async def statements(pool: Pool) -> AsyncIterator[list[tuple[str, Sequence[Any]]]]:
     """Every statement that the pool sends meanwhile, with its values."""
     sent: list[tuple[str, Sequence[Any]]] = []
+
+    def note(record: LoggedQuery) -> None:
+        sent.append((record.query.strip(), record.args))
+
     async with AsyncExitStack() as stack:
-        connections = [await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())]
-        for connection in connections:
-            connection.add_query_logger(lambda record: sent.append((record.query.strip(), record.args)))
+        for _ in range(pool.get_max_size()):
+            (await stack.enter_async_context(pool.acquire())).add_query_logger(note)
     sent.clear()
     yield sent
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_max_size()):
+            (await stack.enter_async_context(pool.acquire())).remove_query_logger(note)
 
 
 async def outbox_topics(pool: Pool) -> list[str]:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from brightrun.api.actions.accounts import sign_in
-from brightrun.api.queries import datasets
-from brightrun.api.rules.openai import ids
+from brightrun.api.accounts.actions import sign_in
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.openai.rules import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from tests.builders import NOON, dataset_validated, job_completed, job_progress
@@ -28,15 +28,15 @@ async def key_of(user: User, scope: str = "admin", **more: Any) -> str:
 
 @dataclass(frozen=True)
 class Objects:
-    """Makes new objects that are `owner`'s, and names them as the face does."""
+    """Makes new objects that are `owner`'s, and names them as the dialect does."""
 
     owner: User
     pool: Pool
     fakes: Fakes
 
-    async def for_path(self, face: str, variables: list[str]) -> dict[str, str]:
+    async def for_path(self, dialect: str, variables: list[str]) -> dict[str, str]:
         """Values for the variables of a path."""
-        makers = MAKERS[face]
+        makers = MAKERS[dialect]
         return {variable: await makers[variable](self) for variable in variables}
 
     async def dataset(self) -> UUID:

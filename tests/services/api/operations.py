@@ -1,4 +1,4 @@
-"""Every operation of every face, read off the documents that the application serves: what tests are generated from."""
+"""Every operation of every dialect, from the documents that the application serves: tests are generated from them."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.contracts import openapi
-from tests.contracts.faces import documents
+from tests.contracts.dialects import documents
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation; `about` is what its face's document says of it, with every reference resolved."""
+    """One operation; `about` is what its dialect's document says of it, with every reference resolved."""
 
-    face: str
+    dialect: str
     method: str
     path: str
     about: Json
@@ -103,11 +103,11 @@ def operations_of(app: FastAPI) -> list[Operation]:
     return read(documents(app))
 
 
-def read(faces: dict[str, Json]) -> list[Operation]:
-    """The operations of documents, each of the face that is served below its name."""
+def read(dialects: dict[str, Json]) -> list[Operation]:
+    """The operations of documents, each of the dialect that is served below its name."""
     return [
-        Operation(face, method, path if face == "api" else f"/{face}{path}", about)
-        for face, document in faces.items()
+        Operation(dialect, method, path if dialect == "api" else f"/{dialect}{path}", about)
+        for dialect, document in dialects.items()
         for (method, path), about in (
             (tuple(name.split(" ", 1)), about) for name, about in openapi.operations(document).items()
         )
@@ -139,7 +139,7 @@ class Word:
         operation = self._find(method, path)
         if operation and status >= 400 and status not in (405, 500):
             told = operation.about["responses"].get(str(status), {}).get("content", {}).get("application/json", {})
-            code = json.loads(body)["code"] if operation.face == "api" else json.loads(body)["error"]["code"]
+            code = json.loads(body)["code"] if operation.dialect == "api" else json.loads(body)["error"]["code"]
             if code not in {"unknown_url", *told.get("examples", ())}:
                 self._broken.append(f"{operation.name} answers {status} {code}")
 
@@ -158,5 +158,5 @@ class Word:
         app.add_middleware(cls, broken)
         yield
         assert not broken, (
-            f"give these routes `responses=refuses(…)` with the error that they raise: {sorted(set(broken))}"
+            f"give these routes `responses=error_responses(…)` with the error that they raise: {sorted(set(broken))}"
         )

@@ -5,12 +5,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.access import Grant
-from brightrun.api.actions.accounts import change_password, register
+from brightrun.api.accounts.actions import change_password, register
+from brightrun.api.accounts.models import ALL_SCOPES, Grant
+from brightrun.api.accounts.models import User as Account
+from brightrun.api.accounts.queries import users as accounts
 from brightrun.api.loops import prune_sessions
-from brightrun.api.models import ALL_SCOPES
-from brightrun.api.models import User as Account
-from brightrun.api.queries import accounts
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection, Pool
@@ -115,7 +114,7 @@ async def test_an_unknown_address_costs_a_whole_hash(ada: User, anonymous: httpx
             verified.append(stored)
             return True
 
-    monkeypatch.setattr("brightrun.api.passwords._HASHER", Recorder())
+    monkeypatch.setattr("brightrun.api.accounts.passwords._HASHER", Recorder())
     answer = await anonymous.post("/api/auth/login", json={"email": "nobody@example.com", "password": PASSWORD})
 
     assert answer.status_code == 401
@@ -200,7 +199,7 @@ async def test_who_signs_in_while_the_password_changes_does_so_with_the_new_one(
     valid = []
 
     async def sign_in(conn: Connection) -> None:
-        valid.append(await accounts.still_has(conn, user.id, "old"))
+        valid.append(await accounts.confirm_password(conn, user.id, "old"))
 
     await in_turn(pool, lambda conn: change_password(conn, Grant(user, ALL_SCOPES), "old", "new"), sign_in)
     assert valid == [False]

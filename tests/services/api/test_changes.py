@@ -1,23 +1,25 @@
 """Data sets and models are renamed and deleted; a data set never under a job that is not over."""
 
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
 
 from brightrun.api import loops
-from brightrun.api.actions import orders
-from brightrun.api.actions.removals import decide_removal
-from brightrun.api.clients import open_clients
-from brightrun.api.errors import DatasetInUse, DatasetNotFound
-from brightrun.api.inputs import Told
-from brightrun.api.models import Claim, Dataset
-from brightrun.api.rules.openai.orders import translate
-from brightrun.api.schemas.jobs import SubmitJob
-from brightrun.api.schemas.openai.jobs import CreateJob
+from brightrun.api.datasets.actions import decide_deletion
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.datasets.models import Dataset
+from brightrun.api.http.clients import open_clients
+from brightrun.api.jobs import submission as submissions
+from brightrun.api.jobs.models import IdempotencyClaim, Inputs
+from brightrun.api.jobs.schemas import SubmitJob
+from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.openai.translation import translate
 from brightrun.api.settings import Settings
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
 from tests.builders import dataset_validated, job_completed
 from tests.services.api.conftest import User, in_turn, submission
@@ -67,12 +69,12 @@ async def test_what_a_silent_service_missed_is_deleted_later(
     assert (await ada.post("/api/jobs", json=submission(dataset_id))).status_code == 404
 
     artifacts.silent = False
-    await pool.execute("UPDATE dataset_removals SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
+    await pool.execute("UPDATE dataset_deletions SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
     async with open_clients(settings) as clients:
         for _ in range(2):
-            assert not await loops.end_removals(pool, clients)
+            assert not await loops.finish_deletions(pool, clients)
     assert artifacts.datasets == {}
-    assert await pool.fetchval("SELECT bool_and(done) FROM dataset_removals")
+    assert await pool.fetchval("SELECT bool_and(done) FROM dataset_deletions")
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -82,24 +84,24 @@ async def test_a_job_and_the_removal_of_its_data_set_exclude_each_other(
 ):
     dataset_id = artifacts.hold_dataset(ada.id, status="validating")
     if held:
-        told = _told(artifacts, dataset_id)
-        order = translate(CreateJob(model="tiny", training_file=f"file-{dataset_id.hex}"), "tiny", "CPU").order
+        inputs = _inputs(artifacts, dataset_id)
+        request = translate(CreateJob(model="tiny", training_file=f"file-{dataset_id.hex}"), "tiny", "CPU").request
     else:
         await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
-        told, order = None, SubmitJob.model_validate(submission(dataset_id)).order()
+        request = SubmitJob.model_validate(submission(dataset_id)).job_request()
+        inputs = await submissions.fetch_inputs(pool, cast("ServiceClient", None), ada.id, request)
     refused: list[type[Exception]] = []
 
     async def submit(conn: Connection) -> None:
         try:
-            claim = Claim(b"one", began_at=utc_now())
-            if not await orders.carry_out(conn, ada.id, order, claim, told):
-                refused.append(DatasetNotFound)
+            claim = IdempotencyClaim(b"one", began_at=utc_now())
+            await submissions.record_job(conn, ada.id, request, inputs, claim)
         except DatasetNotFound as error:
             refused.append(type(error))
 
     async def remove(conn: Connection) -> None:
         try:
-            await decide_removal(conn, ada.id, dataset_id)
+            await decide_deletion(conn, ada.id, dataset_id)
         except DatasetInUse as error:
             refused.append(type(error))
 
@@ -108,18 +110,20 @@ async def test_a_job_and_the_removal_of_its_data_set_exclude_each_other(
     assert await pool.fetchval("SELECT count(*) FROM jobs") == (0 if removal_first else 1)
 
 
-def _told(artifacts: FakeArtifacts, dataset_id: UUID) -> Told:
+def _inputs(artifacts: FakeArtifacts, dataset_id: UUID) -> Inputs:
     dataset = artifacts.datasets[dataset_id][1]
-    return Told(Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None))
+    return Inputs(Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None))
 
 
 async def test_two_jobs_may_begin_with_one_data_set_at_the_same_time(ada: User, pool: Pool, artifacts: FakeArtifacts):
     dataset_id = artifacts.hold_dataset(ada.id)
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
-    order = SubmitJob.model_validate(submission(dataset_id)).order()
+    request = SubmitJob.model_validate(submission(dataset_id)).job_request()
+    inputs = await submissions.fetch_inputs(pool, cast("ServiceClient", None), ada.id, request)
     async with transaction(pool) as one, transaction(pool) as other:
+        claim = IdempotencyClaim(b"one", began_at=utc_now())
         for conn in (one, other):
-            assert await orders.carry_out(conn, ada.id, order, Claim(b"one", began_at=utc_now()))
+            assert await submissions.record_job(conn, ada.id, request, inputs, claim)
 
 
 async def test_a_model_is_changed_and_deleted(ada: User, eve: User, artifacts: FakeArtifacts):

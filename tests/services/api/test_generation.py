@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from brightrun.api.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
 from brightrun.runtime.errors import ServiceError
 from tests.services.api.conftest import User
 from tests.services.api.fakes import FakeArtifacts

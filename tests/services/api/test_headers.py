@@ -8,7 +8,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from brightrun.api.browser import HEADERS
+from brightrun.api.app import HEADERS
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import PASSWORD, User, gateway

@@ -1,24 +1,26 @@
-"""Jobs that were submitted while their data set was still being checked, as the OpenAI face allows."""
+"""Jobs that were submitted while their data set was still being checked, as the OpenAI dialect allows."""
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api import subscribers
-from brightrun.api.actions import orders
-from brightrun.api.actions.jobs import cancel_job
-from brightrun.api.errors import DatasetNotReady, EstimateChanged
-from brightrun.api.inputs import Told
-from brightrun.api.models import Claim, Dataset, Job, Order
-from brightrun.api.queries import jobs
-from brightrun.api.routes.ordering import carry_out
+from brightrun.api.datasets.errors import DatasetNotReady
+from brightrun.api.datasets.models import Dataset
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.jobs import submission as submissions
+from brightrun.api.jobs import subscribers
+from brightrun.api.jobs.actions import cancel_job
+from brightrun.api.jobs.errors import EstimateChanged
+from brightrun.api.jobs.models import IdempotencyClaim, Inputs, Job, JobRequest
+from brightrun.api.jobs.submission import create_job
 from brightrun.contracts.events import DatasetValidated, JobQueued, JobRefused
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
 from tests.builders import dataset_validated
 from tests.services.api.conftest import User, in_turn, outbox_topics, set_price, submission
@@ -27,20 +29,27 @@ from tests.services.api.fakes import FakeArtifacts
 UNKNOWN = {"total_training_pairs": None, "total_tokens": None, "sha256": None}
 
 
-def order(dataset_id: UUID, **changes: Any) -> Order:
+def job_request(dataset_id: UUID, **changes: Any) -> JobRequest:
     values = {
         "dataset_id": dataset_id,
         "preset_id": "fast",
         "gpu": GpuConfig(type="A100-80GB"),
         "hyperparameters": TrainingSpec.model_validate({}),
-        "face": "openai",
-        "may_wait": True,
+        "dialect": "openai",
+        "may_await_dataset": True,
     }
-    return Order(**values | changes)
+    return JobRequest(**values | changes)
 
 
-def claim(**changes: Any) -> Claim:
-    return Claim(**{"sha256": b"one", "began_at": utc_now()} | changes)
+def claim(**changes: Any) -> IdempotencyClaim:
+    return IdempotencyClaim(**{"sha256": b"one", "began_at": utc_now()} | changes)
+
+
+async def record(pool: Pool, conn: Connection, user: User, dataset_id: UUID, claim: IdempotencyClaim) -> Job:
+    """The last step of a submission, with a data set that the gateway knows."""
+    request = job_request(dataset_id)
+    inputs = await submissions.fetch_inputs(pool, cast("ServiceClient", None), user.id, request)
+    return await submissions.record_job(conn, user.id, request, inputs, claim)
 
 
 def verdict(user: User, dataset_id: UUID, **changes: Any) -> DatasetValidated:
@@ -66,12 +75,14 @@ def dataset_id(ada: User, artifacts: FakeArtifacts) -> UUID:
 
 @pytest.fixture
 async def held(app: FastAPI, pool: Pool, ada: User, dataset_id: UUID) -> Job:
-    return await carry_out(pool, app.state.clients, ada.id, order(dataset_id, metadata={"team": "shop"}), claim())
+    return await create_job(
+        pool, app.state.clients, ada.id, job_request(dataset_id, metadata={"team": "shop"}), claim()
+    )
 
 
 async def test_a_held_job_is_recorded_and_nobody_hears_of_it(ada: User, pool: Pool, held: Job):
-    assert held.held
-    assert (held.face, held.metadata) == ("openai", {"team": "shop"})
+    assert held.awaiting_dataset
+    assert (held.dialect, held.metadata) == ("openai", {"team": "shop"})
     assert await jobs.find_job(pool, ada.id, held.id) == held
     job = await shown(ada, held.id)
     assert (job["status"], job["current_stage"], job["metadata"]) == ("queued", "validating", {"team": "shop"})
@@ -127,23 +138,23 @@ async def test_only_the_jobs_of_the_data_set_are_queued(
     app: FastAPI, ada: User, pool: Pool, held: Job, artifacts: FakeArtifacts
 ):
     other = artifacts.hold_dataset(ada.id, status="uploaded", **UNKNOWN)
-    waiting = await carry_out(pool, app.state.clients, ada.id, order(other), claim())
+    waiting = await create_job(pool, app.state.clients, ada.id, job_request(other), claim())
     await tell(pool, verdict(ada, other))
 
     event = JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
     assert event.job_id == waiting.id
     still = await jobs.find_job(pool, ada.id, held.id)
     assert still is not None
-    assert still.held
+    assert still.awaiting_dataset
 
 
 async def test_a_validation_at_the_same_moment_as_the_submission_does_not_strand_it(
     ada: User, pool: Pool, dataset_id: UUID
 ):
-    told = Told(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
+    inputs = Inputs(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
 
     async def submit(conn: Connection) -> None:
-        await orders.carry_out(conn, ada.id, order(dataset_id), claim(), told)
+        await submissions.record_job(conn, ada.id, job_request(dataset_id), inputs, claim())
 
     async def validate(conn: Connection) -> None:
         await subscribers.on_dataset_validated.handle([verdict(ada, dataset_id)], conn)
@@ -155,17 +166,17 @@ async def test_a_validation_at_the_same_moment_as_the_submission_does_not_strand
 async def test_a_submission_at_the_same_moment_as_the_validation_is_queued_at_once(
     ada: User, pool: Pool, dataset_id: UUID
 ):
-    told = Told(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
+    inputs = Inputs(Dataset(dataset_id, "Workshop replies", "openai_chat", "validating", 0, 0, None))
 
     async def validate(conn: Connection) -> None:
         await subscribers.on_dataset_validated.handle([verdict(ada, dataset_id)], conn)
 
     async def submit(conn: Connection) -> None:
-        await orders.carry_out(conn, ada.id, order(dataset_id), claim(), told)
+        await submissions.record_job(conn, ada.id, job_request(dataset_id), inputs, claim())
 
     await in_turn(pool, validate, submit)
     assert await outbox_topics(pool) == ["job.queued"]
-    assert await pool.fetchval("SELECT count(*) FROM jobs WHERE hold IS NOT NULL") == 0
+    assert await pool.fetchval("SELECT count(*) FROM jobs WHERE awaiting_dataset IS NOT NULL") == 0
 
 
 async def test_a_held_job_that_is_cancelled_ends_at_once(ada: User, pool: Pool, held: Job, dataset_id: UUID):
@@ -199,19 +210,19 @@ async def test_a_job_is_not_held_for_a_data_set_that_is_unusable(
 ):
     unusable = artifacts.hold_dataset(ada.id, status="invalid")
     with pytest.raises(DatasetNotReady):
-        await carry_out(pool, app.state.clients, ada.id, order(unusable), claim())
+        await create_job(pool, app.state.clients, ada.id, job_request(unusable), claim())
 
 
 async def test_a_claimed_price_is_not_compared_before_the_numbers_are_known(
     app: FastAPI, ada: User, pool: Pool, dataset_id: UUID
 ):
-    asked = order(dataset_id, estimated_cost=Decimal(1000))
-    assert (await carry_out(pool, app.state.clients, ada.id, asked, claim())).held
+    asked = job_request(dataset_id, estimated_cost=Decimal(1000))
+    assert (await create_job(pool, app.state.clients, ada.id, asked, claim())).awaiting_dataset
 
     known = new_id()
     await tell(pool, verdict(ada, known))
     with pytest.raises(EstimateChanged):
-        await carry_out(pool, app.state.clients, ada.id, replace(asked, dataset_id=known), claim())
+        await create_job(pool, app.state.clients, ada.id, replace(asked, dataset_id=known), claim())
 
 
 async def test_the_api_still_refuses_a_data_set_that_is_not_checked(ada: User, pool: Pool, dataset_id: UUID):

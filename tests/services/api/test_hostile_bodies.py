@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.routes.bounded import MAX_BODY_BYTES
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
+from brightrun.runtime.http import BoundedRoute
 from tests.services.api.conftest import User
 from tests.services.api.fakes import Fakes
 from tests.services.api.objects import Objects
@@ -81,7 +81,7 @@ class Attack:
 
     def variables(self, operation: Operation) -> Json:
         """For the operation's path: the attacker's own objects where there are some, else nobody's."""
-        return {name: self.objects.get((operation.face, name)) or str(new_id()) for name in operation.in_path}
+        return {name: self.objects.get((operation.dialect, name)) or str(new_id()) for name in operation.in_path}
 
     async def post(
         self, operation: Operation, what: str, content: str | bytes, expected: Collection[int] = INVALID
@@ -92,9 +92,9 @@ class Attack:
 
 
 def _code(operation: Operation, answer: httpx.Response) -> str:
-    """The stable code of a refusal in the shape of its face; empty if it has another shape."""
+    """The stable code of a refusal in the shape of its dialect; empty if it has another shape."""
     body = answer.json()
-    if operation.face == "api":
+    if operation.dialect == "api":
         return str(body["code"]) if body.keys() == {"error", "code", "details"} and body["error"] else ""
     refusal = body.get("error", {})
     return str(refusal["code"]) if refusal.keys() == {"message", "type", "param", "code"} else ""
@@ -104,8 +104,10 @@ def _code(operation: Operation, answer: httpx.Response) -> str:
 async def attack(app: FastAPI, ada: User, pool: Pool, fakes: Fakes) -> AsyncIterator[Attack]:
     """An admin's, so that nothing is refused for want of a right or of an object."""
     own = Objects(ada, pool, fakes)
-    asked_further = {(one.face, name) for one in operations_of(app) if one.query for name in one.in_path}
-    attack = Attack(ada, {(face, name): (await own.for_path(face, [name]))[name] for face, name in asked_further})
+    asked_further = {(one.dialect, name) for one in operations_of(app) if one.query for name in one.in_path}
+    attack = Attack(
+        ada, {(dialect, name): (await own.for_path(dialect, [name]))[name] for dialect, name in asked_further}
+    )
     before = await _rows(pool)
     yield attack
     assert attack.sent
@@ -223,19 +225,19 @@ async def test_a_body_of_very_many_values_is_refused_in_short(ada: User, takers:
 
 async def test_a_body_above_the_limit_is_refused(attack: Attack, takers: list[Operation]) -> None:
     async def in_chunks() -> AsyncIterator[bytes]:
-        for _ in range(MAX_BODY_BYTES // 65_536):
+        for _ in range(BoundedRoute.max_body_bytes // 65_536):
             yield b" " * 65_536
         yield b" "
 
     for operation in takers:
-        await attack.post(operation, "one byte too many", b" " * (MAX_BODY_BYTES + 1), {413})
+        await attack.post(operation, "one byte too many", b" " * (BoundedRoute.max_body_bytes + 1), {413})
         headers = {"content-type": "application/json"}
         await attack.send(operation, "in chunks", {413}, content=in_chunks(), headers=headers)
 
 
 async def test_a_body_up_to_the_limit_is_read(attack: Attack, takers: list[Operation]) -> None:
     for operation in takers:
-        await attack.post(operation, "all spaces but a list", b"[]".ljust(MAX_BODY_BYTES))
+        await attack.post(operation, "all spaces but a list", b"[]".ljust(BoundedRoute.max_body_bytes))
 
 
 async def test_numbers_in_the_query_are_bounded(attack: Attack, app: FastAPI) -> None:

@@ -9,15 +9,14 @@ import pytest
 from fastapi import FastAPI
 
 from brightrun.api import loops
-from brightrun.api.actions import orders
-from brightrun.api.models import Claim, Job
-from brightrun.api.routes.ordering import carry_out
+from brightrun.api.jobs import submission as jobs
+from brightrun.api.jobs.models import IdempotencyClaim, Job
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Connection, Pool, transaction
 from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts
-from tests.services.api.test_held_jobs import order
+from tests.services.api.test_held_jobs import job_request, record
 
 KEY = {"Idempotency-Key": "nightly-2026-11-25"}
 
@@ -70,9 +69,9 @@ async def test_a_key_is_its_users_own(ada: User, eve: User, pool: Pool):
 
 async def test_a_key_that_is_in_use_just_now_is_to_be_tried_again(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
-    claim = Claim(sha256=b"other", began_at=utc_now(), key=KEY["Idempotency-Key"])
+    claim = IdempotencyClaim(sha256=b"other", began_at=utc_now(), key=KEY["Idempotency-Key"])
     async with transaction(pool) as conn:
-        assert await orders.carry_out(conn, ada.id, order(dataset_id), claim)
+        assert await record(pool, conn, ada, dataset_id, claim)
         answer = await ada.post("/api/jobs", json=submission(dataset_id), headers=KEY)
 
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_flight")
@@ -90,11 +89,11 @@ async def test_a_refused_submission_leaves_its_key_free(ada: User, pool: Pool):
 
 async def test_a_crash_before_the_commit_leaves_nothing(ada: User, pool: Pool):
     body = submission(await validated_dataset(pool, ada))
-    claim = Claim(sha256=b"one", began_at=utc_now(), key=KEY["Idempotency-Key"])
+    claim = IdempotencyClaim(sha256=b"one", began_at=utc_now(), key=KEY["Idempotency-Key"])
 
     async def crash() -> None:
         async with transaction(pool) as conn:
-            assert await orders.carry_out(conn, ada.id, order(UUID(body["dataset_id"])), claim)
+            assert await record(pool, conn, ada, UUID(body["dataset_id"]), claim)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -138,19 +137,19 @@ async def test_a_key_may_have_255_characters(ada: User, pool: Pool):
     assert (await ada.post("/api/jobs", json=body, headers={"Idempotency-Key": "~" * 255})).status_code == 201
 
 
-def guarded(**changes: Any) -> Claim:
+def guarded(**changes: Any) -> IdempotencyClaim:
     """A request of a client that repeats without a key."""
-    return Claim(**{"sha256": b"body", "began_at": utc_now(), "guarded": True} | changes)
+    return IdempotencyClaim(**{"sha256": b"body", "began_at": utc_now(), "guarded": True} | changes)
 
 
-async def ordered(app: FastAPI, pool: Pool, user: User, dataset_id: UUID, claim: Claim) -> Job:
-    return await carry_out(pool, app.state.clients, user.id, order(dataset_id), claim)
+async def created(app: FastAPI, pool: Pool, user: User, dataset_id: UUID, claim: IdempotencyClaim) -> Job:
+    return await jobs.create_job(pool, app.state.clients, user.id, job_request(dataset_id), claim)
 
 
 async def test_a_repetition_gets_the_job_that_the_first_request_made(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
-    first = await ordered(app, pool, ada, dataset_id, guarded())
-    again = await ordered(app, pool, ada, dataset_id, guarded(repeated=True))
+    first = await created(app, pool, ada, dataset_id, guarded())
+    again = await created(app, pool, ada, dataset_id, guarded(repeated=True))
 
     assert again == first
     assert await count_jobs(pool) == 1
@@ -166,25 +165,25 @@ async def test_a_repetition_gets_the_job_that_the_first_request_made(app: FastAP
 )
 async def test_what_is_no_repetition_makes_a_job_of_its_own(app: FastAPI, ada: User, pool: Pool, other: dict[str, Any]):
     dataset_id = await validated_dataset(pool, ada)
-    first = await ordered(app, pool, ada, dataset_id, guarded())
+    first = await created(app, pool, ada, dataset_id, guarded())
     if "began_at" in other:
         other = other | {"began_at": utc_now() + other["began_at"]}
-    second = await ordered(app, pool, ada, dataset_id, guarded(**other))
+    second = await created(app, pool, ada, dataset_id, guarded(**other))
 
     assert second.id != first.id
 
 
 async def test_a_repetition_whose_first_request_never_came_makes_the_job(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
-    one = await ordered(app, pool, ada, dataset_id, guarded(repeated=True))
-    two = await ordered(app, pool, ada, dataset_id, guarded(repeated=True))
+    one = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    two = await created(app, pool, ada, dataset_id, guarded(repeated=True))
 
     assert one == two
 
 
 async def test_somebody_elses_request_is_no_repetition(app: FastAPI, ada: User, eve: User, pool: Pool):
-    await ordered(app, pool, ada, await validated_dataset(pool, ada), guarded())
-    await ordered(app, pool, eve, await validated_dataset(pool, eve), guarded(repeated=True))
+    await created(app, pool, ada, await validated_dataset(pool, ada), guarded())
+    await created(app, pool, eve, await validated_dataset(pool, eve), guarded(repeated=True))
 
     assert await count_jobs(pool) == 2
 
@@ -193,9 +192,9 @@ async def test_a_repetition_waits_for_the_first_request_that_still_runs(ada: Use
     dataset_id = await validated_dataset(pool, ada)
     made: list[Job | None] = []
 
-    def sent(claim: Claim) -> Any:
+    def sent(claim: IdempotencyClaim) -> Any:
         async def run(conn: Connection) -> None:
-            made.append(await orders.carry_out(conn, ada.id, order(dataset_id), claim))
+            made.append(await record(pool, conn, ada, dataset_id, claim))
 
         return run
 
@@ -207,11 +206,11 @@ async def test_a_repetition_waits_for_the_first_request_that_still_runs(ada: Use
 async def test_a_request_that_its_own_repetition_has_overtaken_gets_that_ones_job(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
     slow = guarded()  # it is asking for the data set while its client gives up on it and sends it again
-    overtaking = await ordered(app, pool, ada, dataset_id, guarded(repeated=True))
-    late = await ordered(app, pool, ada, dataset_id, slow)
+    overtaking = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    late = await created(app, pool, ada, dataset_id, slow)
 
     assert late == overtaking
-    assert (await ordered(app, pool, ada, dataset_id, guarded())).id != late.id
+    assert (await created(app, pool, ada, dataset_id, guarded())).id != late.id
 
 
 async def test_a_real_conflict_is_not_to_be_repeated(ada: User, pool: Pool):

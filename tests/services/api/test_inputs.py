@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from brightrun.api.actions import removals
+from brightrun.api.datasets import actions as removals
 from brightrun.contracts.events import JobQueued, JobRefused
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
@@ -144,7 +144,7 @@ async def test_what_a_live_job_needs_is_not_deleted(ada: User, pool: Pool, artif
 async def test_what_is_being_removed_cannot_be_evaluated_on(ada: User, pool: Pool, artifacts: FakeArtifacts):
     held_out = artifacts.hold_dataset(ada.id)
     async with transaction(pool) as conn:
-        await removals.decide_removal(conn, ada.id, held_out)
+        await removals.decide_deletion(conn, ada.id, held_out)
     answer = await ask(ada, pool, validation_dataset_id=held_out)
     assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found")
 

@@ -5,8 +5,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from brightrun.api.actions.jobs import cancel_job
-from brightrun.api.queries import jobs
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.jobs.actions import cancel_job
 from brightrun.contracts.events import JobCancelRequested, JobQueued
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.actions import keys as actions
+from brightrun.api.accounts import actions
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import User, client_of, submission, validated_dataset

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.actions import tries
+from brightrun.api.accounts import actions as tries
+from brightrun.api.accounts.rules import Throttle
 from brightrun.api.loops import prune_sessions
-from brightrun.api.rules.tries import Throttle
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool
@@ -100,7 +100,7 @@ async def test_each_key_has_a_limit_of_its_own(ada: User, limited):
             assert codes([await program.get("/api/jobs") for _ in range(2)]) == [200, 429]
 
 
-async def test_both_faces_count_together_and_each_refuses_in_its_own_shape(ada: User, limited):
+async def test_both_dialects_count_together_and_each_refuses_in_its_own_shape(ada: User, limited):
     client = await limited(rate_limit_reads=1)
     async with client(ada.account["token"]) as user:
         assert (await user.get("/v1/models")).status_code == 200
@@ -248,7 +248,7 @@ async def test_many_addresses_share_what_one_account_takes(ada: User, app: FastA
 
 
 async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tries, "NETWORK", Throttle(free=3))
+    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=3))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(5)]
 
     assert codes(answers) == [401, 401, 401, 429, 429]
@@ -258,7 +258,7 @@ async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI
 async def test_an_account_of_ones_own_does_not_free_the_network(
     ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tries, "NETWORK", Throttle(free=4))
+    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=4))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(3)]
     answers.append(await attempt(app, ada.account["user"]["email"], PASSWORD, ATTACKER))
     answers += [await attempt(app, f"other{n}@example.org", address=ATTACKER) for n in range(2)]
@@ -287,16 +287,16 @@ async def test_attempts_are_forgotten(ada: User, app: FastAPI, pool: Pool, clock
     for _ in range(5):
         await attempt(app, email, address=CAFE)
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT max(tries) FROM sign_in_tries") == 5
+    assert await pool.fetchval("SELECT max(tries) FROM login_attempts") == 5
 
-    await pool.execute("UPDATE sign_in_tries SET last_at = now() - interval '2 hours'")
+    await pool.execute("UPDATE login_attempts SET last_at = now() - interval '2 hours'")
     assert (await attempt(app, email, address=CAFE)).status_code == 429  # it waits all the same
     clock.pass_wait()
     assert codes([await attempt(app, email, address=CAFE) for _ in range(4)]) == [401] * 4
 
-    await pool.execute("UPDATE sign_in_tries SET last_at = now() - interval '2 hours'")
+    await pool.execute("UPDATE login_attempts SET last_at = now() - interval '2 hours'")
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT count(*) FROM sign_in_tries") == 1  # that Ada has been at home
-    await pool.execute("UPDATE sign_in_tries SET signed_in_at = now() - interval '91 days'")
+    assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 1  # that Ada has been at home
+    await pool.execute("UPDATE login_attempts SET signed_in_at = now() - interval '91 days'")
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT count(*) FROM sign_in_tries") == 0
+    assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 0

@@ -1,4 +1,4 @@
-"""Who may do what: every operation of every face against everybody who might ask."""
+"""Who may do what: every operation of every dialect against everybody who might ask."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -184,7 +184,7 @@ async def ask(client: httpx.AsyncClient, operation: Operation, variables: Json |
 
 def code_of(operation: Operation, answer: httpx.Response) -> str:
     body = answer.json()
-    return str(body["code"] if operation.face == "api" else body["error"]["code"])
+    return str(body["code"] if operation.dialect == "api" else body["error"]["code"])
 
 
 def test_every_operation_is_classified_and_none_is_left_over(operations: list[Operation]) -> None:
@@ -324,7 +324,7 @@ async def test_anothers_object_does_not_exist(
     strangers = [ada, await new_user()]
     async with serve(app) as url, httpx.AsyncClient(base_url=url, headers=objects.owner.headers) as owner:
         for operation in kinds(operations, OBJECT):
-            theirs = await objects.for_path(operation.face, operation.in_path)
+            theirs = await objects.for_path(operation.dialect, operation.in_path)
             nobodys = {name: another(value) for name, value in theirs.items()}
             for stranger in strangers:
                 refused = await ask(stranger, operation, theirs)
@@ -404,7 +404,9 @@ async def test_a_body_cannot_name_what_others_have(ada: User, objects: Objects, 
             continue
         for name in operation.body_schema.get("properties", {}).keys() & REFERENCES.keys():
             identifier = await REFERENCES[name](objects)
-            body = operation.example | {name: str(identifier) if operation.face == "api" else f"file-{identifier.hex}"}
+            body = operation.example | {
+                name: str(identifier) if operation.dialect == "api" else f"file-{identifier.hex}"
+            }
             refused = await ask(ada, operation, json=body)
             unknown = await ask(ada, operation, json=operation.example | {name: another(body[name])})
             assert refused.status_code in (400, 404), (operation.name, refused.text)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from brightrun.api import identity_provider
-from brightrun.api.rules.flows import challenge_of
+from brightrun.api.accounts import identity_provider
+from brightrun.api.accounts.openid import challenge_of
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import PASSWORD, client_of, gateway

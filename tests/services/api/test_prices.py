@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from brightrun.api.actions.prices import set_terms
-from brightrun.api.price_table import FeeTerms, GpuTerms
+from brightrun.api.pricing.actions import set_terms
+from brightrun.api.pricing.models import FeeTerms, GpuTerms
 from brightrun.contracts.events import JobQueued
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import User, in_turn, outbox_topics, set_price, submission, validated_dataset

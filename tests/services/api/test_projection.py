@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brightrun.api import subscribers
+from brightrun.api.jobs import subscribers
 from brightrun.contracts.event import Event
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError

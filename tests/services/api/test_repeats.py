@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from brightrun.api.actions.jobs import delete_job
+from brightrun.api.jobs.actions import delete_job
 from brightrun.contracts.events import JobDeleted, JobQueued
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool

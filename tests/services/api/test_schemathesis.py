@@ -22,12 +22,14 @@ from tests.services.api.fakes import Fakes
 from tests.services.api.objects import Objects, key_of
 from tests.services.slices import serve
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261124
 EXAMPLES = 10
 """For each operation, of what the document allows and again of what it does not."""
 
 MAX_QUERY_LENGTH = 4_000
-"""Characters: the server itself refuses what is longer than 64 KiB, in its own words."""
+"""Characters: the server itself error_responses what is longer than 64 KiB, in its own words."""
 
 
 @schemathesis.serializer("application/jsonl")
@@ -79,20 +81,22 @@ def explore(operation: APIOperation[Any, Any, Any, Any], path_parameters: dict[s
     return wrong
 
 
-@pytest.mark.parametrize("face", ["api", "v1"])
-async def test_a_face_keeps_its_documents_word(app: FastAPI, ada: User, pool: Pool, fakes: Fakes, face: str) -> None:
+@pytest.mark.parametrize("dialect", ["api", "v1"])
+async def test_a_dialect_keeps_its_documents_word(
+    app: FastAPI, ada: User, pool: Pool, fakes: Fakes, dialect: str
+) -> None:
     print("seed", SEED)
     token = await key_of(ada)  # one of the operations signs out
     ada.headers["authorization"] = f"Bearer {token}"
     own = Objects(ada, pool, fakes)
     async with serve(app) as url:
-        document = f"{url}/openapi.json" if face == "api" else f"{url}/{face}/openapi.json"
+        document = f"{url}/openapi.json" if dialect == "api" else f"{url}/{dialect}/openapi.json"
         schema = await asyncio.to_thread(schemathesis.openapi.from_url, document)
         schema.config.generation.update(allow_extra_parameters=False)  # unknown names in a query are no mistake
         wrong = []
         for found in schema.exclude(streams).get_all_operations():
             operation = found.ok()
-            path_parameters = await own.for_path(face, re.findall(r"{(\w+)}", operation.path))
+            path_parameters = await own.for_path(dialect, re.findall(r"{(\w+)}", operation.path))
             wrong += await asyncio.to_thread(explore, operation, path_parameters, token)
 
     assert not wrong, "\n\n".join(wrong)

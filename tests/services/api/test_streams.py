@@ -12,7 +12,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api import live, loops, streams
+from brightrun.api import loops
+from brightrun.api.jobs.streams import live
+from brightrun.api.jobs.streams import stream as streams
 from brightrun.contracts.events import JobLogged, JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
@@ -90,7 +92,7 @@ class Log:
     def tell(self, *events: JobLogged | JobProgress) -> None:
         """Let Kafka tell of events."""
         for event in events:
-            self._live.hear(event.topic, event.key.encode(), event.model_dump_json().encode())
+            self._live.on_record(event.topic, event.key.encode(), event.model_dump_json().encode())
 
     def log(self, entry_type: str = "stage_changed", **data: Any) -> JobLogged:
         """Both."""
@@ -245,7 +247,7 @@ async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
 async def test_what_kafka_never_told_is_found_with_the_next_beat(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
@@ -257,7 +259,7 @@ async def test_what_kafka_never_told_is_found_with_the_next_beat(
 async def test_a_quiet_stream_is_kept_open_by_comments(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.02)
     async with listen() as stream:
         await stream.until(is_progress)
         reading = asyncio.create_task(stream.next())
@@ -343,7 +345,7 @@ async def test_whoever_has_heard_all_of_a_finished_job_need_not_come_back(log: L
 async def test_a_deleted_jobs_stream_ends(
     log: Log, listen: Listen, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
     async with listen() as stream:
         await stream.until(is_progress)
         await pool.execute("DELETE FROM jobs WHERE id = $1", log.whose["job_id"])
@@ -387,7 +389,7 @@ async def test_a_user_has_so_many_streams_at_a_time(
     app: FastAPI, log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.log("queued")
-    monkeypatch.setattr(live, "STREAMS_A_USER", 2)
+    monkeypatch.setattr(live, "MAX_STREAMS_PER_USER", 2)
     async with listen() as first, listen() as second:
         assert (first.answer.status_code, second.answer.status_code) == (200, 200)
         async with listen() as third:
@@ -414,10 +416,10 @@ async def test_what_cannot_be_read_is_passed_over(app: FastAPI, log: Log, listen
     async with listen() as stream:
         await stream.until(is_progress)
         key = str(log.whose["job_id"]).encode()
-        app.state.live.hear("job.progress", key, b"{")
-        app.state.live.hear("job.logged", key, b"{}")
-        app.state.live.hear("job.progress", b"somebody else's", b"{")
-        app.state.live.hear("job.progress", None, b"{")
+        app.state.live.on_record("job.progress", key, b"{")
+        app.state.live.on_record("job.logged", key, b"{}")
+        app.state.live.on_record("job.progress", b"somebody else's", b"{")
+        app.state.live.on_record("job.progress", None, b"{")
         log.tell(job_progress(seq=1, step=7, **log.whose))
         assert (await stream.until(is_progress))[-1]["data"]["current_step"] == 7
 

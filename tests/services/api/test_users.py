@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.actions import users as actions
-from brightrun.api.errors import LastAdmin
+from brightrun.api.accounts import actions
+from brightrun.api.accounts.errors import LastAdmin
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection, Pool

@@ -1,4 +1,4 @@
-"""Webhooks through the gateway: asked of the notifier in the user's name, on both faces."""
+"""Webhooks through the gateway: asked of the notifier in the user's name, on both dialects."""
 
 import json
 from typing import Any
@@ -10,6 +10,7 @@ from openai.types.webhooks import WebhookEndpoint, WebhookEndpointTestResult, We
 
 from brightrun.contracts.values import new_id
 from brightrun.contracts.webhooks import EVENT_TYPES
+from tests.builders import UNKNOWN_ID
 from tests.services.api.conftest import User
 from tests.services.api.fakes import FakeNotifier
 from tests.services.slices import serve
@@ -175,7 +176,7 @@ async def test_openais_client_pages_through_webhook_endpoints(ada: User, eve: Us
         assert (await hers.webhooks.list()).data == []
 
 
-@pytest.mark.parametrize("webhook_id", ["we_", "we_x", "ftjob-" + "0" * 32, "we_" + "0" * 32, str(new_id())])
+@pytest.mark.parametrize("webhook_id", ["we_", "we_x", "ftjob-" + "0" * 32, "we_" + "0" * 32, UNKNOWN_ID])
 async def test_what_is_no_endpoint_of_yours_is_not_found(ada: User, webhook_id: str):
     answer = await ada.get(f"/v1/webhook_endpoints/{webhook_id}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")

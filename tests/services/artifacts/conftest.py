@@ -7,16 +7,20 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from minio import Minio
 from pydantic import SecretStr
 
-from brightrun.artifacts.loops.sweep import remove_next
-from brightrun.artifacts.loops.transfer import transfer_next
-from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, generation, models, uploads
-from brightrun.artifacts.rules.files import DATASETS, MODELS
+from brightrun.artifacts.datasets import routes as datasets
+from brightrun.artifacts.datasets.loops import validate_next
+from brightrun.artifacts.deletions.loops import delete_next
+from brightrun.artifacts.keys import DATASETS, MODELS, Limits
+from brightrun.artifacts.models import generation
+from brightrun.artifacts.models import routes as models
+from brightrun.artifacts.models.loops import transfer_next
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.artifacts.uploads import routes as uploads
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.local import engines
 from brightrun.local.engines import Postgres
@@ -47,13 +51,18 @@ class Artifacts:
     cluster: ClusterClient
     settings: Settings
     url: str
+    app: FastAPI
+
+    def limit(self, **limits: int) -> None:
+        """Accept smaller uploads than usual."""
+        self.app.state.limits = Limits(**limits)
 
     async def validate(self) -> bool:
         return await validate_next(self.pool, self.store)
 
-    async def sweep(self) -> None:
-        """Remove everything that is due."""
-        while await remove_next(self.pool, self.store):
+    async def delete_objects(self) -> None:
+        """Delete everything that is due."""
+        while await delete_next(self.pool, self.store):
             pass
 
     async def transfer(self) -> bool:
@@ -105,11 +114,12 @@ async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[
     await store.create_buckets(DATASETS, MODELS)
     app = create_app("artifacts", SECRET)
     app.state.pool, app.state.store, app.state.settings = pool, store, settings
+    app.state.limits = Limits()
     app.state.clusters = {cluster.name: cluster}
     for routes in (datasets, uploads, models, generation):
         app.include_router(routes.router)
     async with serve(app) as url:
-        yield Artifacts(pool, store, cluster, settings, url)
+        yield Artifacts(pool, store, cluster, settings, url, app)
     await cluster.close()
     store.close()
 

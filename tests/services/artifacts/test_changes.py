@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from minio import Minio
 
-from brightrun.artifacts.actions import datasets as actions
-from brightrun.artifacts.errors import UploadTooSlow
-from brightrun.artifacts.models import StoredObject
-from brightrun.artifacts.rules.files import DATASETS, MODELS, dataset_key
+from brightrun.artifacts.datasets import actions
+from brightrun.artifacts.datasets.actions import UploadTooSlow
+from brightrun.artifacts.keys import DATASETS, MODELS, dataset_key
+from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
@@ -27,7 +27,7 @@ async def test_a_deleted_data_set_is_gone_at_once_and_its_file_soon_after(artifa
     for path in ("", "/content", "/url", "/errors"):
         assert (await ask(user).get(f"/datasets/{gone}{path}")).status_code == 404
     assert (await ask(user).delete(f"/datasets/{gone}")).status_code == 404
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == [f"{user}/{kept}/data.jsonl"]
 
 
@@ -44,9 +44,9 @@ async def test_a_removal_that_the_store_interrupts_is_begun_again(
     with monkeypatch.context() as broken:
         broken.setattr(ObjectStore, "remove_all", fail)
         with pytest.raises(StoreUnavailable):
-            await artifacts.sweep()
+            await artifacts.delete_objects()
     await artifacts.pool.execute("UPDATE discards SET due_at = now()")
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == []
     assert await artifacts.pool.fetchval("SELECT count(*) FROM discards") == 0
 
@@ -56,11 +56,11 @@ async def test_an_object_whose_writer_died_is_removed_a_day_later(artifacts: Art
     async with transaction(artifacts.pool) as conn:
         await actions.announce_object(conn, dataset_key(user, dataset_id))
     s3.fput_object(DATASETS, dataset_key(user, dataset_id), __file__)
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert len(left_over(s3, user)) == 1
 
     await artifacts.pool.execute("UPDATE discards SET due_at = due_at - $1::interval", timedelta(days=1))
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == []
     late = StoredObject(1, "ab" * 32)
     async with transaction(artifacts.pool) as conn:
@@ -121,5 +121,5 @@ async def test_a_model_is_renamed_and_deleted(artifacts: Artifacts, ask: Ask, s3
 
     assert (await ask(user).delete(f"/models/{model['id']}")).status_code == 200
     assert (await ask(user).get(f"/models/{model['id']}")).status_code == 404
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert list(s3.list_objects(MODELS, f"{user}/", recursive=True)) == []

@@ -10,11 +10,10 @@ import httpx
 import pytest
 from minio import Minio
 
-from brightrun.artifacts.actions import datasets as actions
-from brightrun.artifacts.queries import datasets
-from brightrun.artifacts.routes import datasets as routes
-from brightrun.artifacts.rules.files import DATASETS
-from brightrun.artifacts.rules.validation import Validation
+from brightrun.artifacts.datasets import actions
+from brightrun.artifacts.datasets import queries as datasets
+from brightrun.artifacts.datasets.rules.validation import Validation
+from brightrun.artifacts.keys import DATASETS
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
 from brightrun.contracts.events import DatasetValidated
 from brightrun.contracts.values import new_id
@@ -117,10 +116,8 @@ async def test_an_aborted_upload_leaves_nothing(artifacts: Artifacts, ask: Ask, 
     assert (await ask(user).get("/datasets")).json()["data"]["datasets"] == []
 
 
-async def test_an_upload_over_the_cap_is_refused_while_it_comes(
-    artifacts: Artifacts, ask: Ask, s3: Minio, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(routes, "MAX_DATASET_BYTES", 6 * MIB)
+async def test_an_upload_over_the_cap_is_refused_while_it_comes(artifacts: Artifacts, ask: Ask, s3: Minio):
+    artifacts.limit(dataset_bytes=6 * MIB)
     user = new_id()
     answer = await upload(ask, user, endless(12 * MIB))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

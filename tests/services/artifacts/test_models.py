@@ -18,9 +18,9 @@ from fastapi import FastAPI, Request, Response
 from minio import Minio
 
 from brightrun.artifacts import subscribers
-from brightrun.artifacts.actions import models as actions
-from brightrun.artifacts.queries import models
-from brightrun.artifacts.rules.files import MODELS, model_key
+from brightrun.artifacts.keys import MODELS, model_key
+from brightrun.artifacts.models import actions
+from brightrun.artifacts.models import queries as models
 from brightrun.contracts.event import Event
 from brightrun.contracts.events import (
     AdapterRef,

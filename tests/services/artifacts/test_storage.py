@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from minio import Minio
 
-from brightrun.artifacts import source
-from brightrun.artifacts.models import StoredObject
-from brightrun.artifacts.rules.files import DATASETS, MODELS
-from brightrun.artifacts.source import Mismatch
-from brightrun.artifacts.storage import PART_BYTES
+from brightrun.artifacts.keys import DATASETS, MODELS
+from brightrun.artifacts.source import Mismatch, StoredObject
+from brightrun.artifacts.storage import PART_BYTES, ObjectStore
 from brightrun.contracts.errors import UploadStalled
 from brightrun.contracts.values import new_id
 from tests.services.artifacts.conftest import Artifacts
@@ -56,13 +54,12 @@ async def test_a_given_up_upload_leaves_nothing(artifacts: Artifacts, s3: Minio)
     assert left_over(s3, key) == []
 
 
-async def test_a_sender_that_falls_silent_is_not_waited_for(
-    artifacts: Artifacts, s3: Minio, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(source, "STALLED_SECONDS", 0.1)
+async def test_a_sender_that_falls_silent_is_not_waited_for(artifacts: Artifacts, s3: Minio):
+    store = ObjectStore(artifacts.settings, stall_seconds=0.1)
     key = f"{new_id()}/file"
     with pytest.raises(UploadStalled):
-        await artifacts.store.put(MODELS, key, pieces(bytes(2 * PART_BYTES), then=asyncio.Event()), LIMIT)
+        await store.put(MODELS, key, pieces(bytes(2 * PART_BYTES), then=asyncio.Event()), LIMIT)
+    store.close()
     assert left_over(s3, key) == []
 
 

@@ -9,12 +9,10 @@ import httpx
 import pytest
 from minio import Minio
 
-from brightrun.artifacts.actions import uploads as actions
-from brightrun.artifacts.loops.sweep import end_abandoned_uploads
-from brightrun.artifacts.queries import uploads
-from brightrun.artifacts.routes import uploads as routes
-from brightrun.artifacts.rules import uploads as rules
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
+from brightrun.artifacts.uploads import actions, routes
+from brightrun.artifacts.uploads import queries as uploads
+from brightrun.artifacts.uploads.loops import expire_uploads
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from tests.services.artifacts.conftest import Artifacts, Ask
@@ -58,7 +56,7 @@ async def test_parts_become_a_data_set_in_the_order_that_is_asked_for(artifacts:
     assert await artifacts.validate()
     content = await ask(user).get(f"/datasets/{upload['dataset']['id']}/content")
     assert (content.content, content.headers["content-length"]) == (WHOLE, str(len(WHOLE)))
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == [f"{user}/{upload['dataset']['id']}/data.jsonl"]
 
 
@@ -102,7 +100,7 @@ async def test_a_completion_that_the_store_interrupts_can_be_repeated(
         broken.setattr(ObjectStore, "put", fail)
         assert (await complete(ask, user, upload_id, parts)).status_code == 503
     done = (await complete(ask, user, upload_id, parts)).json()["data"]
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == [f"{user}/{done['dataset']['id']}/data.jsonl"]
 
 
@@ -113,7 +111,7 @@ async def test_a_completion_whose_process_died_is_taken_over(artifacts: Artifact
         upload = await uploads.lock_upload(conn, user, UUID(upload_id))
         assert upload is not None
         dead = await actions.lease_upload(conn, upload, [UUID(part) for part in parts])
-    lost = await routes._write(artifacts.store, dead, None)
+    lost = await routes.write_parts(artifacts.store, dead, None)
     await artifacts.pool.execute("UPDATE uploads SET leased_until = now()")
 
     done = (await complete(ask, user, upload_id, parts)).json()["data"]
@@ -121,7 +119,7 @@ async def test_a_completion_whose_process_died_is_taken_over(artifacts: Artifact
         assert await actions.complete_upload(conn, dead, lost) is None
     assert await artifacts.pool.fetchval("SELECT count(*) FROM datasets") == 1
     await artifacts.pool.execute("UPDATE discards SET due_at = now()")
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == [f"{user}/{done['dataset']['id']}/data.jsonl"]
 
 
@@ -132,7 +130,7 @@ async def test_a_cancelled_upload_leaves_nothing(artifacts: Artifacts, ask: Ask,
 
     assert [answer.json()["data"]["status"] for answer in answers] == ["cancelled"] * 2
     assert (await complete(ask, user, upload_id, parts)).status_code == 409
-    await artifacts.sweep()
+    await artifacts.delete_objects()
     assert left_over(s3, user) == []
 
 
@@ -143,17 +141,14 @@ async def test_an_abandoned_upload_is_swept(artifacts: Artifacts, ask: Ask, s3: 
 
     late = await complete(ask, user, upload_id, parts)
     assert (late.status_code, late.json()["details"]) == (409, {"status": "expired"})
-    await end_abandoned_uploads(artifacts.pool)
-    await artifacts.sweep()
+    await expire_uploads(artifacts.pool)
+    await artifacts.delete_objects()
     assert left_over(s3, user) == []
     assert (await ask(user).post(f"/uploads/{upload_id}/parts", content=LINE)).status_code == 409
 
 
-async def test_a_part_has_its_limit_and_an_upload_has_its_fill(
-    artifacts: Artifacts, ask: Ask, s3: Minio, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(routes, "MAX_PART_BYTES", 1024)
-    monkeypatch.setattr(rules, "MAX_PART_BYTES", 1024)
+async def test_a_part_has_its_limit_and_an_upload_has_its_fill(artifacts: Artifacts, ask: Ask, s3: Minio):
+    artifacts.limit(part_bytes=1024)
     user = new_id()
     upload_id = await opened(ask, user, size=512)
     big = await ask(user).post(f"/uploads/{upload_id}/parts", content=b"x" * 1025)

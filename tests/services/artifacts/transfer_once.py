@@ -2,7 +2,7 @@
 
 import asyncio
 
-from brightrun.artifacts.loops.transfer import transfer_next
+from brightrun.artifacts.models.loops import transfer_next
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
 from brightrun.cluster_client.client import ClusterClient

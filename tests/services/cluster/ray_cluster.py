@@ -1,4 +1,4 @@
-"""A real Ray cluster of one machine that can be killed and started again, with two pretended GPUs."""
+"""A real Ray cluster of one machine that can be killed and started again, with two simulated GPUs."""
 
 import itertools
 import os

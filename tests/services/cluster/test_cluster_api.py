@@ -19,12 +19,12 @@ async def test_every_route_but_signed_files_needs_the_key(service: ClusterServic
     opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}.tar"}
     guarded = [(method, path) for path, methods in paths.items() for method in methods if path not in opened]
     assert len(guarded) == 12
-    async with httpx.AsyncClient(base_url=service.http.base_url) as stranger:
+    async with httpx.AsyncClient(base_url=service.http.base_url) as anonymous:
         for method, path in guarded:
             for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
-                answer = await stranger.request(method, path.replace("{run_id}", "run_1"), headers=header)
-                assert answer.status_code == 401, path
-                assert answer.json()["code"] == "unauthorized"
+                response = await anonymous.request(method, path.replace("{run_id}", "run_1"), headers=header)
+                assert response.status_code == 401, path
+                assert response.json()["code"] == "unauthorized"
 
 
 async def test_an_unknown_run_is_not_found(service: ClusterService) -> None:
@@ -38,20 +38,20 @@ async def test_an_unknown_run_is_not_found(service: ClusterService) -> None:
         ("GET", "logs"),
     ):
         body = {"json": {"mode": "finish"}} if path == "stop" else {}
-        answer = await service.http.request(method, f"/training/{path}/run_unknown", **body)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        response = await service.http.request(method, f"/training/{path}/run_unknown", **body)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 async def test_a_malformed_submission_names_its_fields(service: ClusterService) -> None:
     await service.start()
-    answer = await service.http.post(
+    response = await service.http.post(
         "/training/submit", json={"job_id": "x", "gpu_config": {"type": "CPU", "count": 9}}
     )
-    assert answer.status_code == 400
-    assert {"job_id", "gpu_config.count", "dataset_url", "hyperparameters"} == set(answer.json()["details"])
+    assert response.status_code == 400
+    assert {"job_id", "gpu_config.count", "dataset_url", "hyperparameters"} == set(response.json()["details"])
 
 
-async def test_files_wait_for_completion_and_open_only_by_an_unchanged_unexpired_url(service: ClusterService) -> None:
+async def test_files_need_a_completed_run_and_an_unchanged_unexpired_url(service: ClusterService) -> None:
     await service.start(file_url_seconds=3600)
     run_id = await service.submit({"hold_at": 1})
     early = await service.http.get(f"/training/artifacts/{run_id}")
@@ -76,7 +76,7 @@ async def test_files_wait_for_completion_and_open_only_by_an_unchanged_unexpired
         assert (await service.http.get(wrong)).status_code == 403, wrong
 
 
-async def test_even_a_signed_url_opens_only_what_the_run_left(service: ClusterService) -> None:
+async def test_even_a_signed_url_opens_only_files_of_the_run(service: ClusterService) -> None:
     await service.start()
     run_id = await service.submit()
     await service.reaches(run_id, "completed")
@@ -93,13 +93,13 @@ async def test_an_expired_file_url_is_refused(service: ClusterService) -> None:
     url = (await service.artifacts(run_id)).download_urls["adapter_config.json"]
     assert (await service.http.get(url)).status_code == 200
 
-    async def refused() -> bool:
+    async def rejected() -> bool:
         return (await service.http.get(url)).status_code == 403
 
-    await eventually(refused, within=3)
+    await eventually(rejected, within=3)
 
 
-async def test_a_waiting_reader_is_woken_at_once(service: ClusterService) -> None:
+async def test_a_long_poll_returns_with_the_first_event(service: ClusterService) -> None:
     await service.start()
     waiting = asyncio.create_task(service.events(wait=20))
     assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
@@ -111,7 +111,7 @@ async def test_a_waiting_reader_is_woken_at_once(service: ClusterService) -> Non
     assert page.cursor == page.events[-1].cursor
 
 
-async def test_a_reader_that_nothing_happens_for_is_answered_in_time(service: ClusterService) -> None:
+async def test_a_long_poll_without_events_times_out(service: ClusterService) -> None:
     await service.start()
     asked_at = time.monotonic()
     page = await service.events(wait=0.3)
@@ -119,7 +119,7 @@ async def test_a_reader_that_nothing_happens_for_is_answered_in_time(service: Cl
     assert (page.events, page.cursor) == ((), 0)
 
 
-async def test_waiting_readers_do_not_hold_up_a_graceful_stop(service: ClusterService) -> None:
+async def test_long_polls_do_not_delay_a_graceful_stop(service: ClusterService) -> None:
     await service.start()
     waiting = asyncio.create_task(service.events(wait=20))
     assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
@@ -130,7 +130,7 @@ async def test_waiting_readers_do_not_hold_up_a_graceful_stop(service: ClusterSe
 
 
 @pytest.mark.parametrize("params", [{"wait": 21}, {"after": -1}])
-async def test_waiting_is_bounded(service: ClusterService, params: dict) -> None:
+async def test_long_polls_have_a_maximum(service: ClusterService, params: dict) -> None:
     await service.start()
     assert (await service.http.get("/training/events", params=params)).status_code == 400
 
@@ -159,8 +159,8 @@ async def test_runs_are_listed_newest_first_and_found_by_attempt(service: Cluste
     second = await service.submit({"hold_at": 1}, job_id=job_id, attempt=2)
 
     async def ids(**params: object) -> list[str]:
-        answer = await service.http.get("/training/runs", params=params)
-        return [run["external_job_id"] for run in answer.json()["runs"]]
+        response = await service.http.get("/training/runs", params=params)
+        return [run["external_job_id"] for run in response.json()["runs"]]
 
     assert await ids() == [second, first]
     assert await ids(job_id=job_id, attempt=1) == [first]
@@ -170,12 +170,12 @@ async def test_runs_are_listed_newest_first_and_found_by_attempt(service: Cluste
     assert (await service.http.get("/training/runs")).json()["pagination"]["total"] == 2
 
 
-async def test_the_cluster_says_what_it_is(service: ClusterService) -> None:
+async def test_capabilities_describe_the_cluster(service: ClusterService) -> None:
     await service.start(cluster_name="workshop")
-    answer = (await service.http.get("/training/capabilities")).json()
-    assert answer["name"] == "workshop"
-    assert (answer["executor"], answer["simulated"]) == ("local", False)
-    assert (answer["gpu_types"], answer["base_models"]) == (["CPU"], ["tiny"])
+    response = (await service.http.get("/training/capabilities")).json()
+    assert response["name"] == "workshop"
+    assert (response["executor"], response["simulated"]) == ("local", False)
+    assert (response["gpu_types"], response["base_models"]) == (["CPU"], ["tiny"])
     abilities = ("idempotent_submit", "events", "graceful_stop", "logs", "log_follow", "resume", "checkpoints")
-    assert all(answer[ability] for ability in (*abilities, "runs", "capacity"))
-    assert answer["stop_modes"] == ["checkpoint", "finish"]
+    assert all(response[ability] for ability in (*abilities, "runs", "capacity"))
+    assert response["stop_modes"] == ["checkpoint", "finish"]

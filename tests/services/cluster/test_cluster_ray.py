@@ -18,7 +18,7 @@ from tests.services.cluster.ray_cluster import REPOSITORY, RayCluster
 from tests.services.cluster.service import KEY, ClusterService
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 H100 = GpuConfig(type="H100")
 SAMPLE = REPOSITORY / "local" / "sample" / "conversations.jsonl"
@@ -50,8 +50,8 @@ async def submit(service: ClusterService, script: dict[str, Any] | None = None, 
     """A run's id; Ray takes its time to give back what the run before it had."""
 
     async def taken() -> str | None:
-        answer = await service.post(service.request(script, **changes))
-        return str(answer.json()["external_job_id"]) if answer.status_code == 201 else None
+        response = await service.post(service.request(script, **changes))
+        return str(response.json()["external_job_id"]) if response.status_code == 201 else None
 
     return str(await eventually(taken, within=20))
 
@@ -108,7 +108,7 @@ async def test_runs_on_ray_are_finished_and_stopped_and_resumed(on_ray: ClusterS
     assert steps == [4, 5, 6, 7, 8, 9]
 
 
-async def test_a_run_on_ray_outlasts_the_service_and_is_found_again(on_ray: ClusterService, ray: RayCluster) -> None:
+async def test_a_run_on_ray_outlives_the_service_and_is_found_again(on_ray: ClusterService, ray: RayCluster) -> None:
     await on_ray.start()
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
@@ -154,7 +154,7 @@ async def test_a_run_that_waits_for_a_place_is_not_billed_and_can_be_cancelled(
     assert not (on_ray.folder(run_id) / "adapter" / "adapter_config.json").exists()
 
 
-async def test_a_new_head_that_knows_no_jobs_gets_them_again(on_ray: ClusterService, ray: RayCluster) -> None:
+async def test_a_new_head_without_jobs_is_sent_them_again(on_ray: ClusterService, ray: RayCluster) -> None:
     await on_ray.start()
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)
@@ -181,20 +181,20 @@ async def test_the_tiny_model_is_really_trained_on_ray(on_ray: ClusterService, r
         models=REPOSITORY / ".cache" / "models",
         finish_grace_seconds=60,
     )
-    wanted: dict[str, Any] = {
+    job: dict[str, Any] = {
         "job_id": new_id(),
         "dataset_url": on_ray.platform.add_dataset(b"".join(SAMPLE.read_bytes().splitlines(keepends=True)[:48])),
         "hyperparameters": TrainingSpec(learning_rate=1e-3, max_steps=400),
         "gpu_config": H100,
     }
-    first = await submit(on_ray, **wanted)
+    first = await submit(on_ray, **job)
     await on_ray.reaches_step(first, 10, within=90)
     await on_ray.end(first, "checkpoint")
     stopped = await on_ray.reaches(first, "cancelled", within=10)
     assert stopped.last_checkpoint_step == stopped.current_step
     assert stopped.checkpoint_seconds
 
-    second = await submit(on_ray, **wanted, attempt=2, resume_from=first)
+    second = await submit(on_ray, **job, attempt=2, resume_from=first)
     await on_ray.reaches_step(second, stopped.current_step + 10, within=90)
     await on_ray.end(second, "finish")
     status = await on_ray.reaches(second, "completed", within=60)
@@ -208,9 +208,7 @@ async def test_the_tiny_model_is_really_trained_on_ray(on_ray: ClusterService, r
     assert comparison["adapter_loss"] < comparison["base_loss"]
 
 
-async def test_a_head_that_stays_away_fails_its_runs_for_others_to_retry(
-    on_ray: ClusterService, ray: RayCluster
-) -> None:
+async def test_a_head_that_stays_away_fails_its_runs_as_retryable(on_ray: ClusterService, ray: RayCluster) -> None:
     await on_ray.start(patience_seconds=1)
     run_id = await submit(on_ray, {"steps": 6, "hold_at": 4})
     await on_ray.reaches_step(run_id, 4)

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from brightrun.notifier import loops, routes
-from brightrun.notifier.receivers import Receivers
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.secret_box import SecretBox
+from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.database import Pool
 from tests.conftest import SlicePool
 from tests.services import slices
@@ -31,14 +31,19 @@ async def pool(slice_pool: SlicePool) -> Pool:
 
 
 @pytest.fixture
-def receivers() -> Receivers:
-    return Receivers(Vault(WEBHOOK_KEY), PRIVATE_HOSTS)
+def sender() -> WebhookSender:
+    return WebhookSender(SecretBox(WEBHOOK_KEY), PRIVATE_HOSTS)
 
 
 @pytest.fixture
-def ask(pool: Pool, receivers: Receivers) -> Ask:
+def ask(pool: Pool, sender: WebhookSender) -> Ask:
     """`ask(user_id)` is an HTTP client that speaks for the user."""
-    return slices.asking("notifier", routes.router, pool, vault=Vault(WEBHOOK_KEY), receivers=receivers)
+    return asking(pool, sender)
+
+
+def asking(pool: Pool, sender: WebhookSender, key: str = WEBHOOK_KEY) -> Ask:
+    """The same, of a notifier with a sender and a webhook key of its own."""
+    return slices.asking("notifier", routes.router, pool, secret_box=SecretBox(key), sender=sender)
 
 
 @pytest_asyncio.fixture
@@ -55,7 +60,7 @@ class Webhooks:
     user: UUID
     client: httpx.AsyncClient
     pool: Pool
-    receivers: Receivers
+    sender: WebhookSender
 
     async def create(self, url: str, **changes: Any) -> dict[str, Any]:
         answer = await self.client.post("/webhooks", json={"url": url} | changes)
@@ -78,7 +83,7 @@ class Webhooks:
     async def send(self) -> int:
         """Send all that is due; returns how many events that was."""
         sent = 0
-        while await loops.deliver_next(self.pool, self.receivers):
+        while await loops.deliver_next(self.pool, self.sender):
             sent += 1
         return sent
 
@@ -92,5 +97,5 @@ class Webhooks:
 
 
 @pytest.fixture
-def webhooks_of(pool: Pool, ask: Ask, receivers: Receivers) -> Callable[[UUID], Webhooks]:
-    return lambda user: Webhooks(user, ask(user), pool, receivers)
+def webhooks_of(pool: Pool, ask: Ask, sender: WebhookSender) -> Callable[[UUID], Webhooks]:
+    return lambda user: Webhooks(user, ask(user), pool, sender)

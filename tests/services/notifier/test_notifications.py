@@ -8,6 +8,7 @@ from brightrun.contracts.events import CATALOGUE
 from brightrun.contracts.values import new_id
 from tests.builders import (
     NOON,
+    UNKNOWN_ID,
     artifact_ready,
     budget_reached,
     dataset_validated,
@@ -121,7 +122,7 @@ async def test_a_length_out_of_bounds_is_refused(ask, limit: int) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/notifications"), ("PATCH", f"/notifications/{new_id()}/read"), ("POST", "/notifications/read-all")],
+    [("GET", "/notifications"), ("PATCH", f"/notifications/{UNKNOWN_ID}/read"), ("POST", "/notifications/read-all")],
 )
 async def test_nobody_reads_or_marks_without_a_token_for_a_user(ask, method: str, path: str) -> None:
     async with ask(None) as client:

@@ -3,12 +3,11 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -17,17 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from brightrun.contracts.values import new_id, utc_now
-from brightrun.notifier.models import Endpoint, Message, Reply
-from brightrun.notifier.receivers import ANSWER_SECONDS, Receivers
+from brightrun.notifier.models import Endpoint, Reply, WebhookEvent
 from brightrun.notifier.rules.addresses import ForbiddenAddress
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.secret_box import SecretBox
+from brightrun.notifier.webhook_sender import TIMEOUT_SECONDS, WebhookSender
 from brightrun.runtime.database import Pool
 from tests.builders import job_completed
-from tests.services.notifier.conftest import PRIVATE_HOSTS, WEBHOOK_KEY, Webhooks, deliver
+from tests.services.notifier.conftest import PRIVATE_HOSTS, WEBHOOK_KEY, Webhooks, asking, deliver
 from tests.services.notifier.receiver import Receiver
 from tests.services.slices import serve
 
-VAULT = Vault(WEBHOOK_KEY)
+SECRET_BOX = SecretBox(WEBHOOK_KEY)
 NAME = "hooks.example.com"
 PUBLIC = "93.184.215.14"
 
@@ -45,25 +44,24 @@ class Names:
 
 
 def endpoint(url: str) -> Endpoint:
-    _, sealed = VAULT.new_secret()
+    _, sealed = SECRET_BOX.new_secret()
     now = utc_now()
     return Endpoint(new_id(), new_id(), url, "", ["*"], True, None, None, sealed.secret, "", None, None, now, now)
 
 
-async def send(receivers: Receivers, url: str) -> Reply:
-    return await receivers.send(endpoint(url), Message(new_id(), "fine_tuning.job.trained", "{}"))
+async def send(sender: WebhookSender, url: str) -> Reply:
+    return await sender.send(endpoint(url), WebhookEvent(new_id(), "fine_tuning.job.trained", "{}"))
 
 
 def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-async def test_a_name_that_changes_its_address_after_it_was_accepted_reaches_nobody(
-    webhooks_of: Callable[[UUID], Webhooks], receiver: Receiver, receivers: Receivers, pool: Pool
-):
+async def test_a_name_that_changes_its_address_after_it_was_accepted_reaches_nobody(receiver: Receiver, pool: Pool):
     names = Names([PUBLIC], ["127.0.0.1"])
-    receivers._network._resolve = names
-    webhooks = webhooks_of(new_id())
+    sender = WebhookSender(SECRET_BOX, PRIVATE_HOSTS, names)
+    user = new_id()
+    webhooks = Webhooks(user, asking(pool, sender)(user), pool, sender)
     made = await webhooks.create(f"https://{NAME}:{port_of(receiver.url)}/")
     await deliver(pool, job_completed(user_id=webhooks.user))
     await webhooks.send()
@@ -80,16 +78,16 @@ async def test_a_name_that_changes_its_address_after_it_was_accepted_reaches_nob
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1", PUBLIC], [PUBLIC, "127.0.0.1"], [PUBLIC, "::ffff:10.0.0.1"]])
 async def test_a_name_with_one_private_address_among_others_is_refused(addresses: list[str]):
-    receivers = Receivers(VAULT, frozenset(), Names(addresses))
+    sender = WebhookSender(SECRET_BOX, frozenset(), Names(addresses))
     with pytest.raises(ForbiddenAddress, match="not a public one"):
-        await receivers.check(f"https://{NAME}/")
-    assert (await send(receivers, f"https://{NAME}/")).error == "the host's address is not a public one"
+        await sender.check(f"https://{NAME}/")
+    assert (await send(sender, f"https://{NAME}/")).error == "the host's address is not a public one"
 
 
 async def test_the_address_that_was_checked_is_the_one_that_is_connected_to(receiver: Receiver):
     names = Names(["127.0.0.1"], ["127.0.0.2"])
     url = f"http://{NAME}:{port_of(receiver.url)}/"
-    reply = await send(Receivers(VAULT, {NAME}, names), url)
+    reply = await send(WebhookSender(SECRET_BOX, {NAME}, names), url)
     assert reply.succeeded, reply
     assert names.asked == [(NAME, port_of(receiver.url))]
     assert receiver.received[0].headers["host"] == url.removeprefix("http://").rstrip("/")
@@ -97,20 +95,20 @@ async def test_the_address_that_was_checked_is_the_one_that_is_connected_to(rece
 
 async def test_the_next_address_is_tried_when_one_does_not_answer(receiver: Receiver):
     names = Names(["127.0.0.9", "127.0.0.1"])
-    assert (await send(Receivers(VAULT, {NAME}, names), f"http://{NAME}:{port_of(receiver.url)}/")).succeeded
+    assert (await send(WebhookSender(SECRET_BOX, {NAME}, names), f"http://{NAME}:{port_of(receiver.url)}/")).succeeded
 
 
 @pytest.mark.parametrize("url", [f"http://{NAME}/", f"https://{NAME}:25/"])
 async def test_what_was_accepted_under_other_settings_is_checked_again_when_it_is_sent(url: str):
     names = Names([PUBLIC])
-    reply = await send(Receivers(VAULT, frozenset(), names), url)
+    reply = await send(WebhookSender(SECRET_BOX, frozenset(), names), url)
     assert (reply.status_code, names.asked) == (None, [])
     assert str(reply.error).startswith("the ")
 
 
 async def test_a_redirect_is_not_followed(receiver: Receiver):
     receiver.answers, receiver.headers = [307], {"Location": f"{receiver.url}/elsewhere"}
-    reply = await send(Receivers(VAULT, PRIVATE_HOSTS), receiver.url)
+    reply = await send(WebhookSender(SECRET_BOX, PRIVATE_HOSTS), receiver.url)
     assert (reply.status_code, reply.error) == (307, "answered 307")
     assert [received.path for received in receiver.received] == ["/"]
 
@@ -120,15 +118,15 @@ async def test_a_redirect_is_not_followed(receiver: Receiver):
     [("127.0.0.1", True), ("127.0.0.1:{port}", True), ("127.0.0.1:1", False), ("localhost", False), ("", False)],
 )
 async def test_only_a_named_host_may_be_private_and_without_tls(receiver: Receiver, named: str, allowed: bool):
-    receivers = Receivers(VAULT, {named.format(port=port_of(receiver.url))})
-    reply = await send(receivers, receiver.url)
+    sender = WebhookSender(SECRET_BOX, {named.format(port=port_of(receiver.url))})
+    reply = await send(sender, receiver.url)
     assert (reply.succeeded, len(receiver.received)) == (allowed, int(allowed))
 
 
 async def test_a_proxy_of_the_environment_is_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert (await send(Receivers(VAULT, PRIVATE_HOSTS), receiver.url)).succeeded
+    assert (await send(WebhookSender(SECRET_BOX, PRIVATE_HOSTS), receiver.url)).succeeded
 
 
 @dataclass
@@ -186,11 +184,11 @@ async def test_tls_and_host_header_keep_the_name_though_an_address_is_connected_
 ):
     async with tls_receiver(tmp_path) as it:
         monkeypatch.setenv("SSL_CERT_FILE", str(it.authority))
-        receivers = Receivers(VAULT, {NAME, "other.example.com"}, Names(["127.0.0.1"]))
-        assert (await send(receivers, f"https://{NAME}:{it.port}/hook")).status_code == 204
+        sender = WebhookSender(SECRET_BOX, {NAME, "other.example.com"}, Names(["127.0.0.1"]))
+        assert (await send(sender, f"https://{NAME}:{it.port}/hook")).status_code == 204
         assert it.names == [NAME]
         assert f"host: {NAME}:{it.port}".encode() in it.requests[0].lower()
-        other = await send(receivers, f"https://other.example.com:{it.port}/hook")
+        other = await send(sender, f"https://other.example.com:{it.port}/hook")
     assert other.status_code is None
     assert "Hostname mismatch" in str(other.error)
     assert len(it.requests) == 1
@@ -198,26 +196,27 @@ async def test_tls_and_host_header_keep_the_name_though_an_address_is_connected_
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path):
     async with tls_receiver(tmp_path) as it:
-        reply = await send(Receivers(VAULT, {NAME}, Names(["127.0.0.1"])), f"https://{NAME}:{it.port}/")
+        reply = await send(WebhookSender(SECRET_BOX, {NAME}, Names(["127.0.0.1"])), f"https://{NAME}:{it.port}/")
     assert str(reply.error).startswith("no TLS connection: self")
     assert it.requests == []
 
 
 async def test_a_receiver_that_does_not_speak_tls_or_http_is_told_apart(receiver: Receiver):
-    receivers = Receivers(VAULT, {NAME}, Names(["127.0.0.1"]))
-    assert (await send(receivers, f"https://{NAME}:{port_of(receiver.url)}/")).error == "no TLS connection"
+    sender = WebhookSender(SECRET_BOX, {NAME}, Names(["127.0.0.1"]))
+    assert (await send(sender, f"https://{NAME}:{port_of(receiver.url)}/")).error == "no TLS connection"
 
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n")
         writer.close()
 
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
-        reply = await send(receivers, f"http://{NAME}:{server.sockets[0].getsockname()[1]}/")
+        reply = await send(sender, f"http://{NAME}:{server.sockets[0].getsockname()[1]}/")
     assert (reply.status_code, reply.error) == (None, "the connection broke off before the answer")
 
 
-async def test_no_answer_in_time_and_an_endless_body_cost_no_more_than_that(monkeypatch: pytest.MonkeyPatch):
-    receivers = Receivers(VAULT, PRIVATE_HOSTS)
+async def test_no_answer_in_time_and_an_endless_body_cost_no_more_than_that():
+    sender = WebhookSender(SECRET_BOX, PRIVATE_HOSTS)
+    hasty = WebhookSender(SECRET_BOX, PRIVATE_HOSTS, timeout_seconds=0.2)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
@@ -228,12 +227,11 @@ async def test_no_answer_in_time_and_an_endless_body_cost_no_more_than_that(monk
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        assert (await send(receivers, f"{url}/endless")).status_code == 200
-        monkeypatch.setattr("brightrun.notifier.receivers.ANSWER_SECONDS", 0.2)
-        silent = await send(receivers, f"{url}/silent")
+        assert (await send(sender, f"{url}/endless")).status_code == 200
+        silent = await send(hasty, f"{url}/silent")
     assert silent.status_code is None
     assert str(silent.error).startswith("no answer within")
-    assert silent.duration_ms < ANSWER_SECONDS * 1000
+    assert silent.duration_ms < TIMEOUT_SECONDS * 1000
 
 
 def _has_ipv6() -> bool:
@@ -248,5 +246,5 @@ def _has_ipv6() -> bool:
 async def test_an_ipv6_receiver_is_spoken_to_by_its_name():
     it = Receiver()
     async with serve(it, host="::1") as url:
-        assert (await send(Receivers(VAULT, {"::1"}), url)).succeeded
+        assert (await send(WebhookSender(SECRET_BOX, {"::1"}), url)).succeeded
     assert it.received[0].headers["host"] == url.removeprefix("http://")

@@ -23,8 +23,8 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres
 from brightrun.notifier import loops
-from brightrun.notifier.receivers import Receivers
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.secret_box import SecretBox
+from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.database import Pool
 from tests.builders import (
     NOON,
@@ -36,7 +36,7 @@ from tests.builders import (
     job_refused,
     job_started,
 )
-from tests.services.notifier.conftest import PRIVATE_HOSTS, WEBHOOK_KEY, Webhooks, deliver
+from tests.services.notifier.conftest import PRIVATE_HOSTS, WEBHOOK_KEY, Webhooks, asking, deliver
 from tests.services.notifier.receiver import Receiver
 
 PROCESS_SECONDS = 60
@@ -318,8 +318,8 @@ async def test_without_an_answer_the_reason_is_told(webhooks: Webhooks, receiver
 
 async def test_with_another_webhook_key_a_secret_has_to_be_rotated(webhooks: Webhooks, receiver: Receiver):
     made = await webhooks.create(receiver.url)
-    webhooks.client._transport.app.state.receivers = Receivers(Vault("another-key" * 4), PRIVATE_HOSTS)
-    webhooks.client._transport.app.state.vault = Vault("another-key" * 4)
+    key = "another-key" * 4
+    webhooks.client = asking(webhooks.pool, WebhookSender(SecretBox(key), PRIVATE_HOSTS), key)(webhooks.user)
     result = (await webhooks.client.post(f"/webhooks/{made['id']}/test", json={})).json()["data"]
     assert result["error"] == "the secret cannot be read any more: rotate it"
     rotated = (await webhooks.client.post(f"/webhooks/{made['id']}/rotate", json={})).json()["data"]
@@ -367,45 +367,45 @@ async def _die(postgres: Postgres, failpoint: str) -> None:
 
 
 async def test_a_sender_that_lost_its_lease_changes_nothing(
-    webhooks: Webhooks, receiver: Receiver, pool: Pool, receivers: Receivers
+    webhooks: Webhooks, receiver: Receiver, pool: Pool, sender: WebhookSender
 ):
     made = await webhooks.create(receiver.url)
     await deliver(pool, job_completed(user_id=webhooks.user))
-    send = receivers.send
+    send = sender.send
 
     async def send_late(*args: Any) -> Any:
         """Another sender takes over and succeeds while this one waits for a receiver that fails."""
-        receivers.send = send
+        sender.send = send
         await webhooks.let_pauses_end()
         assert await webhooks.send() == 1
         receiver.answers = [500]
         return await send(*args)
 
-    receivers.send = send_late
-    await loops.deliver_next(pool, receivers)
+    sender.send = send_late
+    await loops.deliver_next(pool, sender)
     [delivery] = await webhooks.deliveries(made)
     assert (delivery["status"], [one["status_code"] for one in delivery["attempts"]]) == ("delivered", [200])
     assert (await webhooks.get(made))["failing_since"] is None
 
 
 async def test_one_slow_endpoint_does_not_keep_the_others_waiting(
-    webhooks: Webhooks, receiver: Receiver, pool: Pool, receivers: Receivers
+    webhooks: Webhooks, receiver: Receiver, pool: Pool, sender: WebhookSender
 ):
     """While one event of an endpoint is on its way, the next senders serve other endpoints."""
     await webhooks.create(f"{receiver.url}/slow", event_types=["fine_tuning.job.*"])
     await deliver(pool, *(job_queued(user_id=webhooks.user) for _ in range(3)))
     await webhooks.create(f"{receiver.url}/quick")
-    send, stuck, go_on = receivers.send, asyncio.Event(), asyncio.Event()
+    send, stuck, go_on = sender.send, asyncio.Event(), asyncio.Event()
 
     async def send_slowly(*args: Any) -> Any:
         stuck.set()
         await go_on.wait()
         return await send(*args)
 
-    receivers.send = send_slowly
-    slow = asyncio.create_task(loops.deliver_next(pool, receivers))
+    sender.send = send_slowly
+    slow = asyncio.create_task(loops.deliver_next(pool, sender))
     await stuck.wait()
-    receivers.send = send
+    sender.send = send
     assert await webhooks.send() == 0
     await deliver(pool, dataset_validated(user_id=webhooks.user))
     assert await webhooks.send() == 1

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -24,17 +26,19 @@ from brightrun.contracts.values import new_id
 from brightrun.local.engines import Postgres, TansuBroker
 from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.http import create_app
 from brightrun.runtime.kafka import KafkaClient, ensure_topics
 from brightrun.runtime.settings import KafkaSettings
-from brightrun.scheduler.artifacts import InputUrls
-from brightrun.scheduler.loops import stops, survey
-from brightrun.scheduler.loops.dispatch import Dispatcher
-from brightrun.scheduler.loops.polling import Poller
-from brightrun.scheduler.loops.reconciler import Reconciler, SilenceBreaker
-from brightrun.scheduler.loops.stops import Stopper
-from brightrun.scheduler.loops.watch import Watcher
-from brightrun.scheduler.queries.clusters import add_clusters
-from brightrun.scheduler.queries.watch import read_position
+from brightrun.scheduler.clusters.loops import CapacityProbe
+from brightrun.scheduler.clusters.queries import add_clusters
+from brightrun.scheduler.main import ROUTERS
+from brightrun.scheduler.observation.loops import Poller, Watcher
+from brightrun.scheduler.observation.queries import read_position
+from brightrun.scheduler.reconciliation.loops import Reconciler, SilenceCheck
+from brightrun.scheduler.stopping import loops as stopping
+from brightrun.scheduler.stopping.loops import Stopper
+from brightrun.scheduler.submission.artifacts import InputUrls
+from brightrun.scheduler.submission.loops import Dispatcher, Submitter
 from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.conftest import SECRET, SlicePool
 from tests.services import slices
@@ -44,8 +48,8 @@ from tests.waiting import eventually
 CALLBACK_SECRET = "the-callback-secret-of-the-tests"
 CALLBACKS = "http://scheduler/callbacks"
 MAX_ATTEMPTS = 3
-SILENCE = timedelta(seconds=60)
-ME = new_id()
+MAX_SILENCE = timedelta(seconds=60)
+SCHEDULER = new_id()
 
 E = TypeVar("E", bound=JobEvent)
 
@@ -77,10 +81,18 @@ class Scheduler:
         """The cluster of tests that need no more than one."""
         return self.clusters["local"]
 
-    def another(self) -> Dispatcher:
+    def another(self, **changes: Any) -> Dispatcher:
         """A second scheduler on the same slice, as far as it submits."""
-        inputs = InputUrls(self.artifacts_client)
-        return Dispatcher(self.pool, self.clients, inputs, self.quota_gpus, wake=lambda: None, callback_url=CALLBACKS)
+        submitter = Submitter(self.clients, InputUrls(self.artifacts_client), CALLBACKS)
+        return Dispatcher(self.pool, submitter, self.quota_gpus, wake=lambda: None, **changes)
+
+    def http(self, **settings: Any) -> httpx.AsyncClient:
+        """A client of the service's routes, with these settings."""
+        app = create_app("scheduler", SECRET)
+        app.state.pool, app.state.settings = self.pool, SimpleNamespace(**settings)
+        for router in ROUTERS:
+            app.include_router(router)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scheduler")
 
     async def add(self, cluster: FakeCluster, runs_per_page: int = 1000, **settings: Any) -> None:
         """Let the scheduler know a cluster."""
@@ -115,14 +127,14 @@ class Scheduler:
     async def request_resume(self, job: JobQueued, turn: int = 2) -> None:
         await self.deliver(job_resume_requested(job_id=job.job_id, user_id=job.user_id, turn=turn))
 
-    async def survey(self) -> None:
-        """Every cluster is asked what it has."""
+    async def probe(self) -> None:
+        """Ask every cluster what it has."""
         for client in self.clients.values():
-            await survey.Surveyor(self.pool, client, wake=lambda: None).work()
+            await CapacityProbe(self.pool, client, wake_dispatch=lambda: None).work()
 
     async def dispatch(self) -> bool:
         """One decision by fresh reports, with everything it leads to; True if anything was submitted."""
-        await self.survey()
+        await self.probe()
         return await self.decide()
 
     async def decide(self) -> bool:
@@ -154,7 +166,7 @@ class Scheduler:
     async def watch(self, name: str = "local") -> bool:
         """Hear the cluster's next page, if nobody else listens; True if there was something."""
         before = await read_position(self.pool, name)
-        await Watcher(self.pool, self.bus, self.clients[name], ME, MAX_ATTEMPTS).work()
+        await Watcher(self.pool, self.bus, self.clients[name], SCHEDULER, MAX_ATTEMPTS).work()
         return await read_position(self.pool, name) != before
 
     async def stop_runs(self, name: str = "local") -> None:
@@ -163,7 +175,7 @@ class Scheduler:
 
     async def poll(self, name: str = "local") -> None:
         """All runs that are due are asked about."""
-        while await Poller(self.pool, self.clients[name], SILENCE, MAX_ATTEMPTS).work():
+        while await Poller(self.pool, self.clients[name], MAX_SILENCE, MAX_ATTEMPTS).work():
             pass
 
     async def poll_now(self, name: str = "local") -> None:
@@ -173,20 +185,20 @@ class Scheduler:
 
     async def stop_limited(self) -> bool:
         """Runs whose time has come are to finish; True if there were any."""
-        return await stops.stop_limited(self.pool)
+        return await stopping.stop_limited_runs(self.pool)
 
-    async def give_up_unheard(self) -> None:
-        await stops.give_up_unheard(self.pool, MAX_ATTEMPTS)
+    async def give_up_unacknowledged(self) -> None:
+        await stopping.give_up_unacknowledged(self.pool, MAX_ATTEMPTS)
 
     def reconciler(self, name: str = "local", **changes: Any) -> Reconciler:
         """One that remembers nothing yet."""
-        return Reconciler(self.pool, self.clients[name], ME, MAX_ATTEMPTS, **{"stop_unknown": True} | changes)
+        return Reconciler(self.pool, self.clients[name], SCHEDULER, MAX_ATTEMPTS, **{"stop_unknown": True} | changes)
 
     async def reconcile(self, name: str = "local") -> None:
         await self.reconciler(name).work()
 
     async def give_up_silent(self) -> None:
-        await SilenceBreaker(self.pool, SILENCE, MAX_ATTEMPTS).work()
+        await SilenceCheck(self.pool, MAX_SILENCE, MAX_ATTEMPTS).work()
 
     async def let_time_pass(self, **seconds: float) -> None:
         """Put all that is remembered of attempts, jobs and clusters into the past."""
@@ -203,11 +215,11 @@ class Scheduler:
             "UPDATE clusters SET silent_since = silent_since - $1::interval, answered_at = answered_at - $1::interval",
             past,
         )
-        await self.pool.execute("UPDATE duties SET held_until = held_until - $1::interval", past)
+        await self.pool.execute("UPDATE leaders SET until = until - $1::interval", past)
 
     async def let_leases_lapse(self) -> None:
         await self.pool.execute("UPDATE attempts SET leased_until = now() - interval '1 second'")
-        await self.pool.execute("UPDATE duties SET held_until = now() - interval '1 second'")
+        await self.pool.execute("UPDATE leaders SET until = now() - interval '1 second'")
 
     async def let_pauses_end(self) -> None:
         await self.pool.execute("UPDATE queue SET not_before = now()")

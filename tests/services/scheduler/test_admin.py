@@ -12,9 +12,8 @@ import pytest_asyncio
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id, utc_now
-from brightrun.runtime.http import create_app
 from brightrun.runtime.tokens import issue
-from brightrun.scheduler import routes
+from tests.builders import UNKNOWN_ID
 from tests.conftest import SECRET
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
@@ -23,22 +22,17 @@ ROUTES = [
     ("GET", "/admin/clusters"),
     ("POST", "/admin/clusters/local/drain"),
     ("POST", "/admin/clusters/local/undrain"),
-    ("GET", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/users/{new_id()}/share"),
-    ("PUT", f"/admin/jobs/{new_id()}/priority"),
+    ("GET", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/users/{UNKNOWN_ID}/share"),
+    ("PUT", f"/admin/jobs/{UNKNOWN_ID}/priority"),
 ]
 
 
 @pytest_asyncio.fixture
 async def operator(scheduler: Scheduler) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app("scheduler", SECRET)
-    app.state.pool = scheduler.pool
-    known = [SimpleNamespace(name=name, url=fake.url) for name, fake in scheduler.clusters.items()]
-    app.state.settings = SimpleNamespace(all_clusters=known, quota_gpus=2)
-    app.include_router(routes.router)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://scheduler", headers=_token(None)
-    ) as client:
+    clusters = [SimpleNamespace(name=name, url=fake.url) for name, fake in scheduler.clusters.items()]
+    async with scheduler.http(all_clusters=clusters, quota_gpus=2) as client:
+        client.headers.update(_token(None))
         yield client
 
 
@@ -123,7 +117,7 @@ async def test_a_user_sees_the_place_of_a_waiting_job_and_when_it_may_start(
     running = await scheduler.queue_live(gpu=GpuConfig(type="CPU", count=2))
     scheduler.cluster.gpus = {"CPU": (2, 0)}
     ahead, mine = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=2)) for _ in range(2)]
-    await scheduler.survey()
+    await scheduler.probe()
     place = await _place(operator, mine)
     assert place == {"position": 2, "ahead_gpus": 2, "expected_start": None, "waits_for": "gpus"}
     assert await _place(operator, ahead) == place | {"position": 1, "ahead_gpus": 0}

@@ -184,10 +184,10 @@ async def test_a_cancellation_that_the_cluster_does_not_acknowledge_within_five_
     scheduler.cluster.down = down
     await scheduler.request_cancel(job)
     await scheduler.stop_runs()
-    await scheduler.give_up_unheard()
+    await scheduler.give_up_unacknowledged()
     assert await scheduler.said(JobCompleted, job) == []
     await scheduler.let_time_pass(seconds=4)
-    await scheduler.give_up_unheard()
+    await scheduler.give_up_unacknowledged()
     completed = await scheduler.said(JobCompleted, job)
     assert [(one.outcome, one.billed) for one in completed] == ([(JobStatus.CANCELLED, ())] if down else [])
 
@@ -203,5 +203,5 @@ async def test_a_scheduler_that_was_away_asks_before_it_gives_a_cancellation_up(
     job = await scheduler.queue_live()
     await scheduler.request_cancel(job)
     await scheduler.let_time_pass(minutes=5)
-    await scheduler.give_up_unheard()
+    await scheduler.give_up_unacknowledged()
     assert await scheduler.said(JobCompleted, job) == []

@@ -6,8 +6,8 @@ from brightrun.contracts.events import JobCompleted, JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import GpuConfig, JobError
 from brightrun.runtime.database import transaction
-from brightrun.scheduler.actions import sharing
-from brightrun.scheduler.loops.survey import refuse_impossible
+from brightrun.scheduler.clusters import actions
+from brightrun.scheduler.queue.loops import refuse_impossible
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
 
@@ -33,7 +33,7 @@ async def test_a_job_goes_where_enough_gpus_are_free(scheduler: Scheduler, other
 async def test_no_more_is_sent_than_was_reported_free(scheduler: Scheduler) -> None:
     scheduler.cluster.gpus = {"CPU": (8, 5)}
     jobs = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=2)) for _ in range(4)]
-    await scheduler.survey()
+    await scheduler.probe()
     while await scheduler.decide():
         pass
     assert sum(len(scheduler.cluster.submissions(job)) for job in jobs) == 2
@@ -42,7 +42,7 @@ async def test_no_more_is_sent_than_was_reported_free(scheduler: Scheduler) -> N
 async def test_a_report_that_is_older_than_a_submission_does_not_free_its_gpus(scheduler: Scheduler) -> None:
     scheduler.cluster.gpus = {"CPU": (2, 2)}
     first, second = [await scheduler.queue(gpu=GpuConfig(type="CPU", count=2)) for _ in range(2)]
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.decide()
     await scheduler.pool.execute("UPDATE clusters SET asked_at = asked_at - interval '1 second'")
     assert not await scheduler.decide()
@@ -55,7 +55,7 @@ async def test_a_report_that_is_older_than_a_submission_does_not_free_its_gpus(s
 async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler: Scheduler) -> None:
     running = await scheduler.queue_live()
     async with transaction(scheduler.pool) as conn:
-        await sharing.set_drained(conn, "local", True)
+        await actions.set_drained(conn, "local", True)
     waiting = await scheduler.queue()
     assert not await scheduler.dispatch()
     scheduler.cluster.report(running, "completed")
@@ -63,14 +63,14 @@ async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler:
     assert len(await scheduler.said(JobCompleted, running)) == 1
 
     async with transaction(scheduler.pool) as conn:
-        await sharing.set_drained(conn, "local", False)
+        await actions.set_drained(conn, "local", False)
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(waiting) == [1]
 
 
 async def test_a_cluster_that_does_not_answer_gets_nothing(scheduler: Scheduler, other: FakeCluster) -> None:
     other.gpus = {"CPU": (1, 1)}
-    await scheduler.survey()
+    await scheduler.probe()
     scheduler.cluster.down = True
     await scheduler.pool.execute("UPDATE clusters SET answered_at = answered_at - interval '1 minute'")
     jobs = [await scheduler.queue() for _ in range(2)]
@@ -122,7 +122,7 @@ async def test_a_job_that_waits_for_gpus_which_no_cluster_has_is_refused(
     large = await scheduler.queue(gpu=GpuConfig(type="H100", count=8))
     await _refuse_impossible(scheduler)
     assert await scheduler.said(JobCompleted, strange) == [], "the other cluster was never heard"
-    await scheduler.survey()
+    await scheduler.probe()
     fitting = await scheduler.queue(gpu=GpuConfig(type="H100", count=4))
     await _refuse_impossible(scheduler)
     assert await _error_of(scheduler, strange) == ("no_such_gpus", "No cluster has 1 × V100-32GB.")
@@ -131,9 +131,9 @@ async def test_a_job_that_waits_for_gpus_which_no_cluster_has_is_refused(
 
 
 async def test_a_job_waits_for_a_node_that_is_down(scheduler: Scheduler) -> None:
-    await scheduler.survey()
+    await scheduler.probe()
     scheduler.cluster.gpus = {"CPU": (4, 4)}
-    await scheduler.survey()
+    await scheduler.probe()
     job = await scheduler.queue(gpu=GpuConfig(type="CPU", count=8))
     await _refuse_impossible(scheduler)
     assert not await scheduler.dispatch()
@@ -172,7 +172,7 @@ async def test_a_foreign_cluster_is_never_asked_twice_for_the_same_run(
         await scheduler.dispatch()
     else:
         other.open_for_answers.clear()
-        await scheduler.survey()
+        await scheduler.probe()
         await scheduler.another().work()
         await scheduler.let_leases_lapse()
         await scheduler.dispatch()
@@ -206,7 +206,7 @@ async def test_a_lost_run_starts_afresh_elsewhere_when_its_cluster_is_gone(
     other.gpus = {"CPU": (8, 8)}
     job = await _lose(scheduler, last_checkpoint_step=50)
     async with transaction(scheduler.pool) as conn:
-        await sharing.set_drained(conn, "local", True)
+        await actions.set_drained(conn, "local", True)
     await scheduler.dispatch()
     assert other.submissions(job) == [2]
     assert other.submitted[-1].resume_from is None

@@ -34,14 +34,14 @@ async def test_a_scheduler_killed_while_it_submits_leaves_one_run(scheduler: Sch
     await _runs_once(scheduler, job)
 
 
-@pytest.mark.parametrize("failpoint", ["dispatch.leasing", "dispatch.leased"])
+@pytest.mark.parametrize("failpoint", ["consumer.handled", "dispatch.leased"])
 async def test_a_job_whose_reader_dies_with_it_is_read_again_and_runs_once(
     scheduler: Scheduler, failpoint: str
 ) -> None:
-    """Being queued and being leased are one transaction, so that both are there or neither."""
+    """The reader dies before it acknowledges the job to Kafka, so that it is delivered again."""
     job = job_queued()
     scheduler.artifacts.hold(job)
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.bus.publish([job])
     await _die(scheduler, failpoint)
     await scheduler.let_leases_lapse()

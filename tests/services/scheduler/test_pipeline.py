@@ -1,4 +1,4 @@
-"""From a queued job to its submission: one transaction, many submissions at once, answers written together."""
+"""From a queued job to its submission: dispatch is woken, submissions overlap, responses are saved together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,119 +6,110 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from brightrun.contracts.events import JobCompleted, JobQueued, JobStarted
+from brightrun.contracts.events import JobCompleted, JobStarted
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id
-from brightrun.runtime.database import Connection, transaction
-from brightrun.scheduler import subscribers
-from brightrun.scheduler.actions import dispatch as actions
-from brightrun.scheduler.loops import dispatch
-from brightrun.scheduler.loops.dispatch import Dispatcher
+from brightrun.runtime.database import Connection
+from brightrun.scheduler.submission import actions
 from tests.builders import job_queued
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
 from tests.waiting import eventually
 
+SLOTS = 4
 
-async def test_a_job_is_leased_in_the_transaction_that_queues_it(scheduler: Scheduler) -> None:
-    await scheduler.survey()
-    jobs = await _read(scheduler, [job_queued(), job_queued()])
+
+async def test_a_queued_job_wakes_dispatch(scheduler: Scheduler) -> None:
+    woken = asyncio.Event()
+    connection = await asyncpg.connect(scheduler.database_url)
+    await connection.add_listener("scheduler.queue", lambda *_: woken.set())
+    await scheduler.queue()
+    await asyncio.wait_for(woken.wait(), 10)
+    await connection.close()
+
+
+async def test_jobs_queued_together_are_leased_together(scheduler: Scheduler) -> None:
+    await scheduler.probe()
+    jobs = [await scheduler.queue() for _ in range(2)]
+    assert scheduler.cluster.submitted == []
+    assert await scheduler.dispatcher.work()
     assert await scheduler.pool.fetchval("SELECT count(*) FROM attempts") == 2
-    assert scheduler.cluster.submitted == [], "nothing is sent before the commit"
-    scheduler.dispatcher.submit_leased()
     await scheduler.dispatcher.idle()
     assert [scheduler.cluster.submissions(job) for job in jobs] == [[1], [1]]
     assert [len(await scheduler.said(JobStarted, job)) for job in jobs] == [1, 1]
 
 
-async def test_nothing_is_submitted_of_a_transaction_that_was_rolled_back(scheduler: Scheduler) -> None:
-    await scheduler.survey()
-    async with scheduler.pool.acquire() as conn:
-        attempted = conn.transaction()
-        await attempted.start()
-        await _reader(scheduler.dispatcher)([_held(scheduler, job_queued())], conn)
-        await attempted.rollback()
-    await _read(scheduler, [])
-    scheduler.dispatcher.submit_leased()
-    await scheduler.dispatcher.idle()
-    assert scheduler.cluster.submitted == []
-
-
-async def test_jobs_are_queued_though_they_cannot_be_leased(scheduler: Scheduler, monkeypatch) -> None:
-    async def deadlock(*_: object) -> None:
-        raise asyncpg.DeadlockDetectedError("as two do")
-
-    await scheduler.survey()
-    job = job_queued()
-    with monkeypatch.context() as broken:
-        broken.setattr(actions, "lease", deadlock)
-        with pytest.raises(asyncpg.DeadlockDetectedError):
-            await _read(scheduler, [job])
-        await _read(scheduler, [job])
-        scheduler.dispatcher.submit_leased()
+async def test_a_job_is_queued_although_it_cannot_be_leased(scheduler: Scheduler) -> None:
+    await scheduler.probe()
+    job = await scheduler.queue()
+    await scheduler.pool.execute("ALTER TABLE attempts RENAME TO attempts_away")
+    try:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await scheduler.dispatcher.work()
+    finally:
+        await scheduler.pool.execute("ALTER TABLE attempts_away RENAME TO attempts")
     assert scheduler.cluster.submitted == []
     await scheduler.decide()
     assert scheduler.cluster.submissions(job) == [1]
 
 
-async def test_readers_and_deciders_do_not_lock_each_other_out(scheduler: Scheduler) -> None:
-    """Both lock the decision and the user whose jobs they look at."""
+async def test_subscribers_and_dispatchers_do_not_deadlock(scheduler: Scheduler) -> None:
+    """Both lock the queue and the user whose jobs they look at."""
     scheduler.cluster.gpus = {"CPU": (8, 7)}
-    await scheduler.survey()
+    await scheduler.probe()
     user, large = new_id(), GpuConfig(type="CPU", count=8)
     await scheduler.queue(user_id=user, gpu=large)
     for _ in range(10):
         jobs = [job_queued(user_id=user, gpu=large) for _ in range(2)]
-        reading = (_read(scheduler, [job], scheduler.another()) for job in jobs)
-        await asyncio.gather(*reading, scheduler.dispatcher.work(), scheduler.another().work())
+        queueing = (scheduler.deliver(job) for job in jobs)
+        await asyncio.gather(*queueing, scheduler.dispatcher.work(), scheduler.another().work())
 
 
-async def test_many_are_submitted_side_by_side_but_not_too_many(scheduler: Scheduler) -> None:
+async def test_submissions_in_flight_are_limited(scheduler: Scheduler) -> None:
     scheduler.cluster.gpus = {"CPU": (1000, 1000)}
     scheduler.cluster.open_for_answers.clear()
-    jobs = [await scheduler.queue() for _ in range(dispatch.AT_ONCE + 5)]
-    await scheduler.survey()
-    while await scheduler.dispatcher.work():
+    jobs = [await scheduler.queue() for _ in range(SLOTS + 3)]
+    await scheduler.probe()
+    dispatcher = scheduler.another(max_concurrent=SLOTS)
+    while await dispatcher.work():
         pass
-    await eventually(lambda: _submissions(scheduler.cluster, dispatch.AT_ONCE))
+    await eventually(lambda: _submissions(scheduler.cluster, SLOTS))
     scheduler.cluster.open_for_answers.set()
-    await scheduler.dispatcher.idle()
-    while await scheduler.decide():
-        pass
+    await dispatcher.idle()
+    while await dispatcher.work():
+        await dispatcher.idle()
     assert all(scheduler.cluster.submissions(job) == [1] for job in jobs)
 
 
-async def test_a_hanging_cluster_does_not_keep_the_others_waiting(scheduler: Scheduler, other: FakeCluster) -> None:
+async def test_a_hanging_cluster_does_not_delay_the_others(scheduler: Scheduler, other: FakeCluster) -> None:
     other.open_for_answers.clear()
-    for _ in range(dispatch.AT_ONCE):
-        other.gpus = {"H100": (1000, 1000)}
+    other.gpus = {"H100": (1000, 1000)}
+    for _ in range(SLOTS):
         await scheduler.queue(gpu=GpuConfig(type="H100"))
     job = await scheduler.queue()
-    await scheduler.survey()
-    while await scheduler.dispatcher.work():
+    await scheduler.probe()
+    dispatcher = scheduler.another(max_concurrent=SLOTS)
+    while await dispatcher.work():
         pass
     await eventually(lambda: _started(scheduler, job))
     assert await scheduler.pool.fetchval("SELECT count(*) FROM attempts WHERE state = 'submitting'") > 0
     other.open_for_answers.set()
-    await scheduler.dispatcher.idle()
+    await dispatcher.idle()
 
 
-async def test_an_answer_that_cannot_be_written_does_not_take_the_others_along(
-    scheduler: Scheduler, monkeypatch
-) -> None:
-    """Answers that come while others are written are written together, and one by one when that fails."""
+async def test_a_response_that_cannot_be_saved_does_not_stop_the_others(scheduler: Scheduler) -> None:
+    """Responses that come while others are saved are saved together, and one by one when that fails."""
     poison, *jobs = [await scheduler.queue() for _ in range(6)]
-    write_down = actions.apply_submissions
 
-    async def apply(conn: Connection, answers: Sequence) -> None:
-        if poison.job_id in {lease.attempt.job_id for lease, _ in answers}:
-            raise ValueError("cannot be written")
-        await write_down(conn, answers)
+    async def apply(conn: Connection, submissions: Sequence) -> None:
+        if poison.job_id in {lease.attempt.job_id for lease, _ in submissions}:
+            raise ValueError("cannot be saved")
+        await actions.apply_submissions(conn, submissions)
 
-    await scheduler.survey()
-    with monkeypatch.context() as broken:
-        broken.setattr(actions, "apply_submissions", apply)
-        await scheduler.decide()
+    await scheduler.probe()
+    broken = scheduler.another(apply=apply)
+    while await broken.work():
+        await broken.idle()
     assert [len(await scheduler.said(JobStarted, job)) for job in jobs] == [1] * len(jobs)
     await scheduler.let_leases_lapse()
     await scheduler.decide()
@@ -126,7 +117,7 @@ async def test_an_answer_that_cannot_be_written_does_not_take_the_others_along(
     assert len(scheduler.cluster.runs_of(poison)) == len(await scheduler.said(JobStarted, poison)) == 1
 
 
-async def test_a_data_set_is_asked_for_once_for_many_jobs(scheduler: Scheduler) -> None:
+async def test_a_data_set_url_is_signed_once_for_many_jobs(scheduler: Scheduler) -> None:
     first = await scheduler.queue_live()
     for _ in range(5):
         await scheduler.queue(dataset=first.dataset, user_id=first.user_id)
@@ -139,25 +130,9 @@ async def test_a_data_set_is_asked_for_once_for_many_jobs(scheduler: Scheduler) 
     assert completed.error.code == "dataset_not_found"
 
 
-def _reader(dispatcher: Dispatcher):
-    return dispatcher.leasing(subscribers.on_jobs_queued).handle
-
-
-def _held(scheduler: Scheduler, job: JobQueued) -> JobQueued:
-    scheduler.artifacts.hold(job)
-    return job
-
-
-async def _read(scheduler: Scheduler, jobs: list[JobQueued], dispatcher: Dispatcher | None = None) -> list[JobQueued]:
-    """Let the reader have the jobs in one transaction."""
-    async with transaction(scheduler.pool) as conn:
-        await _reader(dispatcher or scheduler.dispatcher)([_held(scheduler, job) for job in jobs], conn)
-    return jobs
-
-
 async def _submissions(cluster: FakeCluster, count: int) -> bool:
     return len(cluster.submitted) == count
 
 
-async def _started(scheduler: Scheduler, job: JobQueued) -> bool:
+async def _started(scheduler: Scheduler, job) -> bool:
     return len(await scheduler.said(JobStarted, job)) == 1

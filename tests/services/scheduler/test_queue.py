@@ -7,9 +7,9 @@ from datetime import timedelta
 from brightrun.contracts.events import JobStarted
 from brightrun.contracts.training import GpuConfig
 from brightrun.runtime.database import transaction
-from brightrun.scheduler.actions import dispatch as actions
-from brightrun.scheduler.models import Lease
-from brightrun.scheduler.queries import shares
+from brightrun.scheduler.coordination import lock_queue
+from brightrun.scheduler.submission import actions
+from brightrun.scheduler.submission.models import Lease
 from tests.builders import NOON
 from tests.services.scheduler.conftest import Scheduler
 
@@ -47,23 +47,23 @@ async def test_a_job_that_does_not_fit_waits_and_a_smaller_one_goes_ahead(schedu
 
 async def test_two_schedulers_that_decide_at_the_same_time_submit_each_job_once(scheduler: Scheduler) -> None:
     jobs = [await scheduler.queue() for _ in range(20)]
-    await scheduler.survey()
+    await scheduler.probe()
     schedulers = [scheduler.another() for _ in range(4)]
-    while any(await asyncio.gather(*(one.work() for one in schedulers))):
-        await asyncio.gather(*(one.idle() for one in schedulers))
-        await scheduler.survey()
+    while any(await asyncio.gather(*(other.work() for other in schedulers))):
+        await asyncio.gather(*(other.idle() for other in schedulers))
+        await scheduler.probe()
     assert [scheduler.cluster.submissions(job) for job in jobs] == [[1]] * len(jobs)
 
 
 async def test_two_schedulers_that_take_over_a_submission_do_not_share_it(scheduler: Scheduler) -> None:
     await scheduler.queue()
-    await scheduler.survey()
+    await scheduler.probe()
     [first] = await _lease(scheduler)
     await scheduler.let_leases_lapse()
     taken = await asyncio.gather(_take_over(scheduler), _take_over(scheduler))
     [second] = [lease for leases in taken for lease in leases]
     assert (second.attempt.key, second.attempt.fence) == (first.attempt.key, first.attempt.fence + 1)
-    assert second.unsure, "the first may have submitted it"
+    assert second.maybe_delivered, "the first may have submitted it"
 
 
 async def _take_over(scheduler: Scheduler) -> Sequence[Lease]:
@@ -73,5 +73,5 @@ async def _take_over(scheduler: Scheduler) -> Sequence[Lease]:
 
 async def _lease(scheduler: Scheduler) -> Sequence[Lease]:
     async with transaction(scheduler.pool) as conn:
-        await shares.lock_dispatch(conn)
+        await lock_queue(conn)
         return await actions.lease(conn, {"local": 8}, None, 8)

@@ -24,48 +24,51 @@ from brightrun.contracts.events import (
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import TrainingSpec
 from tests.builders import dataset_ref, job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
-from tests.services.cluster.world import CALLBACK_SECRET, KEY, Outside, World
+from tests.services.cluster.platform import CALLBACK_SECRET, FakePlatform
+from tests.services.cluster.service import KEY, ClusterService
 from tests.services.scheduler.conftest import Scheduler
 from tests.waiting import eventually
 
-STEPS_A_SECOND = 50
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real-cluster")]
+
+STEPS_PER_SECOND = 50
 
 
 @pytest.fixture(scope="module")
-def outside() -> Iterator[Outside]:
-    outside = Outside()
-    yield outside
-    outside.close()
+def platform() -> Iterator[FakePlatform]:
+    platform = FakePlatform()
+    yield platform
+    platform.close()
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path, outside: Outside) -> AsyncIterator[World]:
-    """A cluster service that simulates."""
-    world = World(tmp_path, outside)
-    settings = {"EXECUTOR": "simulated", "SIMULATED_STEPS_PER_SECOND": STEPS_A_SECOND, "SLOTS": 4}
-    await world.start(**{f"BRIGHTRUN_{name}": value for name, value in settings.items()})
-    yield world
-    await world.close()
+async def cluster(tmp_path: Path, platform: FakePlatform) -> AsyncIterator[ClusterService]:
+    """A cluster service that simulates and is not started yet."""
+    cluster = ClusterService(tmp_path, platform)
+    cluster.settings = {"executor": "simulated", "simulated_steps_per_second": STEPS_PER_SECOND, "slots": 4}
+    yield cluster
+    await cluster.close()
 
 
 @pytest_asyncio.fixture
-async def running(scheduler: Scheduler, world: World) -> AsyncIterator[Scheduler]:
+async def running(scheduler: Scheduler, cluster: ClusterService) -> AsyncIterator[Scheduler]:
     """The scheduler as a process, with that cluster."""
-    async with scheduler.process(**settings_of(world)):
+    await cluster.start()
+    async with scheduler.process(**settings_of(cluster)):
         yield scheduler
 
 
-def settings_of(world: World) -> dict[str, str]:
-    return {"CLUSTER_URL": str(world.http.base_url), "CLUSTER_KEY": KEY, "CALLBACK_SECRET": CALLBACK_SECRET}
+def settings_of(cluster: ClusterService) -> dict[str, str]:
+    return {"CLUSTER_URL": str(cluster.http.base_url), "CLUSTER_KEY": KEY, "CALLBACK_SECRET": CALLBACK_SECRET}
 
 
-async def submit(scheduler: Scheduler, world: World, **changes) -> JobQueued:
+async def submit(scheduler: Scheduler, cluster: ClusterService, **changes) -> JobQueued:
     content = b"{}\n" * 20
     dataset = dataset_ref(sha256=hashlib.sha256(content).hexdigest())
     spec = TrainingSpec(max_steps=100_000, save_steps=10).resolved()
     job = job_queued(**{"spec": spec, "dataset": dataset} | changes)
     scheduler.artifacts.hold(job)
-    scheduler.artifacts.urls[job.dataset.dataset_id] = world.outside.add_dataset(content)
+    scheduler.artifacts.urls[job.dataset.dataset_id] = cluster.platform.add_dataset(content)
     await scheduler.bus.publish([job])
     return job
 
@@ -89,14 +92,16 @@ async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int
     await eventually(there, within=40)
 
 
-async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(running: Scheduler, world: World) -> None:
-    job = await submit(running, world, spec=TrainingSpec(max_steps=400).resolved())
+async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(
+    running: Scheduler, cluster: ClusterService
+) -> None:
+    job = await submit(running, cluster, spec=TrainingSpec(max_steps=400).resolved())
     await train_to(running, job, 60)
     await running.bus.publish([job_pause_requested(job_id=job.job_id, user_id=job.user_id)])
     [paused] = await hear(running, JobPaused, job)
     assert 60 <= paused.step < 400
     assert len(paused.billed) == 1
-    assert (await world.capacity()).free_gpus == 4
+    assert (await cluster.capacity()).free_gpus == 4
     await running.bus.publish([job_resume_requested(job_id=job.job_id, user_id=job.user_id)])
     [completed] = await hear(running, JobCompleted, job)
     assert (completed.outcome, completed.attempt, completed.segments) == (JobStatus.COMPLETED, 2, paused.billed)
@@ -112,58 +117,61 @@ async def test_a_paused_training_goes_on_where_it_was_and_every_step_is_told(run
     await eventually(all_told)
 
 
-async def test_a_budget_ends_a_training_that_delivers_and_is_not_passed(running: Scheduler, world: World) -> None:
+async def test_a_budget_ends_a_training_that_delivers_and_is_not_passed(
+    running: Scheduler, cluster: ClusterService
+) -> None:
     cap, price = Decimal("8.50"), Pricing(hourly_rate=Decimal(3600), storage=Decimal("0.50"))
     spec = TrainingSpec(max_steps=100_000, max_cost=cap).resolved()
-    job = await submit(running, world, spec=spec, pricing=price)
+    job = await submit(running, cluster, spec=spec, pricing=price)
     [completed] = await hear(running, JobCompleted, job)
     assert (completed.outcome, completed.stopped_by) == (JobStatus.COMPLETED, "budget")
     assert price.storage < price.total(completed.billed) <= cap - price.storage
     [reached] = await running.heard(BudgetReached, job)
     assert price.storage < reached.spent <= reached.cap == cap
-    artifacts = await world.artifacts(completed.external_job_id)
+    artifacts = await cluster.artifacts(completed.external_job_id)
     assert artifacts.model_metadata["stopped_early"] is True
     assert "adapter_model.safetensors" in artifacts.download_urls
 
 
-async def test_a_training_is_cancelled_within_five_seconds(running: Scheduler, world: World) -> None:
-    job = await submit(running, world)
+async def test_a_training_is_cancelled_within_five_seconds(running: Scheduler, cluster: ClusterService) -> None:
+    job = await submit(running, cluster)
     await train_to(running, job, 20)
     began = time.monotonic()
     await running.bus.publish([job_cancel_requested(job_id=job.job_id, user_id=job.user_id)])
     [completed] = await hear(running, JobCompleted, job)
     assert time.monotonic() - began < 5
     assert completed.outcome is JobStatus.CANCELLED
-    assert (await world.checkpoints(completed.external_job_id))[-1].step >= 20
+    assert (await cluster.checkpoints(completed.external_job_id))[-1].step >= 20
 
 
-async def test_a_cancellation_and_an_end_that_race_leave_one_end(running: Scheduler, world: World) -> None:
+async def test_a_cancellation_and_an_end_that_race_leave_one_end(running: Scheduler, cluster: ClusterService) -> None:
     """The run's length is about as long as it takes to be cancelled."""
-    jobs = [await submit(running, world, spec=TrainingSpec(max_steps=steps).resolved()) for steps in (5, 40, 80, 160)]
+    jobs = [await submit(running, cluster, spec=TrainingSpec(max_steps=steps).resolved()) for steps in (5, 40, 80, 160)]
     for job in jobs:
         await hear(running, JobStarted, job)
         await running.bus.publish([job_cancel_requested(job_id=job.job_id, user_id=job.user_id)])
     for job in jobs:
         [completed] = await hear(running, JobCompleted, job)
-        run = await world.status(completed.external_job_id)
+        run = await cluster.status(completed.external_job_id)
         assert run.status == completed.outcome
 
 
 async def test_a_cluster_that_comes_back_with_a_run_that_was_given_up_has_it_stopped(
-    scheduler: Scheduler, world: World
+    scheduler: Scheduler, cluster: ClusterService
 ) -> None:
-    async with scheduler.process(**settings_of(world)):
-        job = await submit(scheduler, world)
+    await cluster.start_process()
+    async with scheduler.process(**settings_of(cluster)):
+        job = await submit(scheduler, cluster)
         [started] = await hear(scheduler, JobStarted, job)
         await train_to(scheduler, job, 20)
-    world.kill()
-    async with scheduler.process(**settings_of(world), CLUSTER_SILENCE_SECONDS="15"):
+    cluster.kill()
+    async with scheduler.process(**settings_of(cluster), CLUSTER_SILENCE_SECONDS="15"):
         [lost] = await hear(scheduler, JobAttemptLost, job)
         assert lost.error.code == "cluster_silent"
-    await world.start()
-    await world.reaches(started.external_job_id, "running")
-    async with scheduler.process(**settings_of(world)):
+    await cluster.start_process()
+    await cluster.reaches(started.external_job_id, "running")
+    async with scheduler.process(**settings_of(cluster)):
         [_, again] = await hear(scheduler, JobStarted, job, 2)
-        await world.reaches(started.external_job_id, "cancelled", within=60)
-        assert (await world.status(again.external_job_id)).status == "running"
+        await cluster.reaches(started.external_job_id, "cancelled", within=60)
+        assert (await cluster.status(again.external_job_id)).status == "running"
     assert [one.attempt for one in await scheduler.heard(JobProgress, job)][-1] == 2

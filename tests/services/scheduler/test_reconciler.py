@@ -8,8 +8,10 @@ import pytest
 from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress, JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, MetricPoint
+from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
-from brightrun.scheduler.actions import dispatch
+from brightrun.scheduler.coordination import lead
+from brightrun.scheduler.submission import actions as submission
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
@@ -21,9 +23,9 @@ LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
 async def fall_silent(scheduler: Scheduler, name: str = "local") -> None:
     """The cluster does not answer for two minutes, and everybody has noticed."""
     scheduler.clusters[name].down = True
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.let_time_pass(minutes=2)
-    await scheduler.survey()
+    await scheduler.probe()
 
 
 async def test_a_run_of_an_attempt_that_was_given_up_is_stopped_at_once(scheduler: Scheduler) -> None:
@@ -50,7 +52,7 @@ async def test_a_run_that_is_being_submitted_is_left_alone(scheduler: Scheduler)
 async def test_a_run_of_a_job_that_nobody_knows_is_stopped_when_it_has_been_there_for_a_while(
     scheduler: Scheduler,
 ) -> None:
-    await scheduler.survey()
+    await scheduler.probe()
     run = scheduler.cluster.run_of(job_queued())
     moments = iter([0.0, 29.0, 30.0])
     alone = scheduler.reconciler(clock=lambda: next(moments))
@@ -62,7 +64,7 @@ async def test_a_run_of_a_job_that_nobody_knows_is_stopped_when_it_has_been_ther
 
 
 async def test_where_others_use_a_cluster_too_their_runs_are_left_alone(scheduler: Scheduler) -> None:
-    await scheduler.survey()
+    await scheduler.probe()
     assert scheduler.cluster.run_of(job_queued())
     moments = iter([0.0, 3600.0])
     shared = scheduler.reconciler(clock=lambda: next(moments), stop_unknown=False)
@@ -183,7 +185,7 @@ async def test_a_submission_that_a_silent_cluster_may_have_is_tried_elsewhere(
     await scheduler.dispatch()
     assert [body.attempt for body in other.submitted] == [2]
     scheduler.cluster.down = False
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.reconcile()
     assert scheduler.cluster.cancelled == {scheduler.cluster.run_of(job): 1}
 
@@ -191,11 +193,11 @@ async def test_a_submission_that_a_silent_cluster_may_have_is_tried_elsewhere(
 async def test_a_cluster_that_was_only_restarted_loses_nothing(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
     scheduler.cluster.down = True
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.let_time_pass(seconds=30)
     await scheduler.give_up_silent()
     scheduler.cluster.down = False
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.let_time_pass(minutes=9)
     await scheduler.give_up_silent()
     assert await scheduler.said(JobAttemptLost, job) == []
@@ -205,11 +207,11 @@ async def test_our_own_absence_is_no_silence_of_a_cluster(scheduler: Scheduler) 
     """It gave no answer before all schedulers were away, and gives none now: nobody knows what was in between."""
     job = await scheduler.queue_live()
     scheduler.cluster.down = True
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.pool.execute(
         "UPDATE clusters SET silent_since = now() - interval '1 hour', unanswered_at = now() - interval '50 minutes'"
     )
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.give_up_silent()
     assert await scheduler.said(JobAttemptLost, job) == []
     await scheduler.let_time_pass(minutes=2)
@@ -221,12 +223,12 @@ async def test_a_late_answer_of_a_cluster_that_was_given_up_is_remembered_and_st
     job, submission = await scheduler.submit_halfway()
     await scheduler.request_cancel(job)
     await scheduler.let_time_pass(seconds=4)
-    await scheduler.give_up_unheard()
+    await scheduler.give_up_unacknowledged()
     assert [one.outcome for one in await scheduler.said(JobCompleted, job)] == [JobStatus.CANCELLED]
     scheduler.cluster.open_for_answers.set()
     await submission
     scheduler.cluster.features |= {"runs": False}
-    await scheduler.survey()
+    await scheduler.probe()
     await scheduler.reconcile()
     assert scheduler.cluster.cancelled == {scheduler.cluster.run_of(job): 1}
     await scheduler.reconcile()
@@ -235,7 +237,7 @@ async def test_a_late_answer_of_a_cluster_that_was_given_up_is_remembered_and_st
 
 async def test_one_scheduler_compares_a_cluster(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
-    await scheduler.pool.execute("INSERT INTO duties VALUES ('reconcile.local', gen_random_uuid(), now() + '1 minute')")
+    await lead(scheduler.pool, "local", new_id())
     await scheduler.pool.execute("UPDATE queue SET state = 'over'")
     await scheduler.reconcile()
     assert scheduler.cluster.cancelled == {}
@@ -279,5 +281,5 @@ async def _give_up(scheduler: Scheduler, job: JobQueued) -> None:
     scheduler.cluster.down = False
     scheduler.cluster.gpus = {"CPU": (8, 0)}
     async with transaction(scheduler.pool) as conn:
-        assert await dispatch.lease(conn, {"local": 8}, None, 8) == []
+        assert await submission.lease(conn, {"local": 8}, None, 8) == []
     assert len(await scheduler.said(JobAttemptLost, job)) == 1

@@ -17,9 +17,7 @@ from brightrun.contracts.cluster_api import RunCallback
 from brightrun.contracts.events import JobCompleted
 from brightrun.contracts.signatures import TOLERANCE_SECONDS, sign
 from brightrun.contracts.values import new_id
-from brightrun.runtime.http import create_app
 from brightrun.runtime.tokens import issue
-from brightrun.scheduler import routes
 from tests.builders import NOON
 from tests.conftest import SECRET
 from tests.services.scheduler.conftest import CALLBACK_SECRET, Scheduler
@@ -29,15 +27,10 @@ BODY = b'{"external_job_id": "run-1"}'
 
 @pytest_asyncio.fixture
 async def client(scheduler: Scheduler) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app("scheduler", SECRET)
-    app.state.pool = scheduler.pool
-    app.state.settings = SimpleNamespace(
-        callback_secret=SecretStr(CALLBACK_SECRET),
-        all_clusters=[SimpleNamespace(name="local", url="http://cluster")],
-        quota_gpus=None,
-    )
-    app.include_router(routes.router)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scheduler") as client:
+    clusters = [SimpleNamespace(name="local", url="http://cluster")]
+    async with scheduler.http(
+        callback_secret=SecretStr(CALLBACK_SECRET), all_clusters=clusters, quota_gpus=None
+    ) as client:
         yield client
 
 

@@ -11,9 +11,8 @@ from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.scheduler.actions import sharing
-from brightrun.scheduler.rules.durations import expected_seconds
-from brightrun.scheduler.rules.fairness import OVERTAKES
+from brightrun.scheduler.queue import actions
+from brightrun.scheduler.queue.rules.fairness import MAX_BYPASSES, expected_seconds
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 
@@ -24,7 +23,7 @@ HOUR = expected_seconds(job_queued())
 async def test_a_quota_holds_though_many_schedulers_decide_at_once(scheduler: Scheduler) -> None:
     await _set_share(scheduler, ANNA, quota=3)
     jobs = [await scheduler.queue(user_id=ANNA) for _ in range(12)]
-    await scheduler.survey()
+    await scheduler.probe()
     schedulers = [scheduler.another() for _ in range(4)]
     await asyncio.gather(*(one.work() for one in schedulers for _ in range(3)))
     await asyncio.gather(*(one.idle() for one in schedulers))
@@ -106,10 +105,10 @@ async def test_a_user_is_charged_for_what_a_run_really_took(scheduler: Scheduler
 
 async def test_a_large_job_is_overtaken_a_few_times_only(scheduler: Scheduler) -> None:
     large = await scheduler.queue(user_id=ANNA, gpu=GpuConfig(type="CPU", count=8))
-    small = [await scheduler.queue(user_id=BEN) for _ in range(OVERTAKES + 2)]
+    small = [await scheduler.queue(user_id=BEN) for _ in range(MAX_BYPASSES + 2)]
     scheduler.cluster.gpus = {"CPU": (8, 1)}
     await scheduler.dispatch_all()
-    assert len(_submitted(scheduler, small)) == OVERTAKES
+    assert len(_submitted(scheduler, small)) == MAX_BYPASSES
     scheduler.cluster.gpus = {"CPU": (8, 8)}
     await scheduler.dispatch()
     assert _submitted(scheduler, [large]) == [large]
@@ -130,7 +129,7 @@ async def test_an_urgent_job_goes_before_everybodys(scheduler: Scheduler) -> Non
         await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(days=number)) for number in (1, 2)
     ]
     async with transaction(scheduler.pool) as conn:
-        await sharing.set_priority(conn, second.job_id, "urgent")
+        await actions.set_priority(conn, second.job_id, "urgent")
     order = await _jobs_in_order(scheduler)
     assert order[0] == second.job_id
     assert order[-1] == first.job_id
@@ -139,12 +138,12 @@ async def test_an_urgent_job_goes_before_everybodys(scheduler: Scheduler) -> Non
 async def test_a_job_that_is_not_known_has_no_priority(scheduler: Scheduler) -> None:
     async with transaction(scheduler.pool) as conn:
         with pytest.raises(NotFound):
-            await sharing.set_priority(conn, new_id(), "high")
+            await actions.set_priority(conn, new_id(), "high")
 
 
 async def _set_share(scheduler: Scheduler, user: UUID, weight: float = 1, quota: int | None = None) -> None:
     async with transaction(scheduler.pool) as conn:
-        await sharing.set_share(conn, user, weight, quota)
+        await actions.set_share(conn, user, weight, quota)
 
 
 async def _virtual_time(scheduler: Scheduler, user: UUID) -> float:

@@ -8,7 +8,7 @@ from brightrun.cluster_client.responses import Busy
 from brightrun.contracts.events import JobCompleted, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import transaction
-from brightrun.scheduler.actions import dispatch as actions
+from brightrun.scheduler.submission import actions
 from tests.builders import adapter_ref, dataset_ref
 from tests.services.scheduler.conftest import CALLBACKS, Scheduler
 from tests.services.scheduler.fakes import Mood

@@ -8,10 +8,9 @@ from brightrun.contracts.events import JobAttemptLost, JobCompleted, JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import Checkpoint, JobError, MetricPoint
 from brightrun.contracts.values import new_id
-from brightrun.scheduler.loops.watch import LEASE
-from brightrun.scheduler.queries import duties
-from brightrun.scheduler.queries.watch import move_cursor, read_position
-from brightrun.scheduler.rules import retries
+from brightrun.scheduler.coordination import lead, resign
+from brightrun.scheduler.lifecycle.rules import retry_pause
+from brightrun.scheduler.observation.queries import move_cursor, read_position
 from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 
@@ -142,7 +141,7 @@ async def test_a_failure_that_is_not_to_be_retried_ends_the_job(scheduler: Sched
 
 
 async def test_a_cluster_that_lost_its_history_is_heard_again(scheduler: Scheduler) -> None:
-    await scheduler.survey()
+    await scheduler.probe()
     for _ in range(3):
         scheduler.cluster.report(job_queued(), "running")
     await scheduler.watch()
@@ -167,7 +166,7 @@ async def test_the_pause_before_a_retry_is_the_rule_s(scheduler: Scheduler) -> N
     scheduler.cluster.report(job, "failed", error=LOST)
     await scheduler.watch()
     waits = await scheduler.pool.fetchval("SELECT not_before - now() FROM queue WHERE job_id = $1", job.job_id)
-    assert retries.retry_pause(1) / 2 < waits <= retries.retry_pause(1)
+    assert retry_pause(1) / 2 < waits <= retry_pause(1)
 
 
 async def test_one_scheduler_listens_to_a_cluster_and_another_takes_over_when_it_is_gone(scheduler: Scheduler) -> None:
@@ -188,10 +187,10 @@ async def test_one_scheduler_listens_to_a_cluster_and_another_takes_over_when_it
 async def test_a_scheduler_that_stops_leaves_its_cluster_to_others_at_once(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
     me = new_id()
-    assert await duties.hold(scheduler.pool, "watch.local", me, LEASE)
+    assert await lead(scheduler.pool, "local", me)
     scheduler.cluster.report(job, "completed")
     assert not await scheduler.watch()
-    await duties.release(scheduler.pool, me)
+    await resign(scheduler.pool, me)
     assert await scheduler.watch()
 
 

@@ -100,7 +100,7 @@ async def test_a_batch_of_progress_is_one_transaction(pool) -> None:
 
     records = tuple(SimpleNamespace(value=event.model_dump_json().encode()) for event in events)
     kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "tracker")
-    consumer = Consumer(kafka, pool, subscribers.on_job_progress, then=lambda: None)
+    consumer = Consumer(kafka, pool, subscribers.on_job_progress)
     assert await consumer.consume(records, ack)
     assert acknowledged == [500]
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM metric_chunks") == 1

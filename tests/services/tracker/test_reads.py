@@ -13,6 +13,7 @@ from brightrun.runtime.database import transaction
 from brightrun.tracker import actions
 from tests.builders import (
     NOON,
+    UNKNOWN_ID,
     artifact_ready,
     job_completed,
     job_deleted,
@@ -34,6 +35,8 @@ async def read(ask, fact, what: str, **params: int):
 
 
 async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
+    """But for the stage of a job whose end is logged: no entry of progress follows the end."""
+    logs: dict[bool, set] = {True: set(), False: set()}
     seen = set()
     facts = [job_queued(), job_started(), job_progress(), job_completed(), artifact_ready()]
     for order in permutations(facts):
@@ -43,18 +46,30 @@ async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
         log = (await read(ask, first, "events"))["events"]
         costs = (await read(ask, first, "costs"))["cost_records"]
         points = (await read(ask, first, "metrics"))["points"]
+        in_time = order.index(facts[2]) < order.index(facts[3])
+        logs[in_time].add(tuple(sorted((entry["occurred_at"], entry["type"], entry["message"]) for entry in log)))
         seen.add(
             (
-                tuple(sorted((entry["occurred_at"], entry["type"], entry["message"]) for entry in log)),
                 tuple(sorted((cost["cost_type"], cost["amount"], cost["recorded_at"]) for cost in costs)),
                 tuple(point["training_loss"] for point in points),
             )
         )
-    assert len(seen) == 1
-    log, costs, points = seen.pop()
-    assert {kind for _, kind, _ in log} == {"queued", "started", "stage_changed", "completed", "artifact_ready"}
+    assert len(seen) == len(logs[True]) == len(logs[False]) == 1
+    costs, points = seen.pop()
+    whole, without_stage = logs[True].pop(), logs[False].pop()
+    assert {kind for _, kind, _ in whole} == {"queued", "started", "stage_changed", "completed", "artifact_ready"}
+    assert [entry for entry in whole if entry[1] != "stage_changed"] == list(without_stage)
     assert len(costs) == 2
     assert len(points) == 1
+
+
+async def test_the_end_of_a_job_is_followed_by_its_model_only_though_progress_comes_late(pool, ask) -> None:
+    completed = job_completed()
+    whose = {"job_id": completed.job_id, "user_id": completed.user_id}
+    await deliver(pool, completed, job_progress(stage="saving", **whose), artifact_ready(**whose))
+    log = (await read(ask, completed, "events"))["events"]
+    assert [entry["type"] for entry in log] == ["completed", "artifact_ready"]
+    assert len((await read(ask, completed, "metrics"))["points"]) == 1
 
 
 async def test_a_redelivered_fact_is_logged_once(pool, ask) -> None:
@@ -98,7 +113,7 @@ async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
         return await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
 
     async with transaction(pool) as conn:
-        await actions.record_fact(conn, started)
+        await actions.record_event(conn, started)
         later = asyncio.create_task(deliver(pool, stored))
         await eventually(waits_for_a_lock)
         assert [entry["type"] for entry in (await read(ask, queued, "events"))["events"]] == ["queued"]
@@ -176,7 +191,7 @@ async def test_a_foreign_job_does_not_exist(pool, ask, what: str) -> None:
     assert foreign.json() == unknown.json()
 
 
-@pytest.mark.parametrize("path", [f"/jobs/{new_id()}/{what}" for what in JOB_READS] + ["/costs"])
+@pytest.mark.parametrize("path", [f"/jobs/{UNKNOWN_ID}/{what}" for what in JOB_READS] + ["/costs"])
 async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
     params = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
     async with ask(None) as client:

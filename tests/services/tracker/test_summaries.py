@@ -10,18 +10,19 @@ from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from brightrun.tracker import actions, loops
-from brightrun.tracker.rules import summaries
+from brightrun.tracker.rules.summaries import SummaryPolicy
 from tests.builders import job_deleted, job_progress
 from tests.services.tracker.conftest import deliver
 from tests.waiting import eventually
 
+SMALL = SummaryPolicy(check_each=4, points=40, kept=12)
+"""Summaries of few points, so that a short curve has many."""
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Summaries of few points, so that a short curve has many."""
-    monkeypatch.setattr(summaries, "SUMMARIZED", 40)
-    monkeypatch.setattr(summaries, "KEPT", 12)
-    monkeypatch.setattr(summaries, "DUE_EACH", 4)
+
+async def record(pool: Pool, *events: JobProgress) -> None:
+    for event in events:
+        async with transaction(pool) as conn:
+            await actions.record_progress(conn, [event], SMALL)
 
 
 class Training:
@@ -69,7 +70,7 @@ async def draw(ask, training: Training, **params: int) -> list[dict[str, float]]
 
 
 async def summarize(pool: Pool) -> int:
-    while await loops.summarize(pool):
+    while await loops.summarize(pool, SMALL):
         pass
     return await pool.fetchval("SELECT count(*) FROM metric_summaries")
 
@@ -95,7 +96,7 @@ async def test_a_summarized_curve_keeps_its_extremes_and_only_readings_that_coun
         training.go(random.randint(200, 500))
         training.resume(random.randint(1, 150), new_attempt=random.random() < 0.5)
         training.go(random.randint(1, 100))
-    await deliver(pool, *training.events)
+    await record(pool, *training.events)
     assert await summarize(pool) > 5
     window = {"from": 301, "to": 700}
     check(drawn := await draw(ask, training), training)
@@ -108,7 +109,7 @@ async def test_a_summarized_curve_keeps_its_extremes_and_only_readings_that_coun
 async def test_a_long_curve_is_read_from_summaries_alone(pool, ask) -> None:
     training = Training(1)
     training.go(2000)
-    await deliver(pool, *training.events)
+    await record(pool, *training.events)
     await summarize(pool)
     summarized = await pool.fetchval("SELECT max(last_seq) FROM metric_summaries")
     await pool.execute("UPDATE metric_chunks SET training_loss = NULL WHERE seq <= $1", summarized)
@@ -120,11 +121,11 @@ async def test_a_chunk_that_comes_late_is_drawn(pool, ask, summarized_before: bo
     training = Training(2)
     training.go(1000)
     late = training.events[20]
-    await deliver(pool, *(event for event in training.events if event is not late))
+    await record(pool, *(event for event in training.events if event is not late))
     if summarized_before:
         await summarize(pool)
-    await deliver(pool, late)
-    await deliver(pool, late.model_copy(update={"event_id": new_id()}))
+    await record(pool, late)
+    await record(pool, late.model_copy(update={"event_id": new_id()}))
     check(await draw(ask, training, max_points=1000), training)
     await summarize(pool)
     check(await draw(ask, training), training)
@@ -139,14 +140,14 @@ async def test_a_writer_waits_for_a_summary_that_its_chunk_belongs_into(pool, as
     training = Training(3)
     training.go(400)
     late = training.events[5]
-    await deliver(pool, *(event for event in training.events if event is not late))
+    await record(pool, *(event for event in training.events if event is not late))
 
     async def waits_for_a_lock() -> bool:
         return await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
 
     async with transaction(pool) as conn:
-        assert await actions.summarize(conn)
-        writer = asyncio.create_task(deliver(pool, late))
+        assert await actions.summarize(conn, SMALL)
+        writer = asyncio.create_task(record(pool, late))
         await eventually(waits_for_a_lock)
     await writer
     check(await draw(ask, training, max_points=1000), training)
@@ -160,7 +161,7 @@ async def test_a_curve_without_losses_is_summarized_as_nothing(pool, ask) -> Non
         event.model_copy(update={"points": tuple(MetricPoint(step=point.step, epoch=0) for point in event.points)})
         for event in training.events
     ]
-    await deliver(pool, *events)
+    await record(pool, *events)
     assert await summarize(pool) > 0
     assert len(await draw(ask, training, max_points=1000)) == 200
 
@@ -168,5 +169,6 @@ async def test_a_curve_without_losses_is_summarized_as_nothing(pool, ask) -> Non
 async def test_a_deleted_job_is_not_summarized(pool) -> None:
     training = Training(5)
     training.go(200)
-    await deliver(pool, *training.events, job_deleted(**training.whose))
+    await record(pool, *training.events)
+    await deliver(pool, job_deleted(**training.whose))
     assert await summarize(pool) == 0

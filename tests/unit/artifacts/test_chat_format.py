@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from brightrun.artifacts.rules.chat_format import detect_format, estimate_tokens, find_problems
+from brightrun.artifacts.datasets.rules.chat_format import detect_format, estimate_tokens, find_problems
 
 ANSWER = {"role": "assistant", "content": "Oil the hinge first."}
 QUESTION = {"role": "user", "content": "The door squeaks."}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from brightrun.artifacts.rules import chat_format
-from brightrun.artifacts.rules.preference_format import estimate_tokens, find_problems
+from brightrun.artifacts.datasets.rules import chat_format
+from brightrun.artifacts.datasets.rules.preference_format import estimate_tokens, find_problems
 
 QUESTION = {"role": "user", "content": "The door squeaks."}
 BETTER, WORSE = {"role": "assistant", "content": "Oil the hinge."}, {"role": "assistant", "content": "Sell the house."}

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.artifacts.models import Report
-from brightrun.artifacts.rules import validation
-from brightrun.artifacts.rules.validation import Validation
+from brightrun.artifacts.datasets.models import Report
+from brightrun.artifacts.datasets.rules.validation import Validation
 
 GOOD = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]}).encode()
 
 
-def check(content: bytes, piece: int = 1 << 20) -> Report:
-    run = Validation()
+def check(content: bytes, piece: int = 1 << 20, **limits: int) -> Report:
+    run = Validation(**limits)
     for start in range(0, len(content), piece):
         run.feed(content[start : start + piece])
     return run.report()
@@ -70,10 +69,10 @@ def test_too_few_examples_are_an_error_of_the_whole():
 
 
 @pytest.mark.parametrize("piece", [7, 64, 1 << 20])
-def test_a_line_without_end_is_refused_without_being_kept(monkeypatch: pytest.MonkeyPatch, piece: int):
-    monkeypatch.setattr(validation, "MAX_LINE_LENGTH", 1000)
-    assert found(check(lines(b"x" * 1001, GOOD, b"y" * 5000), piece)) == [(11, "line_too_long"), (13, "line_too_long")]
-    assert found(check(lines() + b"z" * 5000, piece)) == [(11, "line_too_long")]
+def test_a_line_without_end_is_rejected_without_being_kept(piece: int):
+    content = lines(b"x" * 1001, GOOD, b"y" * 5000)
+    assert found(check(content, piece, max_line_length=1000)) == [(11, "line_too_long"), (13, "line_too_long")]
+    assert found(check(lines() + b"z" * 5000, piece, max_line_length=1000)) == [(11, "line_too_long")]
 
 
 def test_another_format_is_named_once():
@@ -92,9 +91,8 @@ def test_the_first_line_tells_that_a_data_set_holds_preferences():
     assert report.errors_by_code == {"data_type": 1, "missing_output": 2}
 
 
-def test_all_errors_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(validation, "MAX_ISSUES", 3)
-    report = check(lines(*[b"7"] * 20, b"{"))
+def test_all_errors_are_counted_and_the_first_are_kept():
+    report = check(lines(*[b"7"] * 20, b"{"), max_issues=3)
     assert report.errors_by_code == {"data_type": 20, "invalid_json": 1}
     assert [issue.line for issue in report.issues] == [11, 12, 13]
 

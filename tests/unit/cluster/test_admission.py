@@ -86,7 +86,7 @@ def test_a_cluster_without_base_models_runs_none_and_one_that_does_not_say_runs_
         (FreeResources(1 << 40, 1 << 40, LIMITS.live_runs), TooManyRuns),
     ],
 )
-def test_a_machine_that_is_short_of_something_takes_no_run_and_has_no_free_gpu(
+def test_a_machine_short_of_disk_or_memory_takes_no_run_and_has_no_free_gpu(
     free: FreeResources, error: type[NotNow]
 ) -> None:
     with pytest.raises(error) as rejection:
@@ -96,7 +96,7 @@ def test_a_machine_that_is_short_of_something_takes_no_run_and_has_no_free_gpu(
     assert (capacity.total_gpus, capacity.free_gpus) == (4, 0)
 
 
-def test_memory_of_other_machines_is_not_looked_at() -> None:
+def test_memory_of_other_machines_is_ignored() -> None:
     assert admit(request(), hardware(), set(), FreeResources(1 << 40, None, 0)) == (0,)
 
 

@@ -34,7 +34,7 @@ def test_only_complete_checkpoints_count_oldest_first(tmp_path: Path) -> None:
     assert saved[0].size == len(b"weights") + (saved[0].path / "trainer_state.json").stat().st_size
 
 
-def test_a_run_takes_over_all_complete_checkpoints_without_copying_them(tmp_path: Path) -> None:
+def test_a_run_adopts_all_complete_checkpoints_without_copying_them(tmp_path: Path) -> None:
     source, target = tmp_path / "a" / "checkpoints", tmp_path / "b" / "checkpoints"
     target.mkdir(parents=True)
     for step in (20, 40):
@@ -47,7 +47,7 @@ def test_a_run_takes_over_all_complete_checkpoints_without_copying_them(tmp_path
     assert {path.name for path in target.iterdir()} == {"checkpoint-20", "checkpoint-40"}
 
 
-def test_taking_over_can_be_done_again_after_a_crash(tmp_path: Path) -> None:
+def test_adoption_can_be_repeated_after_a_crash(tmp_path: Path) -> None:
     source, target = tmp_path / "a", tmp_path / "b"
     save(source, 20)
     (target / "adopting-20").mkdir(parents=True)
@@ -56,7 +56,7 @@ def test_taking_over_can_be_done_again_after_a_crash(tmp_path: Path) -> None:
     assert {path.name for path in (target / "checkpoint-20").iterdir()} == {"deep", "trainer_state.json"}
 
 
-def test_where_links_are_not_possible_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_copied_where_links_are_impossible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(18, "cross-device link")
 
@@ -67,7 +67,7 @@ def test_where_links_are_not_possible_files_are_copied(tmp_path: Path, monkeypat
     assert (tmp_path / "b" / "checkpoint-20" / "deep" / "weights.bin").read_bytes() == b"weights"
 
 
-def test_without_a_complete_checkpoint_there_is_nothing_to_take_over(tmp_path: Path) -> None:
+def test_without_a_complete_checkpoint_there_is_nothing_to_adopt(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     tear(tmp_path / "a", 20)
     with pytest.raises(FileNotFoundError):

@@ -18,13 +18,13 @@ def test_a_signed_query_opens_its_file() -> None:
     "changes",
     [{"key": "other"}, {"run_id": "run_2"}, {"name": "c"}, {"expires": str(SOON + 1)}, {"signature": "ü"}],
 )
-def test_a_query_opens_nothing_else(changes: dict[str, str]) -> None:
+def test_a_signed_query_opens_no_other_file(changes: dict[str, str]) -> None:
     query = {"key": "key", "run_id": "run_1", "name": "a/b", **file_urls.sign("key", "run_1", "a/b", SOON)}
     with pytest.raises(BadFileUrl):
         file_urls.check(**query | changes)
 
 
-def test_an_expired_query_opens_nothing() -> None:
+def test_an_expired_query_opens_no_file() -> None:
     expired = file_urls.sign("key", "run_1", "a", int(time.time()) - 1)
     with pytest.raises(BadFileUrl):
         file_urls.check("key", "run_1", "a", **expired)

@@ -225,7 +225,7 @@ async def test_a_trainer_lives_as_long_as_its_job(
     assert (found is not None) is alive
 
 
-async def test_a_head_that_does_not_answer_is_waited_for_only_so_long(head: FakeHead, settings: Settings) -> None:
+async def test_a_silent_head_is_waited_for_until_a_deadline(head: FakeHead, settings: Settings) -> None:
     patient, impatient = [
         await executor_of(settings.model_copy(update={"patience_seconds": seconds}), head.answer).start(
             launched(), folder(settings), resume=False

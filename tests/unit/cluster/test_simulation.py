@@ -13,7 +13,7 @@ def test_simulations_keep_their_speed_however_many_there_are(steps_per_second: f
     assert pace.steps / pace.seconds == pytest.approx(steps_per_second)
 
 
-def test_one_reports_at_most_ten_times_a_second_and_all_no_more_than_the_machine_bears() -> None:
+def test_reports_are_bounded_for_one_simulation_and_for_all() -> None:
     assert Pace.of(5000, 1) == Pace(seconds=0.1, steps=500)
     crowd = 100_000
     assert crowd / Pace.of(5, crowd).seconds == pytest.approx(MAX_REPORTS_PER_SECOND_PER_CORE * os.cpu_count(), rel=0.1)

@@ -23,7 +23,7 @@ PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0
 
 @pytest_asyncio.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path) as store:
+    with open_store(tmp_path) as store:
         yield store
 
 

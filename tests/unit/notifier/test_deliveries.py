@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.notifier.models import Reply, Verdict
-from brightrun.notifier.rules.deliveries import MAX_WAIT, PAUSES, disabled_reason, judge
+from brightrun.notifier.rules.deliveries import MAX_WAIT, PAUSES, disabled_reason, evaluate
 from tests.builders import NOON
 
 MIDDLE = 0.5
@@ -19,7 +19,7 @@ def reply(status: int | None, retry_after: str | None = None) -> Reply:
 
 
 def judged(answer: Reply, tries: int = 0, chance: float = MIDDLE, now: datetime = NOON) -> Verdict:
-    return judge(answer, tries, chance, now)
+    return evaluate(answer, tries, chance, now)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

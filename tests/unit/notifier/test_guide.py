@@ -10,12 +10,12 @@ from starlette.testclient import TestClient
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.contracts.webhooks import EVENT_TYPES
 from brightrun.notifier.rules.deliveries import PAUSES
-from brightrun.notifier.rules.messages import headers_of, sample
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.rules.webhook_events import headers_of, sample
+from brightrun.notifier.secret_box import SecretBox
 
 GUIDE = (Path(__file__).parents[3] / "docs/webhooks.md").read_text()
 WITH_OPENAI, WITH_HMAC = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-VAULT = Vault("the-webhook-key-of-the-tests-is-long-enough")
+SECRET_BOX = SecretBox("the-webhook-key-of-the-tests-is-long-enough")
 
 
 def run(code: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def signed(event_type: str, *secrets: str) -> tuple[dict[str, str], str]:
 def test_the_guides_receivers_take_every_event_and_no_forgery(
     event_type: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (old, _), (new, _), (other, _) = (VAULT.new_secret() for _ in range(3))
+    (old, _), (new, _), (other, _) = (SECRET_BOX.new_secret() for _ in range(3))
     is_genuine = run(WITH_HMAC)["is_genuine"]
     receiver = TestClient(run(WITH_OPENAI.replace("whsec_…", new))["app"])
     headers, body = signed(event_type, new, old)

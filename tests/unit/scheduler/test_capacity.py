@@ -3,18 +3,18 @@
 import pytest
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity, GpuCapacity
-from brightrun.scheduler.models import ClusterReport, Pool
-from brightrun.scheduler.rules import capacity
-from brightrun.scheduler.rules.capacity import ENDLESS
+from brightrun.scheduler.clusters import rules as capacity
+from brightrun.scheduler.clusters.models import ClusterReport, GpuPool
+from brightrun.scheduler.clusters.rules import UNLIMITED
 
 CPU, H100 = frozenset(["CPU"]), frozenset(["H100"])
 
 
-def pool(types=CPU, total=8, free=8, largest=None) -> Pool:
-    return Pool(types, total, free, total if largest is None else largest)
+def pool(types=CPU, total=8, free=8, max_total=None) -> GpuPool:
+    return GpuPool(types, total, free, total if max_total is None else max_total)
 
 
-def report(*pools: Pool, name="local", usable=True, **taken: int) -> ClusterReport:
+def report(*pools: GpuPool, name="local", usable=True, **taken: int) -> ClusterReport:
     return ClusterReport(name, pools, taken, usable)
 
 
@@ -38,23 +38,23 @@ def test_an_older_clusters_types_share_what_is_free() -> None:
 
 def test_a_cluster_that_says_nothing_takes_any_type_until_it_says_that_it_is_full() -> None:
     pools = capacity.pools_of(capabilities(), None)
-    assert pools == (Pool(None, None, None, None),)
-    assert [room.free for room in capacity.rooms_of([report(*pools, CPU=5)])] == [ENDLESS]
+    assert pools == (GpuPool(None, None, None, None),)
+    assert [gpus.free for gpus in capacity.free_gpus_of([report(*pools, CPU=5)])] == [UNLIMITED]
 
 
 @pytest.mark.parametrize(("taken", "free"), [({}, 5), ({"CPU": 2}, 3), ({"H100": 2}, 5), ({"CPU": 9}, 0)])
 def test_what_was_sent_since_the_report_is_not_free(taken: dict[str, int], free: int) -> None:
-    assert [room.free for room in capacity.rooms_of([report(pool(free=5), **taken)])] == [free]
+    assert [gpus.free for gpus in capacity.free_gpus_of([report(pool(free=5), **taken)])] == [free]
 
 
 def test_nothing_is_sent_to_a_cluster_that_cannot_be_used_or_was_never_heard() -> None:
     unheard = ClusterReport("new", None, {}, True)
-    assert capacity.rooms_of([report(pool(), usable=False), unheard]) == []
+    assert capacity.free_gpus_of([report(pool(), usable=False), unheard]) == []
 
 
 def test_a_node_that_is_down_is_expected_back() -> None:
-    now = capacity.remember_largest([pool(total=4, free=4)], [pool(total=8)])
-    assert now == (pool(total=4, free=4, largest=8),)
+    now = capacity.remember_max_total([pool(total=4, free=4)], [pool(total=8)])
+    assert now == (pool(total=4, free=4, max_total=8),)
     assert not capacity.can_never_run([report(*now)], "CPU", 8)
     assert capacity.can_never_run([report(*now)], "CPU", 9)
 
@@ -64,5 +64,5 @@ def test_a_job_is_refused_only_when_every_cluster_is_known_not_to_have_its_gpus(
     assert capacity.can_never_run([here, down], "A100-80GB", 1)
     assert not capacity.can_never_run([here, down], "H100", 2), "it may come back"
     assert not capacity.can_never_run([here, ClusterReport("new", None, {}, False)], "A100-80GB", 1)
-    assert not capacity.can_never_run([here, report(Pool(None, None, None, None))], "A100-80GB", 8)
+    assert not capacity.can_never_run([here, report(GpuPool(None, None, None, None))], "A100-80GB", 8)
     assert not capacity.can_never_run([], "CPU", 1)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from brightrun.scheduler.rules.durations import MIN_SECONDS, USUAL_SECONDS, expected_seconds
+from brightrun.scheduler.queue.rules.fairness import DEFAULT_SECONDS, MIN_SECONDS, expected_seconds
 from tests.builders import job_queued, pricing
 
 
@@ -13,9 +13,9 @@ from tests.builders import job_queued, pricing
     [
         ("2.00", "0.50", "1.50", 1800),
         ("2.00", "0.50", "0.5001", MIN_SECONDS),
-        ("2.00", "0.50", "0.50", USUAL_SECONDS),
-        ("0.00", "0.50", "1.50", USUAL_SECONDS),
-        ("2.00", "0.50", "0.10", USUAL_SECONDS),
+        ("2.00", "0.50", "0.50", DEFAULT_SECONDS),
+        ("0.00", "0.50", "1.50", DEFAULT_SECONDS),
+        ("2.00", "0.50", "0.10", DEFAULT_SECONDS),
     ],
 )
 def test_the_estimate_less_storage_is_time_at_the_hourly_rate(rate, storage, estimate, seconds) -> None:

@@ -5,40 +5,45 @@ from uuid import UUID
 
 import pytest
 
-from brightrun.scheduler.models import Running, Share, Waiting
-from brightrun.scheduler.rules import forecast
-from brightrun.scheduler.rules.fairness import Room
-from brightrun.scheduler.rules.forecast import Outlook, Place
+from brightrun.contracts.scheduling import QueuePosition, WaitReason
+from brightrun.scheduler.clusters.models import FreeGpus
+from brightrun.scheduler.queue.models import RunningGpus, UserShare, WaitingJob
+from brightrun.scheduler.queue.rules import forecast
+from brightrun.scheduler.queue.rules.forecast import Snapshot
 from tests.builders import NOON
-from tests.unit.scheduler.yard import room
+from tests.unit.scheduler.simulation import cluster_gpus
 
 ANNA, BEN = UUID(int=1), UUID(int=2)
 
 
-def waiting(number: int, user=ANNA, gpus=1, seconds=600.0, gpu_type="CPU") -> Waiting:
+def waiting(number: int, user=ANNA, gpus=1, seconds=600.0, gpu_type="CPU") -> WaitingJob:
     queued_at = NOON + timedelta(seconds=number)
-    return Waiting(UUID(int=number), user, gpu_type, gpus, "", 1, queued_at, seconds)
+    return WaitingJob(UUID(int=number), user, gpu_type, gpus, "", 1, queued_at, seconds)
 
 
-def running(gpus=1, minutes: float | None = 10, user=BEN, cluster="local") -> Running:
-    return Running(user, cluster, "CPU", gpus, None if minutes is None else later(minutes))
+def running(gpus=1, minutes: float | None = 10, user=BEN, cluster="local") -> RunningGpus:
+    return RunningGpus(user, cluster, "CPU", gpus, None if minutes is None else later(minutes))
 
 
 def later(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def look(jobs, runs=(), rooms=None, pace: float | None = 1.0) -> Place:
-    shares = [Share(user, 1.0, None, 0, 0.0) for user in (ANNA, BEN)]
-    rooms = [_free(room(gpus=2), runs)] if rooms is None else rooms
+def position(number: int, ahead: int, start: datetime | None, waits_for: WaitReason) -> QueuePosition:
+    return QueuePosition(position=number, ahead_gpus=ahead, expected_start=start, waits_for=waits_for)
+
+
+def look(jobs, runs=(), free_gpus=None, ratio: float | None = 1.0) -> QueuePosition:
+    shares = [UserShare(user, 1.0, None, 0, 0.0) for user in (ANNA, BEN)]
+    free_gpus = [_free(cluster_gpus(gpus=2), runs)] if free_gpus is None else free_gpus
     ordered = forecast.order(jobs, shares)
-    place = forecast.place_of(jobs[-1].job_id, ordered, Outlook(shares, rooms, runs, NOON, pace))
-    assert place is not None
-    return place
+    found = forecast.position_of(jobs[-1].job_id, ordered, Snapshot(shares, free_gpus, runs, NOON, ratio))
+    assert found is not None
+    return found
 
 
 def test_a_job_that_fits_starts_now() -> None:
-    assert look([waiting(10)]) == Place(1, 0, NOON, "gpus")
+    assert look([waiting(10)]) == position(1, 0, NOON, "gpus")
 
 
 def test_a_job_waits_for_as_many_runs_to_end_as_it_needs_gpus() -> None:
@@ -49,8 +54,8 @@ def test_a_job_waits_for_as_many_runs_to_end_as_it_needs_gpus() -> None:
 
 def test_jobs_ahead_take_their_time_at_the_pace_of_finished_ones() -> None:
     jobs = [waiting(10, gpus=2), waiting(11, gpus=2), waiting(12)]
-    place = look(jobs, [running(2, minutes=5)], pace=0.5)
-    assert place == Place(3, 4, later(5 + 5 + 5), "gpus")
+    found = look(jobs, [running(2, minutes=5)], ratio=0.5)
+    assert found == position(3, 4, later(5 + 5 + 5), "gpus")
 
 
 def test_the_order_is_the_fair_one() -> None:
@@ -59,46 +64,50 @@ def test_the_order_is_the_fair_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "pace"), [([running(2, minutes=None)], 1.0), ([running(2, minutes=5)], None)], ids=["a run", "a job ahead"]
+    ("runs", "ratio"),
+    [([running(2, minutes=None)], 1.0), ([running(2, minutes=5)], None)],
+    ids=["a run", "a job ahead"],
 )
-def test_nobody_can_tell_when_something_on_the_way_is_not_known(runs, pace: float | None) -> None:
+def test_nobody_can_tell_when_something_on_the_way_is_not_known(runs, ratio: float | None) -> None:
     jobs = [waiting(10, gpus=2), waiting(11)]
-    assert look(jobs, runs, pace=pace).expected_start is None
+    assert look(jobs, runs, ratio=ratio).expected_start is None
 
 
 def test_gpus_that_strangers_use_come_free_nobody_knows_when() -> None:
-    rooms = [Room("local", frozenset(["CPU"]), 2, 1)]
-    assert look([waiting(10)], rooms=rooms).expected_start == NOON
-    assert look([waiting(10, gpus=2)], rooms=rooms).expected_start is None
+    free_gpus = [FreeGpus("local", frozenset(["CPU"]), 2, 1)]
+    assert look([waiting(10)], free_gpus=free_gpus).expected_start == NOON
+    assert look([waiting(10, gpus=2)], free_gpus=free_gpus).expected_start is None
 
 
 def test_a_job_goes_to_the_cluster_that_is_free_first() -> None:
     runs = [running(2, minutes=30, cluster="a"), running(2, minutes=10, cluster="b")]
-    rooms = [Room(name, frozenset(["CPU"]), 2, 0) for name in ("a", "b")]
-    assert look([waiting(10)], runs, rooms).expected_start == later(10)
+    free_gpus = [FreeGpus(name, frozenset(["CPU"]), 2, 0) for name in ("a", "b")]
+    assert look([waiting(10)], runs, free_gpus).expected_start == later(10)
 
 
 def test_a_cluster_that_does_not_count_its_gpus_starts_it_at_once() -> None:
-    assert look([waiting(10, gpus=8)], rooms=[Room("any", None, None, 1 << 30)]).expected_start == NOON
+    assert look([waiting(10, gpus=8)], free_gpus=[FreeGpus("any", None, None, 1 << 30)]).expected_start == NOON
 
 
 def test_a_quota_holds_a_job_until_the_users_own_runs_end() -> None:
     runs = [running(minutes=7, user=ANNA)]
-    shares = [Share(ANNA, 1.0, 1, 1, 0.0)]
+    shares = [UserShare(ANNA, 1.0, 1, 1, 0.0)]
     ordered = forecast.order([waiting(10)], shares)
-    place = forecast.place_of(UUID(int=10), ordered, Outlook(shares, [_free(room(gpus=8), runs)], runs, NOON, 1.0))
-    assert place == Place(1, 0, later(7), "quota")
+    found = forecast.position_of(
+        UUID(int=10), ordered, Snapshot(shares, [_free(cluster_gpus(gpus=8), runs)], runs, NOON, 1.0)
+    )
+    assert found == position(1, 0, later(7), "quota")
 
 
 def test_a_job_that_no_cluster_can_take_now_waits_for_one() -> None:
-    assert look([waiting(10, gpu_type="H100")]) == Place(1, 0, None, "cluster")
-    assert look([waiting(10, gpus=3)]) == Place(1, 0, None, "cluster")
+    assert look([waiting(10, gpu_type="H100")]) == position(1, 0, None, "cluster")
+    assert look([waiting(10, gpus=3)]) == position(1, 0, None, "cluster")
 
 
 def test_a_job_that_does_not_wait_has_no_place() -> None:
-    assert forecast.place_of(UUID(int=99), [waiting(10)], Outlook([], [], [], NOON, None)) is None
+    assert forecast.position_of(UUID(int=99), [waiting(10)], Snapshot([], [], [], NOON, None)) is None
 
 
-def _free(one: Room, runs) -> Room:
-    """The room, less what is running in it."""
-    return Room(one.cluster, one.types, one.total, (one.total or 0) - sum(run.gpus for run in runs))
+def _free(gpus: FreeGpus, runs) -> FreeGpus:
+    """The GPUs, less those that the runs hold."""
+    return FreeGpus(gpus.cluster, gpus.types, gpus.total, (gpus.total or 0) - sum(run.gpus for run in runs))

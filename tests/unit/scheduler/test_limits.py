@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from brightrun.contracts.events import JobQueued, Pricing, Segment
 from brightrun.contracts.training import TrainingSpec
-from brightrun.scheduler.models import Allowance
-from brightrun.scheduler.rules import limits
+from brightrun.scheduler.limits import rules as limits
+from brightrun.scheduler.limits.models import Allowance
 from tests.builders import NOON, job_queued, pricing
 
 MONEY = st.decimals(0, 5000, places=4)
@@ -48,7 +48,7 @@ def test_a_job_without_limits_may_train_for_ever() -> None:
         (job(max_duration=600), (700,), Allowance(0, "duration")),
         (job(max_cost="1.5", max_duration=600), (), Allowance(600, "duration")),
         (job(max_cost="1.5", max_duration=6000), (), Allowance(1000, "budget")),
-        (job(max_cost="1.5", rate="0"), (), Allowance(limits.LONGEST.total_seconds(), "budget")),
+        (job(max_cost="1.5", rate="0"), (), Allowance(limits.MAX_DURATION.total_seconds(), "budget")),
     ],
 )
 def test_what_is_left_is_the_shorter_of_both_after_storage_and_what_was_billed(limited, before, allowed) -> None:

@@ -1,4 +1,4 @@
-"""Trains one LoRA adapter in a folder and reports on standard output."""
+"""Trains one LoRA adapter from a run's folder and reports on standard output."""
 
 import os
 

@@ -1,42 +1,36 @@
 """`python -m brightrun_trainer.worker RUN_DIR [CHECKPOINT]`: a further process of a run on several GPUs.
 
-It trains along with the first process, which reports and saves, and ends when its standard input does.
+It trains with the first process, which reports and saves. It ends when its standard input does.
 """
 
 import os
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
 
-from brightrun.contracts.reports import FailedReport
-from brightrun_trainer.failures import explain
-from brightrun_trainer.imports import uncollected
-from brightrun_trainer.reporting import Reporter
+from brightrun_trainer.process.imports import without_garbage_collection
+from brightrun_trainer.process.reporting import Reporter
 
 
 def main() -> None:
-    """Train along; exits 1 with a report if it cannot."""
+    """Train with the others; exits 1 with a report after a failure."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the first process is asked, and says when all stop
-    reporter = Reporter.take_stdout()
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+        signal.signal(number, signal.SIG_IGN)  # the first process gets the signal and tells the others when to stop
+    reporter = Reporter()
+    threading.Thread(target=_end_with_first_process, daemon=True).start()
     try:
-        with uncollected():
-            from brightrun_trainer.run import train_along  # noqa: PLC0415
+        with without_garbage_collection():
+            from brightrun_trainer.training.run import train_as_worker  # noqa: PLC0415
 
-        train_along(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)
-        sys.stderr.flush()
-        os._exit(0)  # the thread that reads would not let the interpreter end
+        train_as_worker(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)
     except Exception as error:
-        traceback.print_exc()
-        reporter.send(FailedReport(error=explain(error)))
-        sys.stderr.flush()
-        os._exit(1)  # at once: leaving a group of processes that still wait for this one can take for ever
+        reporter.fail(error)
+    sys.stderr.flush()
+    os._exit(0)  # the thread that reads standard input would keep the interpreter from ending
 
 
-def _end_with_the_first() -> None:
+def _end_with_first_process() -> None:
     sys.stdin.buffer.read()
     os._exit(1)
 

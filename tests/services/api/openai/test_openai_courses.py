@@ -6,7 +6,7 @@ from uuid import UUID
 import openai
 import pytest
 
-from brightrun.api.rules.openai import ids
+from brightrun.api.openai.rules import ids
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id, utc_now
@@ -98,7 +98,7 @@ async def test_a_job_is_paused_and_resumed_as_openai_s_client_asks(client: opena
     assert refused.value.code == "job_not_pausable"
 
 
-async def test_jobs_of_both_faces_are_listed_and_filtered(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+async def test_jobs_of_both_dialects_are_listed_and_filtered(client: openai.AsyncOpenAI, ada: User, pool: Pool):
     file_id = await file_of(pool, ada)
     made = [
         await client.fine_tuning.jobs.create(model="tiny", training_file=file_id, metadata=metadata)

@@ -8,9 +8,9 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.forms import MAX_FIELDS
-from brightrun.api.routes.openai import files as routes
-from brightrun.api.rules.openai import ids
+from brightrun.api.openai.forms import MAX_FIELDS
+from brightrun.api.openai.routes import files as routes
+from brightrun.api.openai.rules import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
 from tests.builders import NOON, job_completed, job_progress

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.queries import jobs
-from brightrun.api.routes.bounded import MAX_BODY_BYTES
+from brightrun.api.jobs import queries as jobs
 from brightrun.runtime.database import Pool
+from brightrun.runtime.http import BoundedRoute
 from tests.services.api.conftest import User, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts, FakeTracker
 
@@ -65,7 +65,7 @@ async def test_a_wrong_path_is_refused_in_openais_shape(
         (b'{"model": "\\ud800", "training_file": "x"}', 400, "validation_error"),
         (b'{"model": "a", "training_file": "x", "n": ' + b"[" * 200 + b"]" * 200 + b"}", 400, "validation_error"),
         (b"\xff\xfe", 400, "validation_error"),
-        (b'"' + b"x" * MAX_BODY_BYTES + b'"', 413, "too_large"),
+        (b'"' + b"x" * BoundedRoute.max_body_bytes + b'"', 413, "too_large"),
     ],
 )
 async def test_a_wrong_body_is_refused_in_openais_shape(
@@ -133,7 +133,7 @@ async def test_a_silent_neighbour_is_told_in_openais_shape(
     assert (answer.status_code, shaped(answer)["code"], shaped(answer)["type"]) == (503, "unavailable", "server_error")
 
 
-async def test_the_face_describes_itself(http: httpx.AsyncClient):
+async def test_the_dialect_describes_itself(http: httpx.AsyncClient):
     document = (await http.get("/openapi.json")).json()
     assert {"/files", "/uploads/{upload_id}/parts", "/fine_tuning/jobs", "/models/{model}"} <= document["paths"].keys()
     assert "HTTPValidationError" not in json.dumps(document)
@@ -146,5 +146,5 @@ async def test_the_face_describes_itself(http: httpx.AsyncClient):
                 assert schema["$ref"].endswith("/ErrorAnswer")
 
 
-async def test_the_other_face_keeps_its_own_shape(app: FastAPI, ada: User, tracker: FakeTracker):
+async def test_the_other_dialect_keeps_its_own_shape(app: FastAPI, ada: User, tracker: FakeTracker):
     assert (await ada.get("/api/nothing")).json().keys() == {"error", "code", "details"}

@@ -130,7 +130,9 @@ class RunArtifacts(Value):
     """`GET /training/artifacts/{external_job_id}`: where to fetch each file. `files` is optional for other clusters."""
 
     download_urls: dict[str, str]
-    model_metadata: Annotated[dict[str, Any], BeforeValidator(lambda told: told or {})] = Field(default_factory=dict)
+    model_metadata: Annotated[dict[str, Any], BeforeValidator(lambda metadata: metadata or {})] = Field(
+        default_factory=dict
+    )
     files: tuple[ClusterFile, ...] = ()
 
 

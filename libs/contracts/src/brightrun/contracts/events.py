@@ -22,7 +22,7 @@ class JobEvent(Event):
 
     @property
     def key(self) -> str:
-        """All facts of a job share a partition of their topic."""
+        """All events of a job share a partition of their topic."""
         return str(self.job_id)
 
 
@@ -83,8 +83,8 @@ class Pricing(Value):
         return to_money(self.hourly_rate * seconds / 3600)
 
     def total(self, segments: Iterable[Segment]) -> Decimal:
-        """What the segments cost together: each is an entry of the ledger, rounded by itself."""
-        return sum((self.compute_cost(one.started_at, one.finished_at) for one in segments), Decimal())
+        """The cost of the segments together; each is an entry of the ledger, rounded by itself."""
+        return sum((self.compute_cost(segment.started_at, segment.finished_at) for segment in segments), Decimal())
 
 
 class JobQueued(JobEvent):
@@ -108,13 +108,13 @@ class JobQueued(JobEvent):
 
 
 class JobCancelRequested(JobEvent):
-    """The user wants the job stopped; it may be over already. Owner: api."""
+    """The user asks to cancel the job; it may be over already. Owner: api."""
 
     topic: ClassVar[str] = "job.cancel_requested"
 
 
 class JobPauseRequested(JobEvent):
-    """The user wants the job to save a checkpoint and to give its GPUs back until it is resumed. Owner: api.
+    """The user asks to pause the job: it saves a checkpoint and releases its GPUs until resumed. Owner: api.
 
     `turn` counts the user's requests to pause and to resume the job. The highest counts, whichever is read first.
     """
@@ -125,7 +125,7 @@ class JobPauseRequested(JobEvent):
 
 
 class JobResumeRequested(JobEvent):
-    """The user wants the paused job to go on from its last checkpoint. Owner: api. `turn` as in JobPauseRequested."""
+    """The user asks to resume the paused job from its last checkpoint. Owner: api. `turn` as in JobPauseRequested."""
 
     topic: ClassVar[str] = "job.resume_requested"
 
@@ -133,9 +133,9 @@ class JobResumeRequested(JobEvent):
 
 
 class JobRefused(JobEvent):
-    """The job was recorded while a data set of its was still being checked, and was never queued: that is unusable.
+    """The job waited for the validation of a data set, which failed; the job was never queued. Owner: api.
 
-    Owner: api. `dataset_id`: the unusable one, be it for training or for validation.
+    `dataset_id`: the invalid data set, for training or for validation.
     """
 
     topic: ClassVar[str] = "job.refused"
@@ -146,9 +146,9 @@ class JobRefused(JobEvent):
 
 
 class JobDeleted(JobEvent):
-    """The user deleted a job that was over: its curve and its log are of no use any more. Owner: api.
+    """The user deleted a job that was over, with its curve and its log. Owner: api.
 
-    What it cost stays in the ledger, and its model is a thing of its own.
+    Its costs stay in the ledger, and its model stays.
     """
 
     topic: ClassVar[str] = "job.deleted"
@@ -228,7 +228,7 @@ class JobPaused(JobEvent):
 
     @property
     def billed(self) -> tuple[Segment, ...]:
-        """What is billed of the attempt."""
+        """The billed part of the attempt."""
         return _billed(self.attempt, self.started_at, self.finished_at)
 
 
@@ -263,7 +263,7 @@ class JobCompleted(JobEvent):
 
     @property
     def billed(self) -> tuple[Segment, ...]:
-        """All that is billed of the job."""
+        """Every billed segment of the job."""
         return self.segments + _billed(self.attempt, self.started_at, self.finished_at)
 
 

@@ -1,4 +1,4 @@
-"""Trying a model: what is asked of base model and adapter, and what they say, token by token."""
+"""Generation with base model and adapter: the request, and the events of the response, token by token."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ class Message(BaseModel):
 
 
 class Generate(BaseModel):
-    """A conversation to be answered by the `sides`, in at most `max_tokens` tokens each; temperature 0 is greedy."""
+    """A conversation to be completed by the `sides`, in at most `max_tokens` tokens each; temperature 0 is greedy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class Token(Value):
 
 
 class Finished(Value):
-    """One side is through: it came to its end (`stop`), to `max_tokens` (`length`), or took too long (`time`)."""
+    """One side has finished: at its end (`stop`), at `max_tokens` (`length`), or because it took too long (`time`)."""
 
     kind: Literal["finished"] = "finished"
     side: Side
@@ -60,7 +60,7 @@ class Finished(Value):
 
 
 class Done(Value):
-    """All sides are through; the last line of an answer. `prompt_tokens` is how long the conversation was."""
+    """All sides have finished; the last event. `prompt_tokens` is the length of the conversation."""
 
     kind: Literal["done"] = "done"
     prompt_tokens: int
@@ -68,7 +68,7 @@ class Done(Value):
 
 
 class Failed(Value):
-    """There is no answer, or no more of it; the last line."""
+    """The generation failed; the last event."""
 
     kind: Literal["failed"] = "failed"
     error: JobError

@@ -37,7 +37,7 @@ class JobState:
 
     @classmethod
     def paused(cls, attempt: int) -> "JobState":
-        """After whatever the attempt may still be heard to say."""
+        """After every event that the attempt may still report."""
         return cls(JobStatus.PAUSED, attempt, LAST_SEQ)
 
     @classmethod
@@ -52,7 +52,7 @@ class JobState:
 
 
 def advance(current: JobState, reported: JobState) -> JobState:
-    """The state after `reported` is heard: terminal is final, a terminal report wins, else the higher order wins."""
+    """The state after a report: terminal is final, a terminal report wins, else the higher order wins."""
     if current.status.terminal:
         return current
     if reported.status.terminal or reported.order > current.order:

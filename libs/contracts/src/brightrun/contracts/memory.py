@@ -85,22 +85,22 @@ def advise(spec: TrainingSpec, shape: ModelShape, available: int, device: Device
     """
     has = "the GPU has" if device == "cuda" else "there are"
     total = needed(spec, shape, device).total
-    told = f"Batch {spec.batch_size} needs about {_gib(total)} GiB, {has} {_gib(available)}"
+    need = f"Batch {spec.batch_size} needs about {_gib(total)} GiB, {has} {_gib(available)}"
     if total <= available:
-        return f"{told}: see what else uses it, or try a smaller batch with more gradient_accumulation."
+        return f"{need}: see what else uses it, or try a smaller batch with more gradient_accumulation."
     for batch in _smaller(spec.batch_size):
         if _fits(spec.model_copy(update={"batch_size": batch}), shape, available, device):
             more = spec.gradient_accumulation * spec.batch_size // batch
-            return f"{told}: try {batch}, with gradient_accumulation {more} to train the same."
+            return f"{need}: try {batch}, with gradient_accumulation {more} to train the same."
     least = spec.model_copy(update={"batch_size": 1})
     for length in (spec.max_length >> halvings for halvings in range(1, 11)):
         if length >= 128 and _fits(least.model_copy(update={"max_length": length}), shape, available, device):
-            return f"{told}: try batch 1 and max_length {length}."
+            return f"{need}: try batch 1 and max_length {length}."
     if device == "cuda" and spec.quantization == "none":
         quantized = least.model_copy(update={"quantization": "nf4"})
         if _fits(quantized, shape, available, device):
-            return f"{told}: try quantization nf4 and batch 1."
-    return f"{told}, and no smaller batch fits: take a larger GPU or a smaller base model."
+            return f"{need}: try quantization nf4 and batch 1."
+    return f"{need}, and no smaller batch fits: take a larger GPU or a smaller base model."
 
 
 def adapted_maps(spec: TrainingSpec, shape: ModelShape) -> dict[str, tuple[int, int]]:
@@ -147,7 +147,7 @@ def _checkpointed_layer(spec: TrainingSpec, shape: ModelShape, targets: dict[str
     last one.
     """
     queries = shape.attention_heads * shape.head_size
-    inputs = [one for one, _ in targets.values()]
+    inputs = [width for width, _ in targets.values()]
     plain = 12 * shape.hidden_size + 9 * queries + 10 * shape.intermediate_size
     adapted = HALF * sum(inputs) + HALF * max(inputs, default=0) + 8 * spec.rank * len(inputs)
     dropped = sum(inputs) + SINGLE * max(inputs, default=0) if spec.dropout else 0
@@ -163,7 +163,7 @@ def _whole_layer(spec: TrainingSpec, shape: ModelShape, targets: dict[str, tuple
     plain = 16 * shape.hidden_size + 17 * queries + 16 * shape.intermediate_size
     if not spec.dropout:
         return plain
-    inputs = [one for one, _ in targets.values()]
+    inputs = [width for width, _ in targets.values()]
     shared = sum({name: sizes[0] for name, sizes in targets.items() if name in ("q_proj", "gate_proj")}.values())
     shared += sum(sizes[0] for name, sizes in targets.items() if name in ("o_proj", "down_proj"))
     return plain + 2 * SINGLE * sum(inputs) - SINGLE * shared

@@ -1,4 +1,4 @@
-"""What a user may ask of a training, and what a GPU request looks like."""
+"""Specs of trainings, and what runs measure."""
 
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -84,14 +84,14 @@ class TrainingSpec(BaseModel):
     max_duration: Annotated[int, Field(ge=60, description="seconds")] | None = None
 
     @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
-        for one, other in (
+    def _reject_contradictions(self) -> Self:
+        for first, second in (
             ("epochs", "max_steps"),
             ("warmup_ratio", "warmup_steps"),
             ("validation_split", "validation_dataset_id"),
         ):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"give {one} or {other}, not both")
+            if getattr(self, first) is not None and getattr(self, second) is not None:
+                raise ValueError(f"give {first} or {second}, not both")
         if self.method == "dpo" and self.packing:
             raise ValueError("packing goes with method sft: leave packing out, or train with sft")
         if self.method != "dpo" and self.beta is not None:

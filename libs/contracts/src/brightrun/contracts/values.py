@@ -39,7 +39,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A moment in UTC; a naive time is refused."""
+"""A moment in UTC; a naive time is rejected."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

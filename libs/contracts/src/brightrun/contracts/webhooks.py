@@ -1,4 +1,4 @@
-"""Webhooks as the gateway and the notifier speak of them: what a user asks for, and what they are shown."""
+"""Bodies and limits of webhooks that api and notifier share."""
 
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
@@ -34,10 +34,10 @@ EVENT_TYPES = (
     "fine_tuning.job.succeeded",
     "fine_tuning.job.trained",
 )
-"""What is sent today; an endpoint may want others, which may come."""
+"""The types that are sent today; an endpoint may subscribe to future ones."""
 
 
-def _refuse_disguises(value: Any, validate: ValidatorFunctionWrapHandler) -> HttpUrl:
+def _reject_disguises(value: Any, validate: ValidatorFunctionWrapHandler) -> HttpUrl:
     """A URL without credentials, whose address, if it is one, is written in plain: not octal, decimal or the like."""
     url: HttpUrl = validate(value)
     host = url.host or ""
@@ -58,7 +58,7 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-WebhookUrl = Annotated[HttpUrl, UrlConstraints(max_length=MAX_URL_LENGTH), WrapValidator(_refuse_disguises)]
+WebhookUrl = Annotated[HttpUrl, UrlConstraints(max_length=MAX_URL_LENGTH), WrapValidator(_reject_disguises)]
 """Where events are sent, in its canonical spelling, so that no two parsers read it differently."""
 
 EventType = Annotated[
@@ -78,7 +78,7 @@ Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00
 
 
 class NewWebhook(BaseModel):
-    """An endpoint to be made; it wants all events unless some are named."""
+    """A new endpoint; it subscribes to all events unless some are named."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,7 +88,7 @@ class NewWebhook(BaseModel):
 
 
 class WebhookChanges(BaseModel):
-    """What is to be different about an endpoint; what is not given stays as it is."""
+    """Changes of an endpoint; absent fields stay as they are."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ class SecretRotation(BaseModel):
 
 
 class WebhookTest(BaseModel):
-    """Which event the receiver is shown."""
+    """The type of the sample event."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -146,7 +146,7 @@ class WebhookWithSecret(Webhook):
 
 
 class WebhookTestResult(Value):
-    """What came back: a status code, or else why there was none."""
+    """The receiver's status code, or why there is none."""
 
     event_type: str
     status_code: int | None = None

@@ -1,7 +1,9 @@
 """HTTP clients of the peer services."""
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +33,12 @@ class PeerError(ServiceError):
         return self._message
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to load the certificates takes 30 ms."""
+    return httpx.create_ssl_context()
+
+
 class ServiceClient:
     """Client of the service `name` for the service `caller`. Raises PeerError and Unavailable."""
 
@@ -39,7 +47,7 @@ class ServiceClient:
         self._secret = secret
         self._caller = caller
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=limits)
+        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=limits, verify=_tls())
 
     async def get(self, path: str, user_id: UUID | None = None, **params: Any) -> Any:
         """Read `data`. A read is retried when the peer service does not answer, since it changes nothing."""

@@ -44,13 +44,10 @@ DEAD = Counter("brightrun_dead_letters_total", "Messages sent to the dead letter
 class Consumer:
     """Consumes the topic of one subscription, in a consumer group of its own."""
 
-    def __init__(
-        self, kafka: KafkaClient, pool: Pool, subscription: Subscription[Any], then: Callable[[], None]
-    ) -> None:
+    def __init__(self, kafka: KafkaClient, pool: Pool, subscription: Subscription[Any]) -> None:
         self._kafka = kafka
         self._pool = pool
         self._subscription = subscription
-        self._then = then
         self._handling = asyncio.Lock()
         self.topic = subscription.event.topic
         self.busy_since: float | None = None
@@ -119,7 +116,6 @@ class Consumer:
                     with structlog.contextvars.bound_contextvars(**ids):
                         if new:
                             await self._subscription.handle(new, conn)
-                self._then()
                 return None
             except asyncpg.DataError as error:  # the message's fault, though an InterfaceError
                 return error

@@ -7,9 +7,14 @@ from brightrun.runtime.database import Connection
 KEY = "hashtextextended(current_schema() || '.' || $1, 0)"
 
 
-async def lock(conn: Connection, name: str, *, shared: bool = False) -> None:
-    """Wait for the lock, which many may hold at once if `shared`; it is released when the transaction ends."""
-    await conn.execute(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}({KEY})", name)
+async def lock(conn: Connection, name: str) -> None:
+    """Wait for the lock; it is released when the transaction ends."""
+    await conn.execute(f"SELECT pg_advisory_xact_lock({KEY})", name)
+
+
+async def lock_shared(conn: Connection, name: str) -> None:
+    """Wait until no transaction holds the lock exclusively; many may hold it shared."""
+    await conn.execute(f"SELECT pg_advisory_xact_lock_shared({KEY})", name)
 
 
 async def try_lock(conn: Connection, name: str) -> bool:

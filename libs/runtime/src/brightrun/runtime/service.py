@@ -55,10 +55,10 @@ class Service:
         self.every("notifications.listen", 0.0, self._listener.listen)
         app.add_api_route("/ready", self._ready, include_in_schema=False)
 
-    def subscribe(self, *subscriptions: Subscription[Any], then: Callable[[], None] = lambda: None) -> None:
-        """Consume the subscriptions' topics while the service runs; `then` is called after each commit."""
+    def subscribe(self, *subscriptions: Subscription[Any]) -> None:
+        """Consume the subscriptions' topics while the service runs."""
         for subscription in subscriptions:
-            consumer = Consumer(self.kafka, self.pool, subscription, then)
+            consumer = Consumer(self.kafka, self.pool, subscription)
             self._consumers.append(consumer)
             self.every(f"consume.{consumer.topic}", 0.0, consumer.run)
 

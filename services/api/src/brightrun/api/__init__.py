@@ -1,1 +1,1 @@
-"""The HTTP gateway: accounts, jobs, and the faces of everything else."""
+"""The HTTP gateway: accounts, jobs, and the public API of all other services."""

@@ -1,52 +1,53 @@
-"""What the clock starts."""
+"""Periodic work."""
 
 import asyncio
 
-from brightrun.api import artifacts
-from brightrun.api.clients import Clients
-from brightrun.api.live import FOLLOWED, Live
-from brightrun.api.queries import idempotency, removals, sessions, tries
-from brightrun.api.rules.repetition import KEY_LIFETIME
-from brightrun.api.rules.tries import FORGOTTEN_AFTER, KNOWN_FOR
+from brightrun.api.accounts.queries import tokens, users
+from brightrun.api.accounts.rules import FORGOTTEN_AFTER, KNOWN_FOR
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.datasets.actions import send_deletion
+from brightrun.api.http.clients import ServiceClients
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.jobs.streams.live import FOLLOWED, Live
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import KafkaClient
 
-REMOVALS_AT_ONCE = 20
+DELETIONS_BATCH = 20
 
 
 async def prune_sessions(pool: Pool) -> bool:
-    """Forget sessions that have expired and attempts that count no more; False: never is there more to do at once."""
+    """Delete expired sessions and stale login attempts; False: never more to do at once."""
     async with transaction(pool) as conn:
-        await sessions.delete_expired(conn)
-        await tries.delete_forgotten(conn, FORGOTTEN_AFTER, KNOWN_FOR)
+        await tokens.delete_expired(conn)
+        await users.delete_stale_login_attempts(conn, FORGOTTEN_AFTER, KNOWN_FOR)
     return False
 
 
 async def prune_keys(pool: Pool) -> bool:
-    """Forget idempotency keys that have expired; False: there is never more to do at once."""
+    """Delete expired idempotency keys; False: never more to do at once."""
     async with transaction(pool) as conn:
-        await idempotency.delete_keys(conn, KEY_LIFETIME)
+        await jobs.delete_expired_keys(conn)
     return False
 
 
-async def follow_jobs(bus: KafkaClient, live: Live) -> bool:
-    """Hear what jobs tell, for ever."""
-    await bus.follow(list(FOLLOWED), live.hear)
+async def follow_jobs(kafka: KafkaClient, live: Live) -> bool:
+    """Read the topics of streams, for ever."""
+    await kafka.follow(list(FOLLOWED), live.on_record)
     return False
 
 
 async def end_streams(stopping: asyncio.Event, live: Live) -> bool:
-    """Let the streams end once the process stops: they would hold it up."""
+    """End the streams once the process stops: it waits for open responses."""
     await stopping.wait()
     live.end()
     return False
 
 
-async def end_removals(pool: Pool, clients: Clients) -> bool:
-    """Delete the data sets whose removal was decided by a process that could not do it; False when none is left."""
-    waiting = await removals.list_open_removals(pool, REMOVALS_AT_ONCE)
-    for user_id, dataset_id in waiting:
-        await artifacts.remove_dataset(clients.artifacts, user_id, dataset_id)
+async def finish_deletions(pool: Pool, clients: ServiceClients) -> bool:
+    """Delete the data sets whose deletion was decided but not done; True if more are pending."""
+    pending = await datasets.list_pending_deletions(pool, DELETIONS_BATCH)
+    for user_id, dataset_id in pending:
+        await send_deletion(clients.artifacts, user_id, dataset_id)
         async with transaction(pool) as conn:
-            await removals.mark_removed(conn, dataset_id)
-    return len(waiting) == REMOVALS_AT_ONCE
+            await datasets.mark_deleted(conn, dataset_id)
+    return len(pending) == DELETIONS_BATCH

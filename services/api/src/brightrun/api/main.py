@@ -3,9 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from brightrun.api import loops, routes, subscribers
-from brightrun.api.clients import open_clients
-from brightrun.api.live import Live
+from brightrun.api import app, loops
+from brightrun.api.accounts.identity_provider import open_identity_provider
+from brightrun.api.http.clients import open_clients
+from brightrun.api.jobs import subscribers
+from brightrun.api.jobs.streams.live import Live
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.server import run
@@ -18,9 +20,10 @@ async def start(settings: Settings) -> None:
     """Serve the public API until told to stop."""
     async with (
         open_clients(settings) as clients,
-        open_service("api", settings, MIGRATIONS, CATALOGUE, **routes.ABOUT) as service,
+        open_identity_provider(settings) as identity_provider,
+        open_service("api", settings, MIGRATIONS, CATALOGUE, **app.ABOUT) as service,
     ):
-        routes.mount(service.app, settings, clients)
+        app.mount(service.app, settings, clients, identity_provider)
         service.subscribe(
             subscribers.on_job_started,
             subscribers.on_job_progress,
@@ -32,7 +35,7 @@ async def start(settings: Settings) -> None:
         )
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
-        service.every("removals.end", 30.0, partial(loops.end_removals, service.pool, clients))
+        service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
         live: Live = service.app.state.live
         service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live))
         service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))

@@ -4,13 +4,17 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.artifacts import subscribers
-from brightrun.artifacts.loops.sweep import end_abandoned_uploads, remove_next
-from brightrun.artifacts.loops.transfer import transfer_next
-from brightrun.artifacts.loops.validation import validate_next
-from brightrun.artifacts.routes import datasets, generation, models, uploads
-from brightrun.artifacts.rules.files import DATASETS, MODELS
+from brightrun.artifacts.datasets import routes as datasets
+from brightrun.artifacts.datasets.loops import validate_next
+from brightrun.artifacts.deletions.loops import delete_next
+from brightrun.artifacts.keys import DATASETS, MODELS, Limits
+from brightrun.artifacts.models import generation
+from brightrun.artifacts.models import routes as models
+from brightrun.artifacts.models.loops import transfer_next
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
+from brightrun.artifacts.uploads import routes as uploads
+from brightrun.artifacts.uploads.loops import expire_uploads
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.server import run
@@ -29,14 +33,15 @@ async def start(settings: Settings) -> None:
         await store.create_buckets(DATASETS, MODELS)
         service.app.state.store = store
         service.app.state.settings = settings
+        service.app.state.limits = Limits()
         service.app.state.clusters = {cluster.name: cluster for cluster in clusters}
         for routes in (datasets, uploads, models, generation):
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)
         service.every("validation", POLL_SECONDS, validate, wake="validation")
-        service.every("discards", POLL_SECONDS, partial(remove_next, service.pool, store), wake="discards")
-        service.every("uploads.expire", 60.0, partial(end_abandoned_uploads, service.pool))
+        service.every("deletions", POLL_SECONDS, partial(delete_next, service.pool, store), wake="deletions")
+        service.every("uploads.expire", 60.0, partial(expire_uploads, service.pool))
         for cluster in clusters:
             transfer = partial(transfer_next, service.pool, store, cluster, settings)
             for lane in range(TRANSFERS_AT_ONCE):

@@ -4,11 +4,17 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 
-from brightrun.artifacts.models import StoredObject
 from brightrun.contracts.errors import ServiceError, UploadStalled
 
-STALLED_SECONDS = 60.0
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the store was given: size in bytes and digest."""
+
+    size: int
+    sha256: str
 
 
 class TooLarge(ServiceError):
@@ -33,10 +39,13 @@ class Source:
     `expected`, raises, upon which the client aborts its multipart upload.
     """
 
-    def __init__(self, stream: AsyncIterator[bytes], limit: int, expected: StoredObject | None) -> None:
+    def __init__(
+        self, stream: AsyncIterator[bytes], limit: int, expected: StoredObject | None, stall_seconds: float
+    ) -> None:
         self._stream = stream
         self._limit = limit
         self._expected = expected
+        self._stall_seconds = stall_seconds
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
@@ -69,7 +78,7 @@ class Source:
     async def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
             try:
-                async with asyncio.timeout(STALLED_SECONDS):
+                async with asyncio.timeout(self._stall_seconds):
                     piece = await anext(self._stream, None)
             except TimeoutError:
                 raise UploadStalled from None

@@ -15,9 +15,8 @@ from minio import InvalidResponseError, Minio, S3Error, ServerError
 from minio.commonconfig import ENABLED, Filter
 from minio.lifecycleconfig import AbortIncompleteMultipartUpload, LifecycleConfig, Rule
 
-from brightrun.artifacts.models import StoredObject
 from brightrun.artifacts.settings import Settings
-from brightrun.artifacts.source import Source
+from brightrun.artifacts.source import Source, StoredObject
 from brightrun.runtime.errors import Unavailable
 
 PART_BYTES = 5 * 1024 * 1024
@@ -26,6 +25,8 @@ PIECE_BYTES = 1024 * 1024
 UPLOADS = 16
 """Objects streamed in at one time; more of them wait. They have threads of their own, as their senders may be slow."""
 ORPHANED_PARTS_DAYS = 1
+STALL_SECONDS = 60.0
+"""A sender that is silent for so long is given up."""
 DIGEST = "x-amz-meta-sha256"
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ class ObjectMissing(Exception):
 class ObjectStore:
     """One S3 store. URLs are signed for the address that others reach it by."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stall_seconds: float = STALL_SECONDS) -> None:
+        self._stall_seconds = stall_seconds
         self._s3 = _client(settings, settings.s3_endpoint)
         self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
@@ -64,7 +66,7 @@ class ObjectStore:
 
         Raises TooLarge beyond `limit` bytes, Mismatch if it is not what was `expected`, and what the stream raises.
         """
-        source = Source(stream, limit, expected)
+        source = Source(stream, limit, expected, self._stall_seconds)
         work = asyncio.ensure_future(
             self._call(
                 lambda: self._s3.put_object(

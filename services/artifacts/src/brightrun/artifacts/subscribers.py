@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from brightrun.artifacts.actions import models as actions
+from brightrun.artifacts.models import actions
 from brightrun.contracts.events import JobCompleted, JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import Connection

@@ -1,5 +1,6 @@
 """Why the cluster rejects a request, and why it cannot start."""
 
+from brightrun.contracts.training import JobError
 from brightrun.runtime.errors import ServiceError
 
 
@@ -96,3 +97,8 @@ class BadFileUrl(ServiceError):
 
     status = 403
     code = "bad_file_url"
+
+
+def retryable(code: str, message: str) -> JobError:
+    """Why a run fails that may succeed when it is tried again."""
+    return JobError(code=code, message=message, advice="Try the job again.", retryable=True)

@@ -18,7 +18,6 @@ from brightrun.cluster.executors.simulated import SimulatedExecutor
 from brightrun.cluster.generation.generators import Generators
 from brightrun.cluster.retention.actions import delete_finished_runs, delete_old_events
 from brightrun.cluster.runs.callbacks import Callbacks
-from brightrun.cluster.runs.orphans import end_orphans
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.supervisor import Supervisor
 from brightrun.cluster.settings import Settings
@@ -34,28 +33,35 @@ SECONDS_BETWEEN_CLEANUPS = 60.0
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application; its background work runs while it is served. Raises StartupError."""
-    async with open_store(settings.cluster_home) as store, httpx.AsyncClient() as http:
-        callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
-        context = RunContext(settings, store, _executor(settings, http), http, callbacks)
-        supervisor = Supervisor(context)
-        generators = Generators(settings)
+    with open_store(settings.cluster_home) as store:
+        async with httpx.AsyncClient() as http:
+            callbacks = Callbacks(http, settings.callback_secret.get_secret_value())
+            context = RunContext(settings, store, _executor(settings, http), http, callbacks)
+            yield _compose(context, Supervisor(context), Generators(settings))
 
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            release = asyncio.create_task(_release_readers(store, app.state.stopping))
-            async with supervisor.working():
-                cleanup = asyncio.create_task(_clean_up(context))
-                yield
-                cleanup.cancel()
-            await generators.close()
-            await callbacks.close()
-            release.cancel()
 
-        app = create_app("cluster", lifespan=lifespan)
-        app.state.context, app.state.supervisor, app.state.generators = context, supervisor, generators
-        app.include_router(routes.router)
-        app.include_router(routes.open_router)
-        yield app
+def _compose(context: RunContext, supervisor: Supervisor, generators: Generators) -> FastAPI:
+    async def clean_up() -> bool:
+        await supervisor.end_orphans()
+        await delete_finished_runs(context)
+        return await delete_old_events(context)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        release = asyncio.create_task(_release_readers(context.store, app.state.stopping))
+        async with supervisor.working():
+            cleanup = asyncio.create_task(repeat("cleanup", clean_up, asyncio.Event(), SECONDS_BETWEEN_CLEANUPS))
+            yield
+            cleanup.cancel()
+        await generators.close()
+        await context.callbacks.close()
+        release.cancel()
+
+    app = create_app("cluster", lifespan=lifespan)
+    app.state.context, app.state.supervisor, app.state.generators = context, supervisor, generators
+    app.include_router(routes.router)
+    app.include_router(routes.open_router)
+    return app
 
 
 async def start(settings: Settings) -> None:
@@ -73,15 +79,6 @@ def _executor(settings: Settings, http: httpx.AsyncClient) -> Executor:
             return RayExecutor(settings, RayHead(http, settings))
         case "simulated":
             return SimulatedExecutor(settings.gpu_type, settings.slots, settings.simulated_steps_per_second)
-
-
-async def _clean_up(context: RunContext) -> None:
-    async def work() -> bool:
-        await end_orphans(context)
-        await delete_finished_runs(context)
-        return await delete_old_events(context)
-
-    await repeat("cleanup", work, asyncio.Event(), SECONDS_BETWEEN_CLEANUPS)
 
 
 async def _release_readers(store: Store, stopping: asyncio.Event) -> None:

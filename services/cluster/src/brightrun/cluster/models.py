@@ -68,7 +68,6 @@ class Run(Value):
 
     @property
     def id(self) -> str:
-        """The external job id."""
         return self.status.external_job_id
 
     @property
@@ -78,5 +77,4 @@ class Run(Value):
 
     @property
     def launched(self) -> bool:
-        """Whether it has had a trainer."""
         return self.launches > 0 or self.status.started_at is not None

@@ -1,12 +1,11 @@
 """The cluster's SQLite database, used from threads of its own so that a slow disk never blocks the event loop."""
 
 import asyncio
-import contextlib
 import fcntl
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,15 +27,22 @@ class _Change:
     done: asyncio.Future[Any]
 
 
-@dataclass(frozen=True, slots=True)
 class _Session:
     """A connection and the one thread that uses it."""
 
-    conn: sqlite3.Connection
-    thread: ThreadPoolExecutor
+    def __init__(self, path: Path) -> None:
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._conn = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            self._conn.execute(f"PRAGMA {pragma}")
+        self._conn.executescript(SCHEMA)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.thread, work, self.conn)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._conn)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._conn.close()
 
 
 class Store:
@@ -45,9 +51,9 @@ class Store:
     Reads have a connection and a thread of their own, so that they do not wait for changes.
     """
 
-    def __init__(self, writer: _Session, reader: _Session) -> None:
-        self._writer = writer
-        self._reader = reader
+    def __init__(self, path: Path) -> None:
+        self._writer = _Session(path)
+        self._reader = _Session(path)
         self._pending: list[_Change] = []
         self._committing: asyncio.Task[None] | None = None
         self.changed = asyncio.Event()
@@ -65,6 +71,11 @@ class Store:
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_pending())
         return cast("T", await change.done)
+
+    def close(self) -> None:
+        """Wait for the work in progress, then close the database."""
+        self._writer.close()
+        self._reader.close()
 
     def release_readers(self) -> None:
         """Let every waiting reader go, now and from now on."""
@@ -90,23 +101,17 @@ class Store:
         self.changed = asyncio.Event()
 
 
-@asynccontextmanager
-async def open_store(home: Path) -> AsyncIterator[Store]:
-    """Open the database in the cluster's home folder, which one process may use at a time."""
-    with _locked(home):
-        async with _open_session(home) as writer, _open_session(home) as reader:
-            yield Store(writer, reader)
-
-
-@asynccontextmanager
-async def _open_session(home: Path) -> AsyncIterator[_Session]:
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, "store") as thread:
-        conn = await loop.run_in_executor(thread, _connect, home / "cluster.db")
+@contextmanager
+def open_store(home: Path) -> Iterator[Store]:
+    """Open the database in the cluster's home folder, which one process may use at a time. Raises StartupError."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
         try:
-            yield _Session(conn, thread)
-        finally:
-            await loop.run_in_executor(thread, conn.close)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(f"another cluster service runs in {home}: stop it or use another folder") from None
+        with closing(Store(home / "cluster.db")) as store:
+            yield store
 
 
 def _read(conn: sqlite3.Connection, work: Callable[[], T]) -> T:
@@ -140,23 +145,3 @@ def _attempt(conn: sqlite3.Connection, change: _Change) -> Outcome:
         return None, error
     finally:
         conn.execute("RELEASE change")
-
-
-@contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartupError(f"another cluster service runs in {home}: stop it or use another folder") from None
-        yield
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    conn = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-    conn.execute("PRAGMA journal_mode = WAL")
-    conn.execute("PRAGMA synchronous = FULL")
-    conn.execute("PRAGMA foreign_keys = ON")
-    conn.executescript(SCHEMA)
-    return conn

@@ -1,4 +1,4 @@
-"""What a clock or a wake-up starts: events go out to webhooks, and old ones are forgotten."""
+"""Due events are sent to webhooks, and old deliveries are deleted."""
 
 import random
 from datetime import timedelta
@@ -8,7 +8,7 @@ import structlog
 from brightrun.contracts.values import utc_now
 from brightrun.notifier.actions import webhooks as actions
 from brightrun.notifier.queries import deliveries, webhooks
-from brightrun.notifier.receivers import Receivers
+from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
 
@@ -16,10 +16,10 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 """Three times what a receiver may take."""
-LOG_KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
 
-async def deliver_next(pool: Pool, receivers: Receivers) -> bool:
+async def deliver_next(pool: Pool, sender: WebhookSender) -> bool:
     """Send one event that is due; False if none is. Several may send side by side.
 
     A crash after the receiver has it and before that is written down sends it again, under the same webhook-id.
@@ -30,7 +30,7 @@ async def deliver_next(pool: Pool, receivers: Receivers) -> bool:
     if lease is None or endpoint is None:
         return False
     failpoint("webhook.leased")
-    reply = await receivers.send(endpoint, lease.message)
+    reply = await sender.send(endpoint, lease.event)
     failpoint("webhook.sent")
     async with transaction(pool) as conn:
         recorded = await actions.record(conn, lease, reply, chance=random.random(), now=utc_now())  # noqa: S311 - jitter
@@ -43,7 +43,7 @@ async def deliver_next(pool: Pool, receivers: Receivers) -> bool:
 
 
 async def prune(pool: Pool) -> bool:
-    """Forget deliveries after 30 days, and secrets that no longer sign; whether there is more to forget."""
+    """Delete deliveries after 30 days, and secrets that no longer sign; True if there may be more."""
     async with transaction(pool) as conn:
         await webhooks.forget_old_secrets(conn)
-        return await deliveries.delete_older(conn, LOG_KEPT)
+        return await deliveries.delete_older(conn, RETENTION)

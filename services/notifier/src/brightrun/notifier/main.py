@@ -5,9 +5,9 @@ from pathlib import Path
 
 from brightrun.contracts.events import CATALOGUE
 from brightrun.notifier import loops, routes, subscribers
-from brightrun.notifier.receivers import Receivers
+from brightrun.notifier.secret_box import SecretBox
 from brightrun.notifier.settings import Settings
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.server import run
 from brightrun.runtime.service import open_service
 
@@ -19,10 +19,10 @@ SENT_AT_ONCE = 8
 async def start(settings: Settings) -> None:
     """Serve until told to stop."""
     async with open_service("notifier", settings, MIGRATIONS, CATALOGUE) as service:
-        vault = Vault(settings.webhook_key.get_secret_value())
-        receivers = Receivers(vault, settings.webhook_private_hosts)
-        service.app.state.vault = vault
-        service.app.state.receivers = receivers
+        secret_box = SecretBox(settings.webhook_key.get_secret_value())
+        sender = WebhookSender(secret_box, settings.webhook_private_hosts)
+        service.app.state.secret_box = secret_box
+        service.app.state.sender = sender
         service.app.include_router(routes.router)
         service.subscribe(
             subscribers.on_job_queued,
@@ -36,7 +36,7 @@ async def start(settings: Settings) -> None:
             subscribers.on_duration_reached,
         )
         for lane in range(SENT_AT_ONCE):
-            send = partial(loops.deliver_next, service.pool, receivers)
+            send = partial(loops.deliver_next, service.pool, sender)
             service.every(f"webhooks.{lane}", POLL_SECONDS, send, wake="webhooks")
         service.every("webhooks.prune", 3600.0, partial(loops.prune, service.pool))
         await service.run()

@@ -11,8 +11,8 @@ DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """What a user is told of a fact, and the page of the web app where they see more."""
+class NewNotification:
+    """What a user is notified of, and the page of the web app that shows more."""
 
     type: str
     title: str
@@ -24,7 +24,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A notice in the user's list; unread while `read_at` is None."""
+    """A notification in the user's list; unread while `read_at` is None."""
 
     id: UUID
     type: str
@@ -43,7 +43,7 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedSecret:
     """A secret as it is stored: encrypted, with the end that its owner may recognise it by."""
 
     secret: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class WebhookEvent:
     """An event for webhooks: the very text that is signed and sent."""
 
     event_id: UUID
@@ -86,14 +86,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """A delivery that one sender has for a while; what it learns counts only while `fence` is still the newest."""
+class LeasedDelivery:
+    """A delivery leased to one sender; its result counts only while `fence` is still the newest."""
 
     delivery_id: UUID
     endpoint_id: UUID
     fence: int
     tries: int
-    message: Message
+    event: WebhookEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from brightrun.contracts.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from brightrun.notifier.models import Attempt, Delivery, Endpoint, Priority
-from brightrun.notifier.rules.messages import event_name
+from brightrun.notifier.rules.webhook_events import event_name
 
 
 class NotificationView(BaseModel):

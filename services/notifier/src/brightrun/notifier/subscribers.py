@@ -1,4 +1,4 @@
-"""Facts that users are told of, from Kafka."""
+"""Events that users are notified of, from Kafka."""
 
 from brightrun.contracts.events import (
     ArtifactReady,
@@ -11,51 +11,22 @@ from brightrun.contracts.events import (
     JobRefused,
     JobStarted,
 )
-from brightrun.notifier.actions import notifications as actions
+from brightrun.notifier.actions import notifications
+from brightrun.notifier.rules.notification_templates import NotifiableEvent
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe
 
 
-@subscribe(JobQueued)
-async def on_job_queued(event: JobQueued, conn: Connection) -> None:
-    await actions.notify(conn, event)
+async def _notify(event: NotifiableEvent, conn: Connection) -> None:
+    await notifications.notify(conn, event)
 
 
-@subscribe(JobRefused)
-async def on_job_refused(event: JobRefused, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(JobStarted)
-async def on_job_started(event: JobStarted, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(JobPaused)
-async def on_job_paused(event: JobPaused, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(JobCompleted)
-async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(DatasetValidated)
-async def on_dataset_validated(event: DatasetValidated, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(ArtifactReady)
-async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(BudgetReached)
-async def on_budget_reached(event: BudgetReached, conn: Connection) -> None:
-    await actions.notify(conn, event)
-
-
-@subscribe(DurationReached)
-async def on_duration_reached(event: DurationReached, conn: Connection) -> None:
-    await actions.notify(conn, event)
+on_job_queued = subscribe(JobQueued)(_notify)
+on_job_refused = subscribe(JobRefused)(_notify)
+on_job_started = subscribe(JobStarted)(_notify)
+on_job_paused = subscribe(JobPaused)(_notify)
+on_job_completed = subscribe(JobCompleted)(_notify)
+on_dataset_validated = subscribe(DatasetValidated)(_notify)
+on_artifact_ready = subscribe(ArtifactReady)(_notify)
+on_budget_reached = subscribe(BudgetReached)(_notify)
+on_duration_reached = subscribe(DurationReached)(_notify)

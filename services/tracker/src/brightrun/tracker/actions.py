@@ -1,4 +1,4 @@
-"""What the tracker does with facts, and how it answers for a job."""
+"""Events are recorded, curves summarized and drawn."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -10,42 +10,47 @@ from brightrun.runtime.errors import NotFound
 from brightrun.tracker.models import HIGHEST_STEP, Curve, Entry
 from brightrun.tracker.queries import checkpoints, curves, jobs, ledger, log
 from brightrun.tracker.rules import curves as shapes
-from brightrun.tracker.rules import facts, summaries
+from brightrun.tracker.rules import log_entries, summaries
+from brightrun.tracker.rules.summaries import POLICY, SummaryPolicy
 
 CHUNKS_AT_ONCE = 4000
 
 
-async def record_fact(conn: Connection, fact: facts.Fact) -> None:
-    """Log `fact`, unless its job is deleted, and enter what it costs, even if it is."""
-    living = await jobs.claim_jobs(conn, [(fact.job_id, fact.user_id)])
-    if living:
-        await _log(conn, living, [facts.entry_of(fact)])
-    for cost in facts.costs_of(fact):
+async def record_event(conn: Connection, event: log_entries.LoggedEvent) -> None:
+    """Log the event, unless its job is deleted, and enter what it costs, even if the job is."""
+    owners = await jobs.lock_owners(conn, [(event.job_id, event.user_id)])
+    if owners:
+        await _log(conn, owners, [log_entries.entry_of(event)])
+    for cost in log_entries.costs_of(event):
         await ledger.insert_cost(conn, cost)
 
 
-async def record_progress(conn: Connection, events: Sequence[JobProgress]) -> None:
-    """Store the points and checkpoints of `events` and log the stages that they enter; but not for deleted jobs."""
-    living = await jobs.claim_jobs(conn, [(event.job_id, event.user_id) for event in events])
-    events = [event for event in events if event.job_id in living]
+async def record_progress(conn: Connection, events: Sequence[JobProgress], policy: SummaryPolicy = POLICY) -> None:
+    """Store the points, checkpoints and stages of `events`, except for deleted jobs.
+
+    Kafka may deliver a job's end before its last progress. No stage is logged after the end: streams stop there.
+    """
+    owners = await jobs.lock_owners(conn, [(event.job_id, event.user_id) for event in events])
+    events = [event for event in events if event.job_id in owners]
     chunks = [shapes.chunk_of(event) for event in events if event.points]
     await curves.insert_chunks(conn, chunks)
     lacking = await curves.drop_summaries(conn, chunks)
-    grown = {(event.job_id, event.attempt) for event in events if event.seq % summaries.DUE_EACH == 0}
+    grown = {(event.job_id, event.attempt) for event in events if event.seq % policy.check_each == 0}
     await curves.mark_due(conn, lacking | grown)
     await checkpoints.insert_checkpoints(conn, events)
-    await _log(conn, living, facts.stages_of(events))
+    ended = await log.find_ended(conn, owners)
+    await _log(conn, owners, log_entries.stages_of(event for event in events if event.job_id not in ended))
 
 
 async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:
-    """Append what the log does not hold, and say so. The jobs are claimed.
+    """Append the entries that the log does not hold, and publish them. The caller holds the locks of their jobs.
 
-    So the ids of a job's entries become visible in their order, and a reader's cursor never passes one still to come.
+    So ids of a job's entries become visible in their order, and a reader's cursor never skips one.
     """
-    unlogged = await log.find_unlogged(conn, entries)
-    if not unlogged:
+    missing = await log.find_unlogged(conn, entries)
+    if not missing:
         return
-    fresh = [entry for entry in entries if (entry.job_id, entry.source) in unlogged]
+    fresh = [entry for entry in entries if (entry.job_id, entry.source) in missing]
     newest = await log.find_newest_ids(conn, {entry.job_id for entry in fresh})
     for entry, entry_id in zip(fresh, await log.insert_entries(conn, fresh), strict=True):
         await outbox.add(
@@ -66,14 +71,14 @@ async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[
 
 
 async def forget_job(conn: Connection, event: JobDeleted) -> None:
-    """Drop the job's curve, checkpoints and log, and keep nothing more of it but what it costs."""
-    await jobs.claim_jobs(conn, [(event.job_id, event.user_id)])
+    """Delete the job's curve, checkpoints and log; from now on only its costs are kept."""
+    await jobs.lock_owners(conn, [(event.job_id, event.user_id)])
     await jobs.mark_deleted(conn, event.job_id)
     await curves.delete_curve(conn, event.job_id)
     await log.delete_entries(conn, event.job_id)
 
 
-async def summarize(conn: Connection) -> bool:
+async def summarize(conn: Connection, policy: SummaryPolicy = POLICY) -> bool:
     """Make summaries of one curve where it lacks some; False if no curve does."""
     due = await curves.find_due(conn)
     if due is None:
@@ -84,7 +89,7 @@ async def summarize(conn: Connection) -> bool:
     spans = [span for span in await curves.list_spans(conn, job_id) if span.attempt == attempt]
     for gap in summaries.gaps(spans, (attempt, 0), (attempt + 1, 0)):
         chunks = await curves.load_chunks(conn, job_id, [gap], 0, HIGHEST_STEP, limit=CHUNKS_AT_ONCE)
-        await curves.insert_summaries(conn, list(summaries.summaries_of(chunks, gap.after[1])))
+        await curves.insert_summaries(conn, list(summaries.summaries_of(chunks, gap.after[1], policy)))
         if len(chunks) == CHUNKS_AT_ONCE:
             await curves.mark_due(conn, [due])
     return True

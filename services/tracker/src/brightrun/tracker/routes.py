@@ -53,7 +53,7 @@ async def read_checkpoints(
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
         saved = await checkpoints.list_checkpoints(conn, job_id, (attempt, step), limit)
-    return Envelope(data=CheckpointsView(checkpoints=[CheckpointView.of(one) for one in saved]))
+    return Envelope(data=CheckpointsView(checkpoints=[CheckpointView.of(checkpoint) for checkpoint in saved]))
 
 
 @router.get("/jobs/{job_id}/events")

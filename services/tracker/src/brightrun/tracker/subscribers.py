@@ -1,4 +1,4 @@
-"""Facts that the tracker keeps, from Kafka."""
+"""Events that the tracker records, from Kafka."""
 
 from collections.abc import Sequence
 
@@ -19,56 +19,23 @@ from brightrun.contracts.events import (
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
 from brightrun.tracker import actions
+from brightrun.tracker.rules.log_entries import LoggedEvent
 
 
-@subscribe(JobQueued)
-async def on_job_queued(event: JobQueued, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
+async def _record(event: LoggedEvent, conn: Connection) -> None:
+    await actions.record_event(conn, event)
 
 
-@subscribe(JobRefused)
-async def on_job_refused(event: JobRefused, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(JobStarted)
-async def on_job_started(event: JobStarted, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(JobAttemptLost)
-async def on_job_attempt_lost(event: JobAttemptLost, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(BudgetReached)
-async def on_budget_reached(event: BudgetReached, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(DurationReached)
-async def on_duration_reached(event: DurationReached, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(JobPaused)
-async def on_job_paused(event: JobPaused, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(JobResumeRequested)
-async def on_job_resume_requested(event: JobResumeRequested, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(JobCompleted)
-async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
-
-
-@subscribe(ArtifactReady)
-async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
-    await actions.record_fact(conn, event)
+on_job_queued = subscribe(JobQueued)(_record)
+on_job_refused = subscribe(JobRefused)(_record)
+on_job_started = subscribe(JobStarted)(_record)
+on_job_attempt_lost = subscribe(JobAttemptLost)(_record)
+on_budget_reached = subscribe(BudgetReached)(_record)
+on_duration_reached = subscribe(DurationReached)(_record)
+on_job_paused = subscribe(JobPaused)(_record)
+on_job_resume_requested = subscribe(JobResumeRequested)(_record)
+on_job_completed = subscribe(JobCompleted)(_record)
+on_artifact_ready = subscribe(ArtifactReady)(_record)
 
 
 @subscribe(JobDeleted)

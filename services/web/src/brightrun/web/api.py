@@ -1,4 +1,4 @@
-"""The public API, asked with a visitor's bearer token."""
+"""The client of the public API, with a visitor's bearer token."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ UPLOAD_TIMEOUT = httpx.Timeout(60.0)
 
 
 class Api:
-    """Answers are the `data` of the API's; its refusals are `PeerError`, an unknown token is `Unauthorized`."""
+    """Returns the `data` of responses. Raises PeerError for errors, and Unauthorized for an unknown token."""
 
     def __init__(self, http: httpx.AsyncClient, token: str | None, headers: dict[str, str]) -> None:
         self._http = http
@@ -22,51 +22,51 @@ class Api:
 
     async def get(self, path: str, **params: Any) -> Any:
         """Read what lies at `path`."""
-        return await self._ask("GET", path, params=params)
+        return await self._request("GET", path, params=params)
 
     async def find(self, path: str, **params: Any) -> Any | None:
-        """The same, but None while that part of the platform does not answer."""
+        """The same, but None while that part of the platform is unavailable."""
         try:
             return await self.get(path, **params)
         except Unavailable:
             return None
 
     async def send(self, method: str, path: str, json: Any = None) -> Any:
-        """Ask for a change."""
-        return await self._ask(method, path, json=json)
+        """Request a change."""
+        return await self._request(method, path, json=json)
 
     async def upload(self, name: str, body: AsyncIterator[bytes]) -> Any:
         """Stream a data set on, as slowly as it comes."""
-        return await self._ask("POST", "/api/datasets", params={"name": name}, content=body, timeout=UPLOAD_TIMEOUT)
+        return await self._request("POST", "/api/datasets", params={"name": name}, content=body, timeout=UPLOAD_TIMEOUT)
 
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
+    async def _request(self, method: str, path: str, **options: Any) -> Any:
         try:
-            answer = await self._http.request(method, path, headers=self._headers, **options)
-            body = answer.json()
+            response = await self._http.request(method, path, headers=self._headers, **options)
+            body = response.json()
         except (httpx.TransportError, ValueError) as error:
             raise Unavailable from error
-        if answer.is_success:
+        if response.is_success:
             return body["data"]
-        if answer.status_code == Unavailable.status:
+        if response.status_code == Unavailable.status:
             raise Unavailable
         if body.get("code") == Unauthorized.code:
             raise Unauthorized
-        raise PeerError(answer.status_code, body)
+        raise PeerError(response.status_code, body)
 
 
 async def _visitor(request: Request) -> Api:
-    return Api(request.app.state.http, request.session.get("token"), _introduce(request))
+    return Api(request.app.state.http, request.session.get("token"), _forwarded_headers(request))
 
 
 Visitor = Annotated[Api, Depends(_visitor)]
-"""A route's parameter: the API for whoever comes, signed in or not."""
+"""A route's parameter: the API for a visitor, signed in or not."""
 
 
-def _introduce(request: Request) -> dict[str, str]:
-    """Whom the pages speak for: the API counts attempts to sign in by the visitor's address, and lists sessions."""
+def _forwarded_headers(request: Request) -> dict[str, str]:
+    """The visitor's address and browser: the API limits sign-in attempts by address, and lists sessions."""
     addresses = [*request.headers.getlist("X-Forwarded-For"), request.client.host if request.client else ""]
-    told = {"X-Forwarded-For": ", ".join(addresses), "User-Agent": request.headers.get("User-Agent", "")}
-    return {name: value.encode("ascii", "ignore").decode() for name, value in told.items()}
+    headers = {"X-Forwarded-For": ", ".join(addresses), "User-Agent": request.headers.get("User-Agent", "")}
+    return {name: value.encode("ascii", "ignore").decode() for name, value in headers.items()}
 
 
 async def _signed_in(request: Request) -> Api:
@@ -76,4 +76,4 @@ async def _signed_in(request: Request) -> Api:
 
 
 SignedIn = Annotated[Api, Depends(_signed_in)]
-"""A route's parameter: the API for a visitor with a token; the others are sent to the sign-in page."""
+"""A route's parameter: the API for a signed-in visitor; others are redirected to the sign-in page."""

@@ -12,12 +12,11 @@ from brightrun.runtime.http import SecurityHeaders, create_app
 from brightrun.runtime.server import run, serve_http
 from brightrun.web import routes
 from brightrun.web.api import TIMEOUT
-from brightrun.web.browser import HEADERS, require_own_origin
-from brightrun.web.refusals import REFUSABLE, refuse
+from brightrun.web.browser_security import HEADERS, require_own_origin
+from brightrun.web.error_pages import HANDLED, show_error
 from brightrun.web.settings import Settings
 
 MAX_FORM_BYTES = 65_536
-"""Bytes."""
 
 
 def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
@@ -27,8 +26,8 @@ def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     secret = settings.web_secret.get_secret_value()
     app.add_middleware(SessionMiddleware, secret, "brightrun", https_only=settings.web_https)
     app.add_middleware(SecurityHeaders, headers=HEADERS)
-    for error in REFUSABLE:
-        app.add_exception_handler(error, refuse)
+    for error in HANDLED:
+        app.add_exception_handler(error, show_error)
     routes.mount(app)
     static = StaticFiles(directory=Path(__file__).parent / "static")
     app.mount("/static", SecurityHeaders(static, {"Cache-Control": "no-cache"}))

@@ -24,8 +24,8 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
 
 async def show(request: Request, api: Api, template: str, status: int = 200, **context: Any) -> Response:
     """A page for a signed-in visitor, with the number of unread notifications in its header."""
-    news = await api.find("/api/notifications", unread=True, limit=1)
-    return render(request, template, status, unread=news["unread_count"] if news else 0, **context)
+    notifications = await api.find("/api/notifications", unread=True, limit=1)
+    return render(request, template, status, unread=notifications["unread_count"] if notifications else 0, **context)
 
 
 def part(template: str, *, over: bool, more: dict[str, Any] | None = None, **context: Any) -> Response:

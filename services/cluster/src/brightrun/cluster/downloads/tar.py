@@ -33,7 +33,6 @@ class Tar:
         yield bytes(2 * BLOCK)
 
     def close(self) -> None:
-        """Close its files."""
         for _, file in self._parts:
             file.close()
 

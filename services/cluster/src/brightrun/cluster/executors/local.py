@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,7 +50,6 @@ class LocalExecution(Execution):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def memory_bytes(self) -> int:
-        """The resident memory of its session."""
         return await asyncio.to_thread(process_limits.memory_of_session, self._process.pid)
 
     def _runs(self) -> bool:
@@ -64,8 +62,6 @@ class LocalExecution(Execution):
 
 
 class LocalExecutor:
-    """Runs trainers on this machine."""
-
     name = "local"
     simulated = False
     queues = False
@@ -82,11 +78,9 @@ class LocalExecutor:
         self._max_file_bytes = settings.run_file_bytes
 
     async def hardware(self) -> Hardware:
-        """The GPUs of this machine and the models in its folder."""
         return Hardware(self._gpus, await asyncio.to_thread(base_models_in, self._models), simulated=False)
 
     async def start(self, run: Run, folder: RunFolder, resume: bool) -> LocalExecution:
-        """Start the trainer's process."""
         command = [str(self._python), "-m", MODULE, str(folder.path), "--launch", str(run.launches)]
         devices = ",".join(map(str, run.devices)) if self._has_gpus else ""
         with folder.output.open("ab") as output, folder.log.open("ab") as log:
@@ -107,23 +101,23 @@ class LocalExecutor:
 
     async def find(self, run: Run, folder: RunFolder) -> LocalExecution | None:
         """The leader of the session whose command names the folder; its workers share the command, not the lead."""
-        trainers = await asyncio.to_thread(lambda: list(self._trainers()))
-        return next((trainer for path, trainer in trainers if path == folder.path), None)
+        return next((trainer for path, trainer in await asyncio.to_thread(_trainers) if path == folder.path), None)
 
     async def list_executions(self) -> list[tuple[str, Execution]]:
-        """The trainers in this cluster's folders."""
-        trainers = await asyncio.to_thread(lambda: list(self._trainers()))
+        trainers = await asyncio.to_thread(_trainers)
         return [(path.name, trainer) for path, trainer in trainers if path.parent == self._runs]
 
     async def read_reports(self, folder: RunFolder, offset: int) -> tuple[list[Report], int]:
-        """Straight from the disk."""
         return report_parser.read_reports(folder, offset)
 
-    def _trainers(self) -> Iterator[tuple[Path, LocalExecution]]:
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, ProcessLookupError):
-                command = process.cmdline()
-                if MODULE in command[:-1] and os.getsid(process.pid) == process.pid:
-                    path = Path(command[command.index(MODULE) + 1])
-                    launch = command[command.index("--launch") + 1] if "--launch" in command[:-1] else "0"
-                    yield path, LocalExecution(process, RunFolder(path), int(launch))
+
+def _trainers() -> list[tuple[Path, LocalExecution]]:
+    trainers = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            command = process.cmdline()
+            if MODULE in command[:-1] and os.getsid(process.pid) == process.pid:
+                path = Path(command[command.index(MODULE) + 1])
+                launch = command[command.index("--launch") + 1] if "--launch" in command[:-1] else "0"
+                trainers.append((path, LocalExecution(process, RunFolder(path), int(launch))))
+    return trainers

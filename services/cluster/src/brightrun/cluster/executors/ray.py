@@ -8,9 +8,7 @@ import asyncio
 import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from brightrun.cluster.executors import report_parser
 from brightrun.cluster.executors.executor import Execution, Unreachable
@@ -55,7 +53,6 @@ class RayExecution(Execution):
         return job is not None and not job.over and not (self._killed and job.status == "PENDING")
 
     async def finish(self) -> None:
-        """Write the request into the run's folder."""
         await asyncio.to_thread(self._folder.request_stop, self._launch, "finish")
 
     async def stop(self) -> None:
@@ -80,7 +77,6 @@ class RayExecution(Execution):
                 await self._head.stop(self._id)
 
     async def exit_reason(self) -> str:
-        """Ray's message about the job."""
         with suppress(Unreachable):
             job = await self._job()
             return f"Ray: {job.message}" if job else "Ray does not know the job any more: its head was started anew"
@@ -91,8 +87,6 @@ class RayExecution(Execution):
 
 
 class RayExecutor:
-    """Runs trainers on the machines of a Ray cluster."""
-
     name = "ray"
     simulated = False
     queues = True
@@ -192,16 +186,17 @@ class RayExecutor:
             f" >> {folder.output.name} 2>> {folder.log.name}"
         )
 
-    def _count(self, nodes: list[RayNode], used: bool) -> dict[str, int]:
+    def _count(self, nodes: list[RayNode], used: bool) -> Counter[str]:
         """GPUs (of CPUs: as many as would be GPUs) of each of our types, in all or in use."""
-        return {kind: sum(self._count_on(node, kind, used) for node in nodes) for kind in self._types}
-
-    def _count_on(self, node: RayNode, kind: str, used: bool) -> int:
-        amounts: Mapping[str, Any] = node.used if used else node.resources_total
-        if kind == "CPU":
-            return int(amounts.get("CPU", 0) / self._cpus)
-        label = self._types[kind]
-        return int(amounts.get("GPU", 0)) if label in (ANY_GPU, *node.accelerators()) else 0
+        counts = Counter(dict.fromkeys(self._types, 0))
+        for node in nodes:
+            amounts = node.used if used else node.resources_total
+            for kind, label in self._types.items():
+                if kind == "CPU":
+                    counts[kind] += int(amounts.get("CPU", 0) / self._cpus)
+                elif label in (ANY_GPU, *node.accelerators()):
+                    counts[kind] += int(amounts.get("GPU", 0))
+        return counts
 
 
 def _run_of(submission_id: str) -> str:

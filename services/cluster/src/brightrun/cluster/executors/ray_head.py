@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 import httpx
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from brightrun.cluster.errors import StartupError
 from brightrun.cluster.executors.executor import StartFailed, Unreachable
@@ -29,13 +29,10 @@ class RayJob(Value):
     submission_id: str | None = None
     status: str
     message: str | None = None
-    metadata: Annotated[Mapping[str, str], BeforeValidator(lambda metadata: metadata or {})] = Field(
-        default_factory=dict
-    )
+    metadata: Annotated[Mapping[str, str], BeforeValidator(lambda metadata: metadata or {})] = {}
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
         return self.status in OVER
 
 
@@ -44,11 +41,10 @@ class RayNode(Value):
 
     node_id: str
     state: str
-    resources_total: Annotated[Mapping[str, float], Field(default_factory=dict)]
-    used: Annotated[Mapping[str, float], Field(default_factory=dict)]
+    resources_total: Mapping[str, float] = {}
+    used: Mapping[str, float] = {}
 
     def accelerators(self) -> set[str]:
-        """The accelerator types it names."""
         return {name.removeprefix(ACCELERATOR) for name in self.resources_total if name.startswith(ACCELERATOR)}
 
 
@@ -93,7 +89,6 @@ class RayHead:
         await self._change("POST", f"/api/jobs/{submission_id}/stop")
 
     async def delete(self, submission_id: str) -> None:
-        """Delete the record of a job that is over. Raises Unreachable."""
         await self._change("DELETE", f"/api/jobs/{submission_id}")
 
     async def _change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
@@ -139,34 +134,25 @@ class _Cache(Generic[T]):
     def __init__(self, fresh_seconds: float, read: Callable[[], Awaitable[T]]) -> None:
         self._fresh_seconds = fresh_seconds
         self._read = read
-        self._lock = asyncio.Lock()
         self._expires_at = 0.0
-        self._value: T | None = None
-        self._failure: Unreachable | None = None
+        self._reading: asyncio.Task[T] | None = None
 
     async def read(self) -> T:
-        async with self._lock:
-            if time.monotonic() > self._expires_at:
-                await self._renew()
-            if self._failure is not None:
-                raise Unreachable(str(self._failure))
-            assert self._value is not None  # noqa: S101
-            return self._value
+        if self._reading is None or time.monotonic() > self._expires_at:
+            self._expires_at = float("inf")
+            self._reading = asyncio.create_task(self._renew())
+        return await asyncio.shield(self._reading)
 
     def expire(self) -> None:
-        self._expires_at = 0.0
+        self._reading = None
 
-    async def _renew(self) -> None:
-        self._expires_at = float("inf")
+    async def _renew(self) -> T:
         try:
-            self._value, self._failure = await self._read(), None
-        except Unreachable as failure:
-            self._failure = failure
+            return await self._read()
         except (ValidationError, ValueError, KeyError, TypeError) as error:
-            self._failure = Unreachable(f"the Ray head's answer cannot be read ({type(error).__name__})")
+            raise Unreachable(f"the Ray head's answer cannot be read ({type(error).__name__})") from error
         finally:
-            if self._expires_at == float("inf"):  # not expired meanwhile
-                self._expires_at = time.monotonic() + self._fresh_seconds
+            self._expires_at = time.monotonic() + self._fresh_seconds
 
 
 def _last_line(response: httpx.Response) -> str:

@@ -14,7 +14,6 @@ MAX_POINTS_PER_EVENT = 500
 
 
 def read_reports(folder: RunFolder, offset: int) -> tuple[list[Report], int]:
-    """The reports that follow `offset` in the trainer's output, and the offset behind them."""
     lines, offset = folder.read_output(offset)
     return parse(lines), offset
 

@@ -33,24 +33,22 @@ class SimulatedExecutor:
         self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
         self._steps_per_second = steps_per_second
         self._executions: dict[Path, SimulatedExecution] = {}
-        self._schedule: list[tuple[float, int, Path]] = []  # a heap: when to look at which
+        self._schedule: list[tuple[float, int, SimulatedExecution]] = []  # a heap
         self._entries = itertools.count()
         self._clock: asyncio.Task[None] | None = None
 
     async def hardware(self) -> Hardware:
-        """What the settings say, with any base model."""
         return self._hardware
 
     async def start(self, run: Run, folder: RunFolder, resume: bool) -> SimulatedExecution:
         execution = SimulatedExecution(folder, self._pace(), run.offset, resume)
         self._executions[folder.path] = execution
-        self._schedule_look(folder.path, execution.due)
+        self._plan(execution)
         if self._clock is None or self._clock.done():
             self._clock = asyncio.create_task(self._tick())
         return execution
 
     async def find(self, run: Run, folder: RunFolder) -> SimulatedExecution | None:
-        """The simulation at work in the folder."""
         execution = self._executions.get(folder.path)
         return execution if execution and execution.working else None
 
@@ -60,9 +58,7 @@ class SimulatedExecutor:
     async def read_reports(self, folder: RunFolder, offset: int) -> tuple[list[Report], int]:
         """The reports of the folder's last simulation; the offset counts reports."""
         execution = self._executions.get(folder.path)
-        if execution is None:
-            return [], offset
-        return execution.reports_after(offset)
+        return execution.reports_after(offset) if execution else ([], offset)
 
     def _pace(self) -> Pace:
         return Pace.of(self._steps_per_second, len(self._executions))
@@ -72,22 +68,18 @@ class SimulatedExecutor:
             now, pace, due = time.monotonic(), self._pace(), []
             while self._schedule and self._schedule[0][0] <= now:
                 due.append(heappop(self._schedule)[2])
-            for path in due:
-                self._advance(path, now, pace)
+            for execution in due:
+                if execution.due <= now:
+                    execution.advance(pace)
+                self._plan(execution)
             await asyncio.sleep(TICK_SECONDS)
 
-    def _advance(self, path: Path, now: float, pace: Pace) -> None:
-        execution = self._executions.get(path)
-        if execution is None:
-            return
-        if execution.working and execution.due <= now:
-            execution.advance(pace)
+    def _plan(self, execution: SimulatedExecution) -> None:
         if execution.working:
-            self._schedule_look(path, execution.due)
-        elif now < execution.due + KEEP_ENDED_SECONDS:
-            self._schedule_look(path, execution.due + KEEP_ENDED_SECONDS)
+            heappush(self._schedule, (execution.due, next(self._entries), execution))
         else:
-            del self._executions[path]
+            asyncio.get_running_loop().call_later(KEEP_ENDED_SECONDS, self._drop, execution)
 
-    def _schedule_look(self, path: Path, when: float) -> None:
-        heappush(self._schedule, (when, next(self._entries), path))
+    def _drop(self, execution: SimulatedExecution) -> None:
+        if self._executions.get(execution.folder.path) is execution:
+            del self._executions[execution.folder.path]

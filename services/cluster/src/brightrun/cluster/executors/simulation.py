@@ -49,7 +49,7 @@ class SimulatedExecution(Execution):
 
     def __init__(self, folder: RunFolder, pace: Pace, offset: int, resume: bool) -> None:
         super().__init__()
-        self._folder = folder
+        self.folder = folder
         self._pace = pace
         self._offset = offset
         self._reports: list[Report] = []  # after the first `_offset` reports
@@ -59,21 +59,17 @@ class SimulatedExecution(Execution):
         self.due = time.monotonic()
 
     async def is_alive(self) -> bool:
-        """Whether it still reports."""
         return self.working
 
     async def finish(self) -> None:
-        """Take no further step and deliver."""
         self._requested = "finish"
         self.advance()
 
     async def stop(self) -> None:
-        """Save the step and stop."""
         self._requested = "stop"
         self.advance()
 
     async def kill(self) -> None:
-        """Stop without a report."""
         self.working = False
         self.wake()
 
@@ -92,10 +88,10 @@ class SimulatedExecution(Execution):
         return list(self._reports), offset + len(self._reports)
 
     def _train(self, resume: bool) -> Iterator[bool]:
-        spec = TrainingSpec.model_validate_json(self._folder.spec.read_bytes())
-        plan = plan_of(spec, self._folder.dataset.read_bytes().count(b"\n"))
+        spec = TrainingSpec.model_validate_json(self.folder.spec.read_bytes())
+        plan = plan_of(spec, self.folder.dataset.read_bytes().count(b"\n"))
         self._report(StageReport(stage="loading"), StageReport(stage="tokenizing"), plan, StageReport(stage="training"))
-        saved = complete_checkpoints(self._folder.checkpoints) if resume else []
+        saved = complete_checkpoints(self.folder.checkpoints) if resume else []
         step, every = saved[-1].step if saved else 0, spec.save_steps or MAX_STEPS_BETWEEN_CHECKPOINTS
         while step < plan.total_steps:
             yield True
@@ -117,15 +113,15 @@ class SimulatedExecution(Execution):
             self._report(FinishedReport(outcome="stopped", trained_tokens=tokens))
             return
         self._report(StageReport(stage="saving"))
-        files = tuple(write_adapter(self._folder.adapter, spec))
+        files = write_adapter(self.folder.adapter, spec)
         metadata = {"simulated": True, "base_model": spec.base_model, "steps": step}
         if early:
             metadata["stopped_early"] = True
         self._report(FinishedReport(outcome="completed", trained_tokens=tokens, files=files, metadata=metadata))
 
     def _save(self, step: int) -> None:
-        before = complete_checkpoints(self._folder.checkpoints)
-        folder = self._folder.checkpoints / f"{CHECKPOINT_PREFIX}{step}"
+        before = complete_checkpoints(self.folder.checkpoints)
+        folder = self.folder.checkpoints / f"{CHECKPOINT_PREFIX}{step}"
         folder.mkdir(exist_ok=True)
         (folder / CHECKPOINT_STATE).write_text(json.dumps({"global_step": step, "simulated": True}))
         self._report(CheckpointReport(step=step, path=f"checkpoints/{folder.name}", seconds=0.0))
@@ -138,7 +134,6 @@ class SimulatedExecution(Execution):
 
 
 def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:
-    """As many steps as the trainer would take."""
     steps_per_epoch = max(1, math.ceil(examples / (spec.batch_size * spec.gradient_accumulation)))
     total = spec.max_steps or steps_per_epoch * (spec.epochs or 1)
     return PlanReport(total_steps=total, total_epochs=total / steps_per_epoch, examples=examples)
@@ -157,12 +152,9 @@ def point_of(spec: TrainingSpec, plan: PlanReport, step: int) -> MetricPoint:
     )
 
 
-def write_adapter(folder: Path, spec: TrainingSpec) -> Iterator[str]:
-    """The names of an adapter's two files, which are written as empty as they can be."""
+def write_adapter(folder: Path, spec: TrainingSpec) -> tuple[str, ...]:
+    """Write an adapter without weights; returns the names of its files."""
     config = {"peft_type": "LORA", "r": spec.rank, "base_model_name_or_path": spec.base_model, "simulated": True}
-    for name, content in (
-        ("adapter_config.json", json.dumps(config).encode()),
-        ("adapter_model.safetensors", EMPTY_SAFETENSORS),
-    ):
-        (folder / name).write_bytes(content)
-        yield name
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").write_bytes(EMPTY_SAFETENSORS)
+    return "adapter_config.json", "adapter_model.safetensors"

@@ -32,7 +32,7 @@ def base_models_in(folder: Path) -> tuple[str, ...]:
 
 
 def fixed_variables(models: Path) -> dict[str, str]:
-    """What every process of the trainer is told, wherever it runs."""
+    """The variables of every process of the trainer, wherever it runs."""
     return {"BRIGHTRUN_MODELS": str(models), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
 
 

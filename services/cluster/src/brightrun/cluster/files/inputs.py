@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import structlog
 
+from brightrun.cluster.errors import retryable
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.contracts.cluster_api import SubmitRun
 from brightrun.contracts.training import JobError
@@ -27,10 +28,6 @@ class DownloadFailed(Exception):
     """An input could not be downloaded; the message says why and does not hold the URL, which is signed."""
 
 
-class DigestMismatch(Exception):
-    """The bytes are not those that were announced."""
-
-
 @dataclass(frozen=True, slots=True)
 class Input:
     """A file to be downloaded into a run's folder; `label` names it to users, `code` is that of its error."""
@@ -42,9 +39,7 @@ class Input:
     code: str = "dataset_unreachable"
 
     def error(self, failure: DownloadFailed) -> JobError:
-        """Why the run cannot begin."""
-        message = f"The {self.label} could not be downloaded ({failure})."
-        return JobError(code=self.code, message=message, advice="Try the job again.", retryable=True)
+        return retryable(self.code, f"The {self.label} could not be downloaded ({failure}).")
 
 
 def inputs_of(request: SubmitRun, folder: RunFolder) -> Iterator[Input]:
@@ -70,8 +65,8 @@ async def download(http: httpx.AsyncClient, source: Input, min_free_bytes: int) 
             return
         except httpx.HTTPStatusError as error:
             reason = f"HTTP {error.response.status_code}"
-        except DigestMismatch:
-            reason = "what came has another digest than what was announced"
+        except DownloadFailed as failure:
+            reason = str(failure)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = f"{type(error).__name__}: {error}"
         log.warning("input.unreachable", input=source.target.name, tried=tried + 1, reason=reason)
@@ -92,5 +87,5 @@ async def _stream(http: httpx.AsyncClient, source: Input, min_free_bytes: int) -
                 digest.update(chunk)
                 await asyncio.to_thread(file.write, chunk)
     if source.sha256 not in (None, digest.hexdigest()):
-        raise DigestMismatch
+        raise DownloadFailed("what came has another digest than what was announced")
     unfinished.replace(source.target)

@@ -46,7 +46,6 @@ class RunFolder:
         self.stop_request.write_text(f"{launch} {mode or ''}")
 
     def append_log(self, line: str) -> None:
-        """Add a line to the run's log."""
         with self.log.open("a") as log:
             log.write(f"{line}\n")
 

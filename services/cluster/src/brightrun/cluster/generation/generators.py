@@ -34,7 +34,8 @@ class Completion:
     """The events of one request, queued until they are read: a slow reader does not hold the process up."""
 
     def __init__(self, process: Process, request: Generate) -> None:
-        self._process = process
+        self.process = process
+        self._killed = False
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._task = asyncio.create_task(self._ask(request))
 
@@ -42,6 +43,11 @@ class Completion:
     def done(self) -> bool:
         """Whether the process has answered."""
         return self._task.done()
+
+    @property
+    def process_alive(self) -> bool:
+        """Whether the process can take another request."""
+        return not self._killed and self.process.returncode is None
 
     async def events(self) -> AsyncIterator[bytes]:
         """One line an event, for one reader; one who leaves early ends the process, which would go on for nobody."""
@@ -53,10 +59,10 @@ class Completion:
                 yield line
         finally:
             if not self.done:
-                _kill(self._process)
+                self._kill()
 
     async def _ask(self, request: Generate) -> None:
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin  # noqa: S101 - both are pipes
         assert stdout  # noqa: S101
         try:
@@ -71,8 +77,18 @@ class Completion:
                 self._lines.put_nowait(line)
         except (OSError, TimeoutError, ValueError) as error:
             log.warning("generator.lost", error=repr(error))
-            _kill(self._process)
+            self._kill()
             self._lines.put_nowait(_lost(error).model_dump_json().encode() + b"\n")
+
+    async def end_process(self) -> None:
+        """Kill the process and wait for its exit."""
+        self._kill()
+        await self.process.wait()
+
+    def _kill(self) -> None:
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
 
 
 class Generators:
@@ -80,7 +96,7 @@ class Generators:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._kept: dict[str, tuple[Process, Completion | None]] = {}
+        self._last: dict[str, Completion] = {}  # of each run that has a process, those asked least recently first
         self._changing = asyncio.Lock()
 
     @property
@@ -97,32 +113,27 @@ class Generators:
         if not (folder.adapter / "adapter_config.json").exists():
             raise Removed
         async with self._changing:
-            self._kept = {run_id: kept for run_id, kept in self._kept.items() if kept[0].returncode is None}
-            process, completion = self._kept.pop(run.id, (None, None))
-            if process is None:
-                await self._make_room()
-                process = await self._start(run, folder)
-            elif completion and not completion.done:
-                self._kept[run.id] = process, completion
+            self._last = {run_id: last for run_id, last in self._last.items() if last.process_alive}
+            last = self._last.get(run.id)
+            if last and not last.done:
                 raise GenerationBusy
-            completion = Completion(process, request)
-            self._kept[run.id] = process, completion
+            if last is None:
+                await self._make_room()
+            process = last.process if last else await self._start(run, folder)
+            self._last.pop(run.id, None)
+            self._last[run.id] = completion = Completion(process, request)
         return completion
 
     async def close(self) -> None:
-        """End all processes."""
-        for process, _ in self._kept.values():
-            _kill(process)
-            await process.wait()
+        for last in self._last.values():
+            await last.end_process()
 
     async def _make_room(self) -> None:
-        while len(self._kept) >= self._settings.generators:
-            idle = [run_id for run_id, (_, completion) in self._kept.items() if completion is None or completion.done]
-            if not idle:
+        while len(self._last) >= self._settings.generators:
+            idle = next((run_id for run_id, last in self._last.items() if last.done), None)
+            if idle is None:
                 raise GenerationBusy
-            process, _ = self._kept.pop(idle[0])
-            _kill(process)
-            await process.wait()
+            await self._last.pop(idle).end_process()
 
     async def _start(self, run: Run, folder: RunFolder) -> Process:
         spec, settings = run.request.hyperparameters, self._settings
@@ -142,12 +153,6 @@ class Generators:
             )
         log.info("generator.started", run_id=run.id)
         return process
-
-
-def _kill(process: Process) -> None:
-    """The event loop notices its exit."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
 
 
 def _is_last(line: bytes) -> bool:

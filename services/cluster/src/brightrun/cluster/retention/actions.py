@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge
 
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.retention import queries, rules
-from brightrun.cluster.retention.models import Deletion
+from brightrun.cluster.retention.models import Deletion, Part
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.contracts.values import utc_now
 
@@ -23,7 +23,6 @@ UNFETCHED = Gauge("brightrun_cluster_unfetched_runs", "Completed runs with files
 
 
 async def delete_old_events(context: RunContext) -> bool:
-    """Whether there are more of them."""
     before = utc_now() - timedelta(days=context.settings.keep_event_days)
     return await context.store.transact(queries.delete_events, before, MAX_EVENTS_PER_ROUND) == MAX_EVENTS_PER_ROUND
 
@@ -44,7 +43,7 @@ async def delete_finished_runs(context: RunContext) -> None:
 
 async def _delete(context: RunContext, deletion: Deletion) -> None:
     folder = context.folder(deletion.run_id)
-    size = sum([await asyncio.to_thread(_delete_tree, path) for path in _paths(folder, deletion)])
+    size = sum([await asyncio.to_thread(_delete_tree, path) for path in _paths(folder, deletion.part)])
     if deletion.part == "run":
         await context.store.transact(queries.record_deletion, deletion.run_id, utc_now())
     if size:
@@ -52,14 +51,12 @@ async def _delete(context: RunContext, deletion: Deletion) -> None:
         log.info("run.deleted", external_job_id=deletion.run_id, part=deletion.part, bytes=size)
 
 
-def _paths(folder: RunFolder, deletion: Deletion) -> list[Path]:
-    match deletion.part:
-        case "dataset":
-            return [folder.dataset, folder.validation, folder.init_adapter, folder.cache]
-        case "checkpoints":
-            return [folder.checkpoints]
-        case "run":
-            return [folder.path]
+def _paths(folder: RunFolder, part: Part) -> list[Path]:
+    return {
+        "dataset": [folder.dataset, folder.validation, folder.init_adapter, folder.cache],
+        "checkpoints": [folder.checkpoints],
+        "run": [folder.path],
+    }[part]
 
 
 def _delete_tree(path: Path) -> int:

@@ -16,8 +16,6 @@ MAX_TRIES = 3
 
 
 class Callbacks:
-    """Sends callbacks in the background."""
-
     def __init__(self, http: httpx.AsyncClient, secret: str) -> None:
         self._http = http
         self._secret = secret

@@ -32,11 +32,9 @@ class LiveRun:
         self._changing = asyncio.Lock()
 
     async def change(self, rule: Callable[[Run], Run]) -> None:
-        """Apply a rule, unless the run is finished."""
         await self._apply(actions.change, rule)
 
     async def fail(self, error: JobError) -> None:
-        """End the run, which cannot go on."""
         await self.change(partial(rules.fail, error=error, now=utc_now()))
 
     async def record(self, reports: Sequence[Report], offset: int) -> None:

@@ -3,11 +3,11 @@
 import asyncio
 from functools import partial
 
+from brightrun.cluster.errors import retryable
 from brightrun.cluster.files import checkpoints, inputs
 from brightrun.cluster.runs import rules
 from brightrun.cluster.runs.live_run import LiveRun
 from brightrun.cluster.runs.run_context import RunContext
-from brightrun.contracts.training import JobError
 
 
 async def prepare(live: LiveRun, context: RunContext) -> None:
@@ -26,8 +26,8 @@ async def _adopt_checkpoints(live: LiveRun, context: RunContext) -> None:
     try:
         step = await asyncio.to_thread(checkpoints.adopt, source, live.folder.checkpoints)
     except FileNotFoundError as error:
-        message = f"The checkpoint to go on from is gone ({error.strerror or error})."
-        await live.fail(JobError(code="checkpoint_gone", message=message, advice="Try the job again.", retryable=True))
+        reason = error.strerror or error
+        await live.fail(retryable("checkpoint_gone", f"The checkpoint to go on from is gone ({reason})."))
         return
     await live.change(partial(rules.adopt, step=step))
 

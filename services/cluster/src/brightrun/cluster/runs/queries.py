@@ -4,13 +4,13 @@ from sqlite3 import Connection
 from uuid import UUID
 
 from brightrun.cluster.models import Run
+from brightrun.cluster.runs.schemas import RunFilters
 from brightrun.contracts.cluster_api import RunEvent, RunSummary
 
 EVENT_PREFIX = '{"cursor":0,'
 
 
 def insert_run(conn: Connection, run: Run) -> None:
-    """Add a new run."""
     conn.execute(
         "INSERT INTO runs (id, job_id, attempt, live, run) VALUES (?, ?, ?, 1, ?)",
         (run.id, str(run.request.job_id), run.request.attempt, run.model_dump_json()),
@@ -57,12 +57,10 @@ def release_devices(conn: Connection, run_id: str) -> None:
 
 
 def leased_devices(conn: Connection, gpu_type: str) -> frozenset[int]:
-    """The devices of this type that runs have."""
     return frozenset(row[0] for row in conn.execute("SELECT device FROM leases WHERE gpu_type = ?", (gpu_type,)))
 
 
 def count_leases(conn: Connection) -> dict[str, int]:
-    """How many devices of each type runs have."""
     return dict(conn.execute("SELECT gpu_type, count(*) FROM leases GROUP BY gpu_type").fetchall())
 
 
@@ -75,21 +73,19 @@ def count_live_runs(conn: Connection) -> int:
     return live
 
 
-def list_runs(
-    conn: Connection, *, job_id: UUID | None, attempt: int | None, live: bool | None, limit: int, offset: int
-) -> tuple[list[RunSummary], int]:
+def list_runs(conn: Connection, filters: RunFilters) -> tuple[list[RunSummary], int]:
     """A page of the runs that match the filters, newest first, and how many match in all."""
-    filters = (
+    matching = (
         "FROM runs WHERE (:job_id IS NULL OR job_id = :job_id) AND (:attempt IS NULL OR attempt = :attempt)"
         " AND (:live IS NULL OR live = :live)"
     )
-    values = {"job_id": job_id and str(job_id), "attempt": attempt, "live": live, "limit": limit, "offset": offset}
-    total: int = conn.execute(f"SELECT count(*) {filters}", values).fetchone()[0]
+    values = filters.model_dump(mode="json") | {"offset": (filters.page - 1) * filters.limit}
+    total: int = conn.execute(f"SELECT count(*) {matching}", values).fetchone()[0]
     columns = "id, job_id, attempt, json_extract(run, '$.status.status'), live"
-    rows = conn.execute(f"SELECT {columns} {filters} ORDER BY id DESC LIMIT :limit OFFSET :offset", values)
+    rows = conn.execute(f"SELECT {columns} {matching} ORDER BY id DESC LIMIT :limit OFFSET :offset", values)
     return [
-        RunSummary(external_job_id=run_id, job_id=UUID(of_job), attempt=number, status=status, live=bool(is_live))
-        for run_id, of_job, number, status, is_live in rows
+        RunSummary(external_job_id=run_id, job_id=UUID(job_id), attempt=attempt, status=status, live=bool(live))
+        for run_id, job_id, attempt, status, live in rows
     ], total
 
 

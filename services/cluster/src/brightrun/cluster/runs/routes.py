@@ -57,14 +57,13 @@ async def read_status(run_id: str, context: ContextOf) -> RunStatus:
 @router.post("/cancel/{run_id}")
 async def cancel(run_id: str, supervisor: SupervisorOf) -> RunStatus:
     """Let the run save a checkpoint and stop; a finished run stays what it is."""
-    return (await supervisor.cancel(run_id)).status
+    return (await supervisor.stop(run_id, "checkpoint")).status
 
 
 @router.post("/stop/{run_id}")
 async def stop(run_id: str, body: StopRun, supervisor: SupervisorOf) -> RunStatus:
     """Let the run save a checkpoint and stop, or train no further and deliver; a finished run stays what it is."""
-    end = supervisor.cancel if body.mode == "checkpoint" else supervisor.finish
-    return (await end(run_id)).status
+    return (await supervisor.stop(run_id, body.mode)).status
 
 
 @router.get("/events", response_model=RunEvents)
@@ -89,16 +88,8 @@ async def read_events(
 @router.get("/runs")
 async def list_runs(filters: Annotated[RunFilters, Query()], context: ContextOf) -> RunList:
     """The runs, newest first; those of a job or an attempt, or those that are (not) live."""
-    page, limit = filters.page, filters.limit
-    runs, total = await context.store.read(
-        queries.list_runs,
-        job_id=filters.job_id,
-        attempt=filters.attempt,
-        live=filters.live,
-        limit=limit,
-        offset=(page - 1) * limit,
-    )
-    pagination = Pagination.of(page, limit, total)
+    runs, total = await context.store.read(queries.list_runs, filters)
+    pagination = Pagination.of(filters.page, filters.limit, total)
     return RunList(runs=tuple(runs), pagination=pagination)
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from brightrun.cluster.errors import retryable
 from brightrun.cluster.models import Run
 from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
 from brightrun.contracts.reports import (
@@ -40,7 +41,6 @@ def submitted(
 
 
 def adopt(run: Run, step: int) -> Run:
-    """Start from the checkpoint of this step."""
     return _update(run, last_checkpoint_step=step, message=f"goes on from step {step}")
 
 
@@ -62,7 +62,6 @@ def launch(run: Run, now: datetime, max_restarts: int, queues: bool) -> Run:
 
 
 def wait_for_resources(run: Run, reason: str) -> Run:
-    """No trainer can be started now."""
     return _enter(run, "waiting", reason)
 
 
@@ -87,14 +86,13 @@ def apply_report(run: Run, report: Report, files: tuple[ClusterFile, ...], now: 
 
 
 def completes(run: Run, report: Report) -> bool:
-    """Whether the report completes the run: a trainer told to finish that had to be stopped delivers as well."""
+    """Whether the report completes the run: a finishing trainer that had to be stopped delivers as well."""
     if not isinstance(report, FinishedReport):
         return False
     return report.outcome == "completed" or (run.finishing and not run.cancelling and bool(report.files))
 
 
 def cancel(run: Run) -> Run:
-    """Ask the run to save and stop."""
     return run if run.cancelling else _enter(run.model_copy(update={"cancelling": True}), "cancelling")
 
 
@@ -106,17 +104,14 @@ def finish(run: Run) -> Run:
 
 
 def interrupt(run: Run) -> Run:
-    """Stop the trainer of a run that goes on later."""
     return run if run.interrupted else _enter(run.model_copy(update={"interrupted": True}), "interrupted")
 
 
 def fail(run: Run, error: JobError, now: datetime) -> Run:
-    """End a run that cannot go on."""
     return _finish(run, "failed", now, error=error, error_message=error.message)
 
 
 def exceed_memory(run: Run, used: int, limit: int, now: datetime) -> Run:
-    """The trainer used more bytes of memory than its limit."""
     error = JobError(
         code="out_of_memory",
         message=f"The training took {used >> 20:,} MiB of memory; a run may take {limit >> 20:,} MiB here.",
@@ -129,9 +124,7 @@ def lose_contact(run: Run, reason: str, now: datetime) -> Run:
     """The machines that train have not answered for too long; a run that was being cancelled counts as cancelled."""
     if run.cancelling:
         return _finish(run, "cancelled", now)
-    message = f"The machines that train could not be reached: {reason}."
-    error = JobError(code="cluster_unreachable", message=message, advice="Try the job again.", retryable=True)
-    return fail(run, error, now)
+    return fail(run, retryable("cluster_unreachable", f"The machines that train could not be reached: {reason}."), now)
 
 
 def _enter(run: Run, stage: str, message: str = "") -> Run:

@@ -33,7 +33,6 @@ class RunContext:
     downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PARALLEL_DOWNLOADS))
 
     def folder(self, run_id: str) -> RunFolder:
-        """Where a run works."""
         return RunFolder(self.settings.run_path(run_id))
 
     def free_resources(self, live_runs: int = 0) -> FreeResources:

@@ -1,13 +1,23 @@
-"""Watches every live run, one by one, whatever ends this process."""
+"""Watches every live run, one by one, whatever ends this process, and ends trainers that no live run owns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+from prometheus_client import Counter, Gauge
+
+from brightrun.cluster.executors.executor import Unreachable
 from brightrun.cluster.models import Run
 from brightrun.cluster.runs import actions, queries
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.watch import Watch
+from brightrun.contracts.cluster_api import StopMode
+
+log = structlog.get_logger()
+
+LIVE_RUNS = Gauge("brightrun_cluster_live_runs", "Runs that are not finished.")
+ORPHANS = Counter("brightrun_cluster_orphans_ended_total", "Trainers ended because no live run owns them.")
 
 
 class Supervisor:
@@ -34,20 +44,27 @@ class Supervisor:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def watch(self, run: Run) -> None:
-        """Bring a run to its end, in the background."""
         watch = Watch(run, self._context)
         task = asyncio.create_task(watch.run_until_finished())
         self._watches[run.id], self._tasks[run.id] = watch, task
         task.add_done_callback(lambda _: (self._watches.pop(run.id), self._tasks.pop(run.id)))
 
-    async def cancel(self, run_id: str) -> Run:
-        """Ask a run to save and stop; a finished run stays what it is. Raises NotFound."""
-        return await self._request(run_id, Watch.cancel)
-
-    async def finish(self, run_id: str) -> Run:
-        """Ask a run to train no further and deliver; a finished run stays what it is. Raises NotFound."""
-        return await self._request(run_id, Watch.finish)
-
-    async def _request(self, run_id: str, change: Callable[[Watch], Awaitable[Run]]) -> Run:
+    async def stop(self, run_id: str, mode: StopMode) -> Run:
+        """Ask a run to stop; a finished run stays what it is. Raises NotFound."""
         watch = self._watches.get(run_id)
-        return await change(watch) if watch else await self._context.store.read(actions.get_run, run_id)
+        return await watch.stop(mode) if watch else await self._context.store.read(actions.get_run, run_id)
+
+    async def end_orphans(self) -> None:
+        """The trainers are listed before the runs: one that starts in between belongs to a live run."""
+        try:
+            executions = await self._context.executor.list_executions()
+        except Unreachable as error:
+            log.warning("orphans.unknown", reason=str(error))
+            return
+        live = await self._context.store.read(queries.live_run_ids)
+        LIVE_RUNS.set(len(live))
+        for run_id, execution in executions:
+            if run_id not in live:
+                log.info("orphan.ended", external_job_id=run_id)
+                await execution.kill()
+                ORPHANS.inc()

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from prometheus_client import Counter
 
-from brightrun.cluster.errors import NotNow
+from brightrun.cluster.errors import NotNow, retryable
 from brightrun.cluster.executors import report_parser
 from brightrun.cluster.executors.executor import Execution, StartFailed, Unreachable
 from brightrun.cluster.models import Run
@@ -17,13 +18,13 @@ from brightrun.cluster.runs.live_run import LiveRun
 from brightrun.cluster.runs.preparation import prepare
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.shutdown import Shutdown, StopRequest
-from brightrun.cluster.runs.waits import RETRY_SECONDS, pause, retry_unreachable
-from brightrun.contracts.training import JobError
+from brightrun.contracts.cluster_api import StopMode
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.failpoints import failpoint
 
 T = TypeVar("T")
 
+RETRY_SECONDS = 2.0
 SECONDS_BETWEEN_MEASUREMENTS = 1.0
 
 LAUNCHES = Counter("brightrun_cluster_launches_total", "Trainers started.", ["resumed"])
@@ -42,16 +43,11 @@ class Watch:
         self._shutting_down = False
         self._wake: Callable[[], None] = lambda: None
 
-    async def cancel(self) -> Run:
-        """Save and stop."""
-        await self._live.change(rules.cancel)
-        self._live.stop_requested.set()
-        self._wake()
-        return self._live.run
-
-    async def finish(self) -> Run:
-        """Train no further and deliver."""
-        await self._live.change(rules.finish)
+    async def stop(self, mode: StopMode) -> Run:
+        """Ask the run to save and stop, or to train no further and deliver."""
+        await self._live.change(rules.cancel if mode == "checkpoint" else rules.finish)
+        if mode == "checkpoint":
+            self._live.stop_requested.set()
         self._wake()
         return self._live.run
 
@@ -110,7 +106,7 @@ class Watch:
         try:
             execution = await self._retry(lambda: self._executor.start(live.run, live.folder, resume))
         except StartFailed as error:
-            await self._fail("trainer_unstartable", f"The trainer could not be started ({error}).")
+            await live.fail(retryable("trainer_unstartable", f"The trainer could not be started ({error})."))
             return None
         LAUNCHES.labels(resume).inc()
         live.log.info("trainer.started", resume=resume, launch=live.run.launches, restarts=live.run.restarts)
@@ -122,12 +118,27 @@ class Watch:
         folder.request_stop(run.launches, "finish" if run.finishing else None)
 
     async def _retry(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await retry_unreachable(ask, self._settings.patience_seconds, self._live.stop_requested)
+        """Its result, retried while it is unreachable; raises Unreachable after the deadline, or on a stop."""
+        deadline = self._deadline()
+        while True:
+            try:
+                return await ask()
+            except Unreachable:
+                if self._live.stop_requested.is_set() or time.monotonic() > deadline:
+                    raise
+                await self._pause()
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.patience_seconds
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._live.stop_requested.wait(), RETRY_SECONDS)
 
     async def _wait_for_resources(self) -> None:
         """Start no trainer on a machine that is short of something; a run that has waited too long fails."""
         live = self._live
-        deadline = time.monotonic() + self._settings.patience_seconds
+        deadline = self._deadline()
         noted = False
         while not (live.run.finished or live.stop_requested.is_set()) and (shortage := self._shortage()):
             if not noted:
@@ -135,8 +146,8 @@ class Watch:
                 await live.change(partial(rules.wait_for_resources, reason=shortage.message))
                 noted = True
             if time.monotonic() > deadline:
-                await self._fail(shortage.code, shortage.message)
-            await pause(live.stop_requested)
+                await live.fail(retryable(shortage.code, shortage.message))
+            await self._pause()
 
     def _shortage(self) -> NotNow | None:
         return admission.shortage(self._context.free_resources(), self._settings.limits())
@@ -172,7 +183,6 @@ class Watch:
         return "finish" if self._live.run.finishing else None
 
     async def _check_memory(self, execution: Execution) -> None:
-        """End a trainer that takes too much memory."""
         limit = self._settings.run_memory_bytes
         if limit is None or self._live.run.finished or (used := await execution.memory_bytes()) <= limit:
             return
@@ -195,6 +205,3 @@ class Watch:
         """End the run; a trainer that still works may see the request in the folder."""
         await asyncio.to_thread(self._live.folder.request_stop, self._live.run.launches, "checkpoint")
         await self._live.change(partial(rules.lose_contact, reason=reason, now=utc_now()))
-
-    async def _fail(self, code: str, message: str) -> None:
-        await self._live.fail(JobError(code=code, message=message, advice="Try the job again.", retryable=True))

@@ -1,38 +1,35 @@
-"""Users are told of facts, in the web app and at their webhooks, and what they saw is noted."""
+"""Users are notified of events, in the web app and at their webhooks."""
 
 from uuid import UUID
 
 from brightrun.notifier.models import Notification
 from brightrun.notifier.queries import deliveries, notifications, webhooks
-from brightrun.notifier.rules.messages import is_wanted, message_of
-from brightrun.notifier.rules.notices import Fact, notice_of
+from brightrun.notifier.rules.notification_templates import NotifiableEvent, notification_of
+from brightrun.notifier.rules.webhook_events import is_wanted, webhook_event_of
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
 
-async def notify(conn: Connection, fact: Fact) -> None:
-    """Tell the user of `fact`, and each of their endpoints that wants it, once."""
+async def notify(conn: Connection, event: NotifiableEvent) -> None:
+    """Notify the event's user, and each of their endpoints that subscribes to it, once."""
+    notification = notification_of(event)
     is_new = await notifications.insert(
-        conn,
-        fact.user_id,
-        notice_of(fact),
-        source_event_id=fact.event_id,
-        created_at=fact.occurred_at,
+        conn, event.user_id, notification, source_event_id=event.event_id, created_at=event.occurred_at
     )
-    if is_new:
-        await _send(conn, fact)
-
-
-async def _send(conn: Connection, fact: Fact) -> None:
-    message = message_of(fact)
-    endpoints = await webhooks.list_endpoints(conn, fact.user_id)
-    wanting = [each.id for each in endpoints if each.enabled and is_wanted(message.type, each.event_types)]
-    if wanting:
-        await deliveries.insert(conn, wanting, message)
+    if not is_new:
+        return
+    webhook_event = webhook_event_of(event)
+    subscribed = [
+        endpoint.id
+        for endpoint in await webhooks.list_endpoints(conn, event.user_id)
+        if endpoint.enabled and is_wanted(webhook_event.type, endpoint.event_types)
+    ]
+    if subscribed:
+        await deliveries.insert(conn, subscribed, webhook_event)
 
 
 async def mark_read(conn: Connection, user_id: UUID, notification_id: UUID) -> Notification:
-    """Note that the user has seen a notification. Raises `NotFound` for one that is not theirs."""
+    """Mark the user's notification as read. Raises NotFound."""
     notification = await notifications.mark_read(conn, user_id, notification_id)
     if notification is None:
         raise NotFound

@@ -1,4 +1,4 @@
-"""Endpoints come, change and go; what their receivers answer is written down."""
+"""Endpoints are created, changed and deleted; the replies of their receivers are recorded."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,10 +9,10 @@ from prometheus_client import Counter
 from brightrun.contracts.errors import TooManyWebhooks, WebhookDisabled
 from brightrun.contracts.values import new_id
 from brightrun.contracts.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookChanges
-from brightrun.notifier.models import Delivery, Endpoint, Lease, Reply, Sealed
+from brightrun.notifier.models import Delivery, Endpoint, LeasedDelivery, Reply, SealedSecret
 from brightrun.notifier.queries import deliveries, notifications, webhooks
-from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, disabled_reason, judge
-from brightrun.notifier.rules.notices import webhook_disabled
+from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, disabled_reason, evaluate
+from brightrun.notifier.rules.notification_templates import webhook_disabled
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
@@ -21,13 +21,13 @@ log = structlog.get_logger()
 SENT = Counter("brightrun_webhook_attempts_total", "Webhook events that were sent, by what became of them.", ["status"])
 
 
-async def create(conn: Connection, user_id: UUID, wanted: NewWebhook, sealed: Sealed) -> Endpoint:
+async def create(conn: Connection, user_id: UUID, webhook: NewWebhook, sealed: SealedSecret) -> Endpoint:
     """A new endpoint of the user. Raises `TooManyWebhooks`."""
     await webhooks.lock_user(conn, user_id)
     if await webhooks.count_endpoints(conn, user_id) >= MAX_WEBHOOKS:
         raise TooManyWebhooks({"most": MAX_WEBHOOKS})
     return await webhooks.insert_endpoint(
-        conn, user_id, sealed, url=str(wanted.url), description=wanted.description, event_types=wanted.event_types
+        conn, user_id, sealed, url=str(webhook.url), description=webhook.description, event_types=webhook.event_types
     )
 
 
@@ -37,16 +37,15 @@ async def find(conn: Connection, user_id: UUID, endpoint_id: UUID) -> Endpoint:
 
 
 async def change(conn: Connection, user_id: UUID, endpoint_id: UUID, changes: WebhookChanges) -> Endpoint:
-    """The user's endpoint, changed; what is as it was is left alone. Raises `NotFound`."""
+    """Change the user's endpoint where it differs. Raises `NotFound`."""
     before = _owned(await webhooks.lock_endpoint(conn, endpoint_id), user_id)
-    written = (before.url, before.description, before.event_types)
-    wanted = (
+    after = (
         before.url if changes.url is None else str(changes.url),
         before.description if changes.description is None else changes.description,
         before.event_types if changes.event_types is None else changes.event_types,
     )
-    if wanted != written:
-        await webhooks.save_endpoint(conn, endpoint_id, *wanted)
+    if after != (before.url, before.description, before.event_types):
+        await webhooks.save_endpoint(conn, endpoint_id, *after)
     if changes.enabled is True and not before.enabled:
         await webhooks.enable(conn, endpoint_id)
     if changes.enabled is False and before.enabled:
@@ -55,7 +54,7 @@ async def change(conn: Connection, user_id: UUID, endpoint_id: UUID, changes: We
 
 
 async def rotate(
-    conn: Connection, user_id: UUID, endpoint_id: UUID, sealed: Sealed, *, keep_previous: bool, now: datetime
+    conn: Connection, user_id: UUID, endpoint_id: UUID, sealed: SealedSecret, *, keep_previous: bool, now: datetime
 ) -> Endpoint:
     """The user's endpoint with a new secret. Raises `NotFound`."""
     _owned(await webhooks.lock_endpoint(conn, endpoint_id), user_id)
@@ -64,7 +63,7 @@ async def rotate(
 
 
 async def delete(conn: Connection, user_id: UUID, endpoint_id: UUID) -> None:
-    """Forget an endpoint of the user, and what waits for it. Raises `NotFound`."""
+    """Delete the user's endpoint and its deliveries. Raises `NotFound`."""
     if not await webhooks.delete_endpoint(conn, user_id, endpoint_id):
         raise NotFound
 
@@ -80,19 +79,19 @@ async def replay(conn: Connection, user_id: UUID, endpoint_id: UUID, delivery_id
     return delivery
 
 
-async def record(conn: Connection, lease: Lease, reply: Reply, *, chance: float, now: datetime) -> bool:
-    """Write down what came back, and what follows; False, and nothing done, where the lease was lost."""
+async def record(conn: Connection, lease: LeasedDelivery, reply: Reply, *, chance: float, now: datetime) -> bool:
+    """Record a reply and what follows from it; False, and nothing is changed, if the lease is lost."""
     endpoint = await webhooks.lock_endpoint(conn, lease.endpoint_id)
-    verdict = judge(reply, lease.tries, chance, now)
+    verdict = evaluate(reply, lease.tries, chance, now)
     if endpoint is None or not await deliveries.save_verdict(conn, lease, verdict):
         return False
     await deliveries.insert_attempt(conn, lease.delivery_id, now, reply)
-    await _note_health(conn, endpoint, reply, now)
+    await _record_health(conn, endpoint, reply, now)
     SENT.labels(verdict.status).inc()
     return True
 
 
-async def _note_health(conn: Connection, endpoint: Endpoint, reply: Reply, now: datetime) -> None:
+async def _record_health(conn: Connection, endpoint: Endpoint, reply: Reply, now: datetime) -> None:
     if reply.succeeded:
         if endpoint.failing_since:
             await webhooks.save_health(conn, endpoint.id, None)
@@ -103,8 +102,8 @@ async def _note_health(conn: Connection, endpoint: Endpoint, reply: Reply, now: 
     reason = disabled_reason(reply, failing_since, now)
     if reason and endpoint.enabled:
         await webhooks.disable(conn, endpoint.id, reason)
-        notice = webhook_disabled(endpoint, reason)
-        await notifications.insert(conn, endpoint.user_id, notice, source_event_id=new_id(), created_at=now)
+        notification = webhook_disabled(endpoint, reason)
+        await notifications.insert(conn, endpoint.user_id, notification, source_event_id=new_id(), created_at=now)
         log.warning("webhook.disabled", endpoint_id=str(endpoint.id), reason=reason)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.contracts.values import new_id
-from brightrun.notifier.models import Attempt, Delivery, Lease, Message, Reply, Verdict
+from brightrun.notifier.models import Attempt, Delivery, LeasedDelivery, Reply, Verdict, WebhookEvent
 from brightrun.runtime.database import Connection
 from brightrun.runtime.notify import notify
 
@@ -15,8 +15,8 @@ ATTEMPTS_SHOWN = 20
 PRUNED_AT_ONCE = 1000
 
 
-async def insert(conn: Connection, endpoint_ids: Sequence[UUID], message: Message) -> None:
-    """Send `message` to each endpoint that still exists, once; the sender looks when the transaction commits."""
+async def insert(conn: Connection, endpoint_ids: Sequence[UUID], event: WebhookEvent) -> None:
+    """Schedule the event for each endpoint that still exists, once."""
     await conn.execute(
         """
         INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, body)
@@ -25,12 +25,12 @@ async def insert(conn: Connection, endpoint_ids: Sequence[UUID], message: Messag
         FOR KEY SHARE OF e
         ON CONFLICT (endpoint_id, event_id) DO NOTHING
         """,
-        [new_id() for _ in endpoint_ids], endpoint_ids, message.event_id, message.type, message.body,
+        [new_id() for _ in endpoint_ids], endpoint_ids, event.event_id, event.type, event.body,
     )  # fmt: skip
     await notify(conn, "webhooks")
 
 
-async def lease_next(conn: Connection, lease: timedelta) -> Lease | None:
+async def lease_next(conn: Connection, duration: timedelta) -> LeasedDelivery | None:
     """Take the delivery that is due longest, of an endpoint that nothing is being sent to; None if there is none.
 
     One that was taken before counts as given up once its lease is over. Two senders that look at the same moment may
@@ -47,15 +47,15 @@ async def lease_next(conn: Connection, lease: timedelta) -> Lease | None:
             ORDER BY d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
         RETURNING id, endpoint_id, fence, tries, event_id, event_type, body
         """,
-        lease,
+        duration,
     )
     if row is None:
         return None
-    message = Message(row["event_id"], row["event_type"], row["body"])
-    return Lease(row["id"], row["endpoint_id"], row["fence"], row["tries"], message)
+    event = WebhookEvent(row["event_id"], row["event_type"], row["body"])
+    return LeasedDelivery(row["id"], row["endpoint_id"], row["fence"], row["tries"], event)
 
 
-async def save_verdict(conn: Connection, lease: Lease, verdict: Verdict) -> bool:
+async def save_verdict(conn: Connection, lease: LeasedDelivery, verdict: Verdict) -> bool:
     """Give the delivery back with what becomes of it; False, and nothing done, if another sender has taken it."""
     saved = await conn.fetchval(
         """

@@ -4,14 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from brightrun.contracts.values import new_id
-from brightrun.notifier.models import Notice, Notification
+from brightrun.notifier.models import NewNotification, Notification
 from brightrun.runtime.database import Connection
 
 NOTIFICATION = "id, type, title, message, priority, action_url, metadata, read_at, created_at"
 
 
 async def insert(
-    conn: Connection, user_id: UUID, notice: Notice, *, source_event_id: UUID, created_at: datetime
+    conn: Connection, user_id: UUID, notice: NewNotification, *, source_event_id: UUID, created_at: datetime
 ) -> bool:
     """Put `notice` into the user's list; False, and nothing done, if the event is in it already."""
     inserted = await conn.fetchval(

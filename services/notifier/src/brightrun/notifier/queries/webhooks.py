@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from brightrun.contracts.values import new_id
-from brightrun.notifier.models import DisabledReason, Endpoint, Sealed
+from brightrun.notifier.models import DisabledReason, Endpoint, SealedSecret
 from brightrun.runtime.database import Connection
 from brightrun.runtime.locks import lock
 from brightrun.runtime.notify import notify
@@ -25,7 +25,7 @@ async def count_endpoints(conn: Connection, user_id: UUID) -> int:
 
 
 async def insert_endpoint(
-    conn: Connection, user_id: UUID, sealed: Sealed, *, url: str, description: str, event_types: list[str]
+    conn: Connection, user_id: UUID, sealed: SealedSecret, *, url: str, description: str, event_types: list[str]
 ) -> Endpoint:
     """A new endpoint, enabled."""
     row = await conn.fetchrow(
@@ -94,7 +94,9 @@ async def save_health(conn: Connection, endpoint_id: UUID, failing_since: dateti
     await conn.execute("UPDATE webhook_endpoints SET failing_since = $2 WHERE id = $1", endpoint_id, failing_since)
 
 
-async def rotate_secret(conn: Connection, endpoint_id: UUID, sealed: Sealed, previous_until: datetime | None) -> None:
+async def rotate_secret(
+    conn: Connection, endpoint_id: UUID, sealed: SealedSecret, previous_until: datetime | None
+) -> None:
     """Sign with a new secret; with the old one as well until `previous_until`, if that is given."""
     await conn.execute(
         """

@@ -23,11 +23,11 @@ from brightrun.contracts.webhooks import (
 from brightrun.notifier.actions import webhooks as actions
 from brightrun.notifier.errors import Invalid
 from brightrun.notifier.queries import deliveries, webhooks
-from brightrun.notifier.receivers import Receivers
 from brightrun.notifier.rules.addresses import ForbiddenAddress
-from brightrun.notifier.rules.messages import sample
+from brightrun.notifier.rules.webhook_events import sample
 from brightrun.notifier.schemas import delivery_view, webhook_view
-from brightrun.notifier.vault import Vault
+from brightrun.notifier.secret_box import SecretBox
+from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
@@ -35,16 +35,16 @@ from brightrun.runtime.tokens import CallerOf
 router = APIRouter(prefix="/webhooks")
 
 
-async def _vault(request: Request) -> Vault:
-    return cast("Vault", request.app.state.vault)
+async def _secret_box(request: Request) -> SecretBox:
+    return cast("SecretBox", request.app.state.secret_box)
 
 
-async def _receivers(request: Request) -> Receivers:
-    return cast("Receivers", request.app.state.receivers)
+async def _sender(request: Request) -> WebhookSender:
+    return cast("WebhookSender", request.app.state.sender)
 
 
-Secrets = Annotated[Vault, Depends(_vault)]
-Reach = Annotated[Receivers, Depends(_receivers)]
+Secrets = Annotated[SecretBox, Depends(_secret_box)]
+Sender = Annotated[WebhookSender, Depends(_sender)]
 
 
 @router.get("")
@@ -57,11 +57,11 @@ async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[Webhooks]:
 
 @router.post("", status_code=201)
 async def create_webhook(
-    body: NewWebhook, caller: CallerOf, pool: Db, vault: Secrets, receivers: Reach
+    body: NewWebhook, caller: CallerOf, pool: Db, secret_box: Secrets, sender: Sender
 ) -> Envelope[WebhookWithSecret]:
-    """The answer is the only place where the secret is shown."""
-    await _check(receivers, body.url)
-    secret, sealed = vault.new_secret()
+    """Only this response shows the secret."""
+    await _check(sender, body.url)
+    secret, sealed = secret_box.new_secret()
     async with transaction(pool) as conn:
         endpoint = await actions.create(conn, caller.user, body, sealed)
     return Envelope(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
@@ -76,13 +76,13 @@ async def get_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[
 
 @router.patch("/{webhook_id}")
 async def change_webhook(
-    webhook_id: UUID, body: WebhookChanges, caller: CallerOf, pool: Db, receivers: Reach
+    webhook_id: UUID, body: WebhookChanges, caller: CallerOf, pool: Db, sender: Sender
 ) -> Envelope[Webhook]:
-    """Enabling it sends what waits, with a clean slate."""
+    """Enabling an endpoint sends its pending deliveries."""
     async with pool.acquire() as conn:
         await actions.find(conn, caller.user, webhook_id)
     if body.url is not None:
-        await _check(receivers, body.url)
+        await _check(sender, body.url)
     async with transaction(pool) as conn:
         endpoint = await actions.change(conn, caller.user, webhook_id, body)
     return Envelope(data=webhook_view(endpoint))
@@ -90,7 +90,7 @@ async def change_webhook(
 
 @router.delete("/{webhook_id}")
 async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
-    """What waits for it is not sent any more, and its log is gone."""
+    """Deletes its pending deliveries and its log too."""
     async with transaction(pool) as conn:
         await actions.delete(conn, caller.user, webhook_id)
     return Envelope(data=None)
@@ -98,10 +98,10 @@ async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelo
 
 @router.post("/{webhook_id}/rotate")
 async def rotate_secret(
-    webhook_id: UUID, caller: CallerOf, pool: Db, vault: Secrets, body: SecretRotation
+    webhook_id: UUID, caller: CallerOf, pool: Db, secret_box: Secrets, body: SecretRotation
 ) -> Envelope[WebhookWithSecret]:
-    """The answer is the only place where the new secret is shown."""
-    secret, sealed = vault.new_secret()
+    """Only this response shows the new secret."""
+    secret, sealed = secret_box.new_secret()
     async with transaction(pool) as conn:
         endpoint = await actions.rotate(
             conn, caller.user, webhook_id, sealed, keep_previous=body.keep_previous, now=utc_now()
@@ -111,12 +111,12 @@ async def rotate_secret(
 
 @router.post("/{webhook_id}/test")
 async def try_webhook(
-    webhook_id: UUID, body: WebhookTest, caller: CallerOf, pool: Db, receivers: Reach
+    webhook_id: UUID, body: WebhookTest, caller: CallerOf, pool: Db, sender: Sender
 ) -> Envelope[WebhookTestResult]:
-    """Send a made-up event now, once, whatever the endpoint wants and whether or not it is enabled."""
+    """Send a sample event now, once, whatever the endpoint subscribes to and even if it is disabled."""
     async with pool.acquire() as conn:
         endpoint = await actions.find(conn, caller.user, webhook_id)
-    reply = await receivers.send(endpoint, sample(new_id(), body.event_type, utc_now()))
+    reply = await sender.send(endpoint, sample(new_id(), body.event_type, utc_now()))
     result = WebhookTestResult(
         event_type=body.event_type,
         status_code=reply.status_code,
@@ -154,8 +154,8 @@ async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerOf,
     return Envelope(data=delivery_view(delivery, attempts[delivery_id]))
 
 
-async def _check(receivers: Receivers, url: HttpUrl) -> None:
+async def _check(sender: WebhookSender, url: HttpUrl) -> None:
     try:
-        await receivers.check(str(url))
-    except ForbiddenAddress as reason:
-        raise Invalid({"url": [str(reason)]}) from None
+        await sender.check(str(url))
+    except ForbiddenAddress as error:
+        raise Invalid({"url": [str(error)]}) from None

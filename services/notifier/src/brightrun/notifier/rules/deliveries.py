@@ -23,7 +23,7 @@ GIVE_UP_AFTER = timedelta(days=5)
 OLD_SECRET_SIGNS = timedelta(hours=24)
 
 
-def judge(reply: Reply, tries: int, chance: float, now: datetime) -> Verdict:
+def evaluate(reply: Reply, tries: int, chance: float, now: datetime) -> Verdict:
     """What `reply` means for a delivery after `tries` others; `chance` in [0, 1) spreads retries out."""
     if reply.succeeded:
         return Verdict("delivered")

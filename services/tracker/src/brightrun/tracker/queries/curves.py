@@ -22,7 +22,10 @@ async def insert_chunks(conn: Connection, chunks: Sequence[Chunk]) -> None:
         INSERT INTO metric_chunks (job_id, attempt, seq, first_step, last_step, {COLUMNS})
         VALUES ($1, $2, $3, $4, $5, {_places(6)}) ON CONFLICT DO NOTHING
         """,  # noqa: S608 - names of our own columns
-        [(one.job_id, one.attempt, one.seq, one.first_step, one.last_step, *one.packed) for one in chunks],
+        [
+            (chunk.job_id, chunk.attempt, chunk.seq, chunk.first_step, chunk.last_step, *chunk.packed)
+            for chunk in chunks
+        ],
     )
 
 
@@ -87,9 +90,9 @@ async def insert_summaries(conn: Connection, summaries: Iterable[Summary]) -> No
         VALUES ($1, $2, $3, $4, $5, $6, {_places(7)})
         """,  # noqa: S608 - names of our own columns
         [
-            (one.job_id, one.attempt, one.seq, summary.last_seq, one.first_step, one.last_step, *one.packed)
+            (chunk.job_id, chunk.attempt, chunk.seq, summary.last_seq, chunk.first_step, chunk.last_step, *chunk.packed)
             for summary in summaries
-            for one in (summary.chunk,)
+            for chunk in (summary.chunk,)
         ],
     )
 

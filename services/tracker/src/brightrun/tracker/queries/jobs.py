@@ -6,10 +6,10 @@ from uuid import UUID
 from brightrun.runtime.database import Connection
 
 
-async def claim_jobs(conn: Connection, owners: Iterable[tuple[UUID, UUID]]) -> dict[UUID, UUID]:
-    """The owner of each job that is not deleted, from `(job_id, user_id)`; the first word about a job stands.
+async def lock_owners(conn: Connection, owners: Iterable[tuple[UUID, UUID]]) -> dict[UUID, UUID]:
+    """Lock the jobs of `(job_id, user_id)` for this transaction; returns the owner of each that is not deleted.
 
-    Whoever else wants to write about these jobs waits until this transaction is over.
+    The first event about a job decides its owner.
     """
     job_ids, user_ids = zip(*sorted(set(owners)), strict=True)
     await conn.execute(

@@ -23,6 +23,14 @@ async def find_unlogged(conn: Connection, entries: Sequence[Entry]) -> set[tuple
     return {(row["job_id"], row["source"]) for row in rows}
 
 
+async def find_ended(conn: Connection, job_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the jobs whose log holds their end."""
+    rows = await conn.fetch(
+        "SELECT job_id FROM job_events WHERE job_id = ANY($1) AND source = 'completed'", list(job_ids)
+    )
+    return {row["job_id"] for row in rows}
+
+
 async def find_newest_ids(conn: Connection, job_ids: Collection[UUID]) -> dict[UUID, int]:
     """The newest entry of each of the jobs that have one."""
     rows = await conn.fetch(
@@ -40,7 +48,7 @@ async def insert_entries(conn: Connection, entries: Sequence[Entry]) -> list[int
         RETURNING id
         """,
         *zip(
-            *((one.job_id, one.source, one.type, one.level, one.message, one.data, one.occurred_at) for one in entries),
+            *((e.job_id, e.source, e.type, e.level, e.message, e.data, e.occurred_at) for e in entries),
             strict=True,
         ),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Which points a summary keeps, and where summaries may stand for the chunks that they were made of."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tsdownsample import MinMaxDownsampler
@@ -8,20 +9,27 @@ from tsdownsample import MinMaxDownsampler
 from brightrun.tracker.models import QUANTITIES, Chunk, Curve, Floats, Gap, Integers, Span, Summary
 from brightrun.tracker.rules.curves import among, curve_of, last_readings
 
-DUE_EACH = 32
-"""One of so many events has its curve looked at for chunks to be summarized."""
 
-SUMMARIZED = 2048
-"""A summary stands for at least so many points …"""
+@dataclass(frozen=True, slots=True)
+class SummaryPolicy:
+    """How summaries are made.
 
-KEPT = 96
-"""… and keeps at most so many of them: as many as fit, with all quantities, into one page of the database."""
+    `check_each`: one of so many events has its curve checked for chunks without a summary. A summary stands for at
+    least `points` points and keeps at most `kept`: as many as fit, with all quantities, into one page of the database.
+    """
+
+    check_each: int = 32
+    points: int = 2048
+    kept: int = 96
+
+
+POLICY = SummaryPolicy()
 
 FIRST, LAST = (0, 0), (2**31 - 1, 2**31 - 1)
 """Before and after every `(attempt, seq)`."""
 
 
-def summaries_of(chunks: Sequence[Chunk], after: int) -> Iterator[Summary]:
+def summaries_of(chunks: Sequence[Chunk], after: int, policy: SummaryPolicy = POLICY) -> Iterator[Summary]:
     """Summaries of the chunks of one attempt that follow the event `after`, in the order of their events.
 
     Together they stand for every event up to the last that is summarized, also for those that may still come late.
@@ -31,14 +39,14 @@ def summaries_of(chunks: Sequence[Chunk], after: int) -> Iterator[Summary]:
     for chunk in chunks:
         waiting.append(chunk)
         points += chunk.length
-        if points >= SUMMARIZED:
-            yield Summary(_summarize(waiting, after + 1), chunk.seq)
+        if points >= policy.points:
+            yield Summary(_summarize(waiting, after + 1, policy.kept), chunk.seq)
             waiting, points, after = [], 0, chunk.seq
 
 
-def _summarize(chunks: Sequence[Chunk], seq: int) -> Chunk:
+def _summarize(chunks: Sequence[Chunk], seq: int, limit: int) -> Chunk:
     curve = curve_of(chunks)
-    kept = _shape(curve)
+    kept = _shape(curve, limit)
     return Chunk(
         job_id=chunks[0].job_id,
         attempt=chunks[0].attempt,
@@ -54,15 +62,15 @@ def _pack(column: Floats) -> bytes | None:
     return None if len(column) and np.isnan(column).all() else column.tobytes()
 
 
-def _shape(curve: Curve) -> Integers:
+def _shape(curve: Curve, limit: int) -> Integers:
     """The points with the lowest and the highest training loss of each part; validation losses have up to a third.
 
     This is the first half of MinMaxLTTB, which a chart's thinning goes on with.
     """
     valid = last_readings(curve, np.arange(len(curve.step)))
     training, validation = curve.losses
-    some_validation = _extremes(valid, validation, KEPT // 3)
-    return among(valid, some_validation, _extremes(valid, training, KEPT - len(some_validation)))
+    some_validation = _extremes(valid, validation, limit // 3)
+    return among(valid, some_validation, _extremes(valid, training, limit - len(some_validation)))
 
 
 def _extremes(indices: Integers, losses: Floats, room: int) -> Integers:

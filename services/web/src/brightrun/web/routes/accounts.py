@@ -16,7 +16,7 @@ Way = Literal["in", "up"]
 
 
 class Account(BaseModel):
-    """What the form holds; only new accounts have a name."""
+    """The form; only new accounts have a name."""
 
     email: str
     password: str
@@ -34,21 +34,21 @@ async def sign_out(request: Request, api: Visitor) -> Response:
 
 @router.get("/sign-{way}")
 async def show_form(request: Request, way: Way) -> Response:
-    """The form of those who have an account, or of those who have none."""
+    """The form to sign in, or to sign up."""
     return _form(request, way, account=Account(email="", password=""))
 
 
 @router.post("/sign-{way}")
 async def sign_in(request: Request, api: Visitor, way: Way, account: Annotated[Account, Form()]) -> Response:
-    """Keep the token in the cookie, or say why there is none."""
-    path, unasked = ("/api/auth/register", None) if way == "up" else ("/api/auth/login", {"name"})
+    """Keep the token in the cookie, or show the errors."""
+    path, excluded = ("/api/auth/register", None) if way == "up" else ("/api/auth/login", {"name"})
     try:
-        answer = await api.send("POST", path, account.model_dump(exclude=unasked))
+        session = await api.send("POST", path, account.model_dump(exclude=excluded))
     except Unavailable:
         raise
     except ServiceError as error:
         return _form(request, way, error.status, account=account, problems=pages.sentences(error))
-    request.session["token"] = answer["token"]
+    request.session["token"] = session["token"]
     return pages.go("/")
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from brightrun.runtime.errors import ServiceError
+from brightrun.contracts.errors import UploadAborted
 from brightrun.web import pages
 from brightrun.web.api import Api, SignedIn
 
@@ -17,13 +17,6 @@ MOST = 100
 OVER = ("ready", "invalid")
 MAX_BODY_BYTES = 2**63 - 1
 """Bytes; how large a data set may be is the API's to say, and its words are better than a bare 413."""
-
-
-class UploadAborted(ServiceError):
-    """The upload broke off before its end: nothing is kept of it, send it again."""
-
-    status = 400
-    code = "upload_aborted"
 
 
 @router.get("")
@@ -36,7 +29,7 @@ async def show_datasets(request: Request, api: SignedIn) -> Response:
 async def refresh_datasets(api: SignedIn) -> Response:
     """The list again, while some are being validated."""
     datasets = await list_datasets(api)
-    return pages.part("_datasets.html", over=all(each["status"] in OVER for each in datasets), datasets=datasets)
+    return pages.part("_datasets.html", over=all(dataset["status"] in OVER for dataset in datasets), datasets=datasets)
 
 
 @router.post("", max_body_size=MAX_BODY_BYTES)

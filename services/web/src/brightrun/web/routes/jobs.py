@@ -15,8 +15,8 @@ from brightrun.web.routes.datasets import list_datasets
 router = APIRouter()
 
 
-class Choice(BaseModel):
-    """What the form of a new job holds; `estimated_cost` is the figure that the user was shown."""
+class JobForm(BaseModel):
+    """The form of a new job; `estimated_cost` is the figure that the user was shown."""
 
     dataset_id: UUID
     preset_id: str = "balanced"
@@ -26,8 +26,8 @@ class Choice(BaseModel):
     estimated_cost: float | None = None
 
     @property
-    def what(self) -> dict[str, Any]:
-        """What estimates and submissions have in common."""
+    def request(self) -> dict[str, Any]:
+        """The fields that estimates and submissions share."""
         return {
             "dataset_id": str(self.dataset_id),
             "gpu_config": {"type": self.gpu_type, "count": self.gpu_count},
@@ -41,21 +41,21 @@ async def show_new_job(request: Request, api: SignedIn, dataset_id: UUID | None 
 
 
 @router.get("/jobs/estimate")
-async def estimate_job(api: SignedIn, choice: Annotated[Choice, Query()]) -> Response:
-    """What the choice would cost."""
-    return pages.part("_estimate.html", over=True, estimate=await _estimate(api, choice))
+async def estimate_job(api: SignedIn, form: Annotated[JobForm, Query()]) -> Response:
+    """The estimate of the form."""
+    return pages.part("_estimate.html", over=True, estimate=await _estimate(api, form))
 
 
 @router.post("/jobs/new")
-async def submit_job(request: Request, api: SignedIn, choice: Annotated[Choice, Form()]) -> Response:
-    """On to the job's page, or back to the form with the reason and the newest estimate."""
-    body = choice.what | {"preset_id": choice.preset_id, "estimated_cost": choice.estimated_cost}
+async def submit_job(request: Request, api: SignedIn, form: Annotated[JobForm, Form()]) -> Response:
+    """Redirect to the job's page, or show the form again with the errors and the newest estimate."""
+    body = form.request | {"preset_id": form.preset_id, "estimated_cost": form.estimated_cost}
     try:
-        job = await api.send("POST", "/api/jobs", body | ({"name": choice.name} if choice.name.strip() else {}))
+        job = await api.send("POST", "/api/jobs", body | ({"name": form.name} if form.name.strip() else {}))
     except Unavailable:
         raise
     except ServiceError as error:
-        return await _show_form(request, api, error.status, pages.sentences(error), **choice.model_dump())
+        return await _show_form(request, api, error.status, pages.sentences(error), **form.model_dump())
     return pages.go(f"/training/jobs/{job['id']}")
 
 
@@ -63,7 +63,9 @@ async def submit_job(request: Request, api: SignedIn, choice: Annotated[Choice, 
 async def show_job(request: Request, api: SignedIn, job_id: UUID) -> Response:
     """One job."""
     job = (await api.get(f"/api/jobs/{job_id}"))["job"]
-    return await pages.show(request, api, "job.html", job=job, over=is_over(job), place=await _find_place(api, job))
+    return await pages.show(
+        request, api, "job.html", job=job, over=is_over(job), queue_position=await _find_queue_position(api, job)
+    )
 
 
 @router.get("/training/jobs/{job_id}/live")
@@ -73,26 +75,28 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
     job = found["job"]
     points = [[point[name] for name in ("step", "training_loss", "validation_loss")] for point in found["metrics"]]
     more = {"status": job["status"], "points": points}
-    return pages.part("_job.html", over=is_over(job), more=more, job=job, place=await _find_place(api, job))
+    return pages.part(
+        "_job.html", over=is_over(job), more=more, job=job, queue_position=await _find_queue_position(api, job)
+    )
 
 
 @router.post("/training/jobs/{job_id}/cancel")
 async def cancel_job(api: SignedIn, job_id: UUID) -> Response:
-    """Ask for it to be stopped."""
+    """Cancel it."""
     await api.send("POST", f"/api/jobs/{job_id}/cancel")
     return pages.go(f"/training/jobs/{job_id}")
 
 
 @router.post("/training/jobs/{job_id}/pause")
 async def pause_job(api: SignedIn, job_id: UUID) -> Response:
-    """Ask for it to be saved and to give its GPUs back."""
+    """Pause it."""
     await api.send("POST", f"/api/jobs/{job_id}/pause")
     return pages.go(f"/training/jobs/{job_id}")
 
 
 @router.post("/training/jobs/{job_id}/resume")
 async def resume_job(api: SignedIn, job_id: UUID) -> Response:
-    """Let it go on."""
+    """Resume it."""
     await api.send("POST", f"/api/jobs/{job_id}/resume")
     return pages.go(f"/training/jobs/{job_id}")
 
@@ -102,18 +106,18 @@ def is_over(job: dict[str, Any]) -> bool:
     return job["status"] in ("failed", "cancelled") or job["artifact_id"] is not None
 
 
-async def _find_place(api: Api, job: dict[str, Any]) -> Any | None:
-    """Where the job stands in the queue; None when it does not wait, or while nobody can tell."""
+async def _find_queue_position(api: Api, job: dict[str, Any]) -> Any | None:
+    """The queued job's position; None for another job, and while it is unavailable."""
     return await api.find(f"/api/jobs/{job['id']}/queue") if job["status"] == "queued" else None
 
 
-async def _estimate(api: Api, choice: Choice) -> Any:
+async def _estimate(api: Api, form: JobForm) -> Any:
     """Raises `NotFound` for an unknown preset."""
     presets = (await api.get("/api/presets"))["presets"]
-    spec = next((preset["hyperparameters"] for preset in presets if preset["id"] == choice.preset_id), None)
+    spec = next((preset["hyperparameters"] for preset in presets if preset["id"] == form.preset_id), None)
     if spec is None:
         raise NotFound
-    return await api.send("POST", "/api/jobs/estimate", choice.what | {"hyperparameters": spec})
+    return await api.send("POST", "/api/jobs/estimate", form.request | {"hyperparameters": spec})
 
 
 async def _show_form(request: Request, api: Api, status: int, problems: list[str], **chosen: Any) -> Response:
@@ -123,11 +127,11 @@ async def _show_form(request: Request, api: Api, status: int, problems: list[str
     if not ready or not options["gpus"]:
         return await pages.show(request, api, "new_job.html", status, problems=problems, choice=None, **options)
     defaults = {"dataset_id": ready[0]["id"], "gpu_type": options["gpus"][0]["type"]}
-    choice = Choice(**defaults | {name: value for name, value in chosen.items() if value is not None})
+    form = JobForm(**defaults | {name: value for name, value in chosen.items() if value is not None})
     try:
-        estimate = await _estimate(api, choice)
+        estimate = await _estimate(api, form)
     except ServiceError:
         estimate = None
     return await pages.show(
-        request, api, "new_job.html", status, problems=problems, choice=choice, estimate=estimate, **options
+        request, api, "new_job.html", status, problems=problems, choice=form, estimate=estimate, **options
     )

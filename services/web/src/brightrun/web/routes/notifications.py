@@ -13,8 +13,8 @@ router = APIRouter(prefix="/notifications")
 @router.get("")
 async def show_notifications(request: Request, api: SignedIn) -> Response:
     """The newest ones."""
-    news = await api.get("/api/notifications", limit=50)
-    return pages.render(request, "notifications.html", notifications=news["notifications"], unread=news["unread_count"])
+    page = await api.get("/api/notifications", limit=50)
+    return pages.render(request, "notifications.html", notifications=page["notifications"], unread=page["unread_count"])
 
 
 @router.post("/read-all")

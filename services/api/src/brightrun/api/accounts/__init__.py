@@ -1,0 +1,1 @@
+"""Accounts: registration, sign-in, sessions, API keys, the identity provider, administration of users."""

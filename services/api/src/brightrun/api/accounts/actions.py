@@ -1,0 +1,212 @@
+"""Accounts and sign-ins."""
+
+from collections.abc import Iterable, Set
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from brightrun.api.accounts import rules
+from brightrun.api.accounts.errors import (
+    AccountDisabled,
+    EmailNotAdmitted,
+    EmailNotVerified,
+    EmailTaken,
+    LastAdmin,
+    SignupClosed,
+    TooManyKeys,
+    TooManyLoginAttempts,
+    WrongCredentials,
+)
+from brightrun.api.accounts.models import ApiKey, Grant, Role, Scope, User
+from brightrun.api.accounts.queries import tokens, users
+from brightrun.api.accounts.rules import (
+    ACCOUNT_THROTTLE,
+    CODE,
+    KEY,
+    KNOWN_FOR,
+    MAX_KEYS,
+    NETWORK_THROTTLE,
+    SESSION,
+    VISIBLE_CHARACTERS,
+    Throttle,
+    count_attempt,
+    digest,
+    end_of,
+    new_token,
+    with_implied,
+)
+from brightrun.api.accounts.schemas import Claims
+from brightrun.api.http.errors import WrongScope
+from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound
+
+CODE_LIFETIME = timedelta(minutes=2)
+MAX_CLIENT_LENGTH = 200
+"""Of the user agent."""
+
+
+async def register(conn: Connection, email: str, name: str, password_hash: str | None) -> User:
+    """Open an account. The first one of an installation is its admin."""
+    await users.lock_sign_up(conn)
+    role: Role = "member" if await users.any_user(conn) else "admin"
+    return await open_account(conn, email, name, role, password_hash)
+
+
+async def open_account(conn: Connection, email: str, name: str, role: Role, password_hash: str | None) -> User:
+    """Open an account with that role. Raises EmailTaken."""
+    user = User(id=new_id(), email=email, name=name, role=role, created_at=utc_now())
+    if not await users.insert_user(conn, user, password_hash):
+        raise EmailTaken
+    return user
+
+
+async def sign_in(conn: Connection, user_id: UUID, lifetime: timedelta, client: str) -> str:
+    """A new bearer token of the user; only its digest is stored."""
+    token = new_token(SESSION)
+    shown = "".join(filter(str.isprintable, client))[:MAX_CLIENT_LENGTH]
+    await tokens.insert_session(conn, digest(token), user_id, utc_now() + lifetime, shown)
+    return token
+
+
+async def change_password(conn: Connection, grant: Grant, old_hash: str, new_hash: str) -> None:
+    """Replace the password, and end all other sessions of the user."""
+    if not await users.replace_password(conn, grant.user.id, old_hash, new_hash):
+        raise WrongCredentials
+    await tokens.delete_sessions(conn, grant.user.id, but=grant.session_id)
+
+
+async def count_login_attempt(conn: Connection, email: str, network: str) -> None:
+    """Count an attempt before its password is verified, so that concurrent attempts gain nothing.
+
+    An address without an account is treated alike. Raises TooManyLoginAttempts, which are not counted.
+    """
+    now = utc_now()
+    await _count(conn, digest(network), NETWORK_THROTTLE, now)
+    await _count(conn, await _account(conn, email, network), ACCOUNT_THROTTLE, now)
+
+
+async def record_login(conn: Connection, email: str, network: str) -> None:
+    """Reset the account's attempts. The network gets back one only, or an attacker's own account would free it."""
+    await users.return_login_attempt(conn, digest(network))
+    await users.reset_login_attempts(conn, await _account(conn, email, network))
+    await users.mark_signed_in(conn, _pair(email, network))
+
+
+async def _account(conn: Connection, email: str, network: str) -> bytes:
+    """The counter of the account: one for all networks, apart from those where it was signed in to before."""
+    pair = _pair(email, network)
+    return pair if await users.signed_in_before(conn, pair, KNOWN_FOR) else digest(email)
+
+
+def _pair(email: str, network: str) -> bytes:
+    return digest(f"{email} {network}")
+
+
+async def _count(conn: Connection, source: bytes, throttle: Throttle, now: datetime) -> None:
+    before = await users.lock_login_attempts(conn, source, now)
+    if before.blocked_until and before.blocked_until > now:
+        raise TooManyLoginAttempts((before.blocked_until - now).total_seconds())
+    await users.save_login_attempts(conn, source, count_attempt(before, throttle, now))
+
+
+async def create_key(
+    conn: Connection, creator: Grant, name: str, scopes: Iterable[Scope], expires_at: datetime | None
+) -> tuple[ApiKey, str]:
+    """A new key and its secret. Its scopes and expiry are within those of the token that creates it."""
+    granted = with_implied(scopes)
+    if missing := granted - creator.scopes:
+        raise WrongScope({"needed": sorted(missing)})
+    if await tokens.count_keys(conn, creator.user.id) >= MAX_KEYS:
+        raise TooManyKeys
+    secret = new_token(KEY)
+    key = ApiKey(
+        id=new_id(),
+        name=name,
+        scopes=granted,
+        prefix=secret[:VISIBLE_CHARACTERS],
+        created_at=utc_now(),
+        expires_at=end_of(expires_at, None if creator.session_id else creator.expires_at),
+    )
+    await tokens.insert_key(conn, creator.user.id, key, digest(secret))
+    return key, secret
+
+
+async def revoke_key(conn: Connection, user_id: UUID, key_id: UUID) -> None:
+    """Revoke the key. Raises NotFound."""
+    if not await tokens.revoke_key(conn, user_id, key_id):
+        raise NotFound
+
+
+async def change_user(conn: Connection, user_id: UUID, role: Role | None, *, disabled: bool | None) -> User:
+    """Change the account's role, disable or enable it; None changes nothing. Raises LastAdmin.
+
+    Disabling ends its sessions. Its keys work again once it is enabled.
+    """
+    admins = await users.lock_active_admins(conn)
+    user = rules.changed_user(await _lock(conn, user_id), role, disabled=disabled, now=utc_now())
+    if rules.no_admin_left(admins, user):
+        raise LastAdmin
+    await users.save_user(conn, user)
+    if user.disabled_at:
+        await tokens.delete_sessions(conn, user_id)
+    return user
+
+
+async def reset_password(conn: Connection, user_id: UUID, password_hash: str) -> User:
+    """Replace the account's password and end its sessions."""
+    user = await _lock(conn, user_id)
+    await users.set_password(conn, user_id, password_hash)
+    await tokens.delete_sessions(conn, user_id)
+    return user
+
+
+async def _lock(conn: Connection, user_id: UUID) -> User:
+    user = await users.lock_user(conn, user_id)
+    if user is None:
+        raise NotFound
+    return user
+
+
+async def admit(conn: Connection, issuer: str, claims: Claims, domains: Set[str], *, signup_open: bool) -> User:
+    """The account of the provider's user: at the first time it is opened, or linked by the verified address."""
+    if domains and (claims.verified_email or "").rpartition("@")[2] not in domains:
+        raise EmailNotAdmitted
+    user = await users.find_user(conn, issuer, claims.sub)
+    if user is None:
+        user = await _admit_first_time(conn, issuer, claims, may_open=signup_open or bool(domains))
+    if user.disabled_at:
+        raise AccountDisabled
+    return user
+
+
+async def issue_code(conn: Connection, user: User, challenge: str) -> str:
+    """A code that the holder of the challenge's verifier exchanges for the user's token, once."""
+    code = new_token(CODE)
+    await tokens.insert_code(conn, digest(code), user.id, challenge, utc_now() + CODE_LIFETIME)
+    return code
+
+
+async def _admit_first_time(conn: Connection, issuer: str, claims: Claims, *, may_open: bool) -> User:
+    if claims.verified_email is None:
+        raise EmailNotVerified
+    await users.lock_sign_up(conn)
+    if concurrent := await users.find_user(conn, issuer, claims.sub):
+        return concurrent
+    known = await users.find_by_email(conn, claims.verified_email)
+    if known is None and not may_open:
+        raise SignupClosed
+    user = known[0] if known else await register(conn, claims.verified_email, claims.name, None)
+    if known and user.role != "admin":
+        await _revoke_access(conn, user)
+    await users.insert_identity(conn, issuer, claims.sub, user.id)
+    return user
+
+
+async def _revoke_access(conn: Connection, user: User) -> None:
+    """Revoke the account's password, sessions and keys: sign-up verifies no address, so they may be somebody else's.
+
+    Not for admins. Admins appoint them, and they must be able to sign in while the provider is down.
+    """
+    await users.set_password(conn, user.id, None)
+    await tokens.delete_sessions(conn, user.id)
+    await tokens.revoke_keys(conn, user.id)

@@ -1,0 +1,67 @@
+"""Rows of accounts: users, sessions, API keys, login attempts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+Role = Literal["admin", "member"]
+Scope = Literal["read", "train", "admin"]
+ALL_SCOPES: frozenset[Scope] = frozenset({"read", "train", "admin"})
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The access of a token: as `user`, within `scopes`, until `expires_at`.
+
+    `session_id` is None if the token is an API key or the identity provider's.
+    """
+
+    user: User
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+    session_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in. `client` is the user agent that it came from."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key for programs, without its secret, of which `prefix` is the beginning."""
+
+    id: UUID
+    name: str
+    scopes: frozenset[Scope]
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempts:
+    """Attempts to sign in from one source since the last success, and when the next is allowed."""
+
+    count: int
+    last_at: datetime
+    blocked_until: datetime | None = None

@@ -1,1 +1,0 @@
-"""What the gateway does: connection first, never a commit."""

@@ -1,0 +1,1 @@
+"""Costs of a period, from the tracker's ledger."""

@@ -1,0 +1,1 @@
+"""Data sets: the artifacts service owns them; deletions are decided here."""

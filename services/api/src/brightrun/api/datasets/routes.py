@@ -1,0 +1,91 @@
+"""HTTP routes of data sets, which the artifacts service owns."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
+
+from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.datasets import actions, queries
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.datasets.schemas import DatasetErrors, DatasetPage, RenameDataset
+from brightrun.api.http.bodies import JsonObject
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients, Limit, Page
+from brightrun.contracts.artifacts import Name
+from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.http import BoundedRoute, Envelope
+
+router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
+uploads = APIRouter(prefix="/datasets", tags=["data sets"])
+DatasetName = Annotated[Name, Query(description="the name of the data set")]
+Format = Annotated[
+    str, Query(pattern=r"^[a-z0-9_-]{1,40}$", description="such as openai_chat; detected when not given")
+]
+
+
+@uploads.post(
+    "",
+    status_code=201,
+    summary="Upload a data set",
+    responses=error_responses(UploadAborted, UploadStalled),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/jsonl": {"schema": {"contentMediaType": "application/jsonl"}}},
+        }
+    },
+)
+async def upload_dataset(
+    request: Request,
+    name: DatasetName,
+    user: Trainer,
+    clients: Clients,
+    format: Format | None = None,  # noqa: A002
+) -> Envelope[JsonObject]:
+    """The body is the file itself, JSON Lines in UTF-8. It is streamed on and validated in the background."""
+    params = {"name": name} if format is None else {"name": name, "format": format}
+    try:
+        return Envelope(data=await clients.artifacts.upload("/datasets", user.id, request.stream(), **params))
+    except ClientDisconnect:
+        raise UploadAborted from None
+
+
+@router.get("", summary="Your data sets, newest first")
+async def list_datasets(user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20) -> Envelope[DatasetPage]:
+    """With their status and validation results."""
+    return Envelope(data=await clients.artifacts.get("/datasets", user.id, page=page, limit=limit))
+
+
+@router.get("/{dataset_id}", summary="One data set")
+async def get_dataset(dataset_id: UUID, user: Reader, clients: Clients) -> Envelope[JsonObject]:
+    """With its status and validation results."""
+    return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}", user.id))
+
+
+@router.patch("/{dataset_id}", summary="Rename a data set")
+async def rename_dataset(
+    dataset_id: UUID, body: RenameDataset, user: Trainer, pool: Db, clients: Clients
+) -> Envelope[JsonObject]:
+    """Existing jobs keep the previous name."""
+    changed = await clients.artifacts.send("PATCH", f"/datasets/{dataset_id}", user.id, json=body.model_dump())
+    async with transaction(pool) as conn:
+        await queries.rename_dataset(conn, user.id, dataset_id, body.name)
+    return Envelope(data=changed)
+
+
+@router.delete("/{dataset_id}", summary="Delete a data set", responses=error_responses(DatasetInUse, DatasetNotFound))
+async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
+    """Rejected while a job uses it. Models trained on it stay."""
+    await actions.delete_dataset(pool, clients, user.id, dataset_id)
+    return Envelope(data=None)
+
+
+@router.get("/{dataset_id}/errors", summary="Validation errors of a data set")
+async def list_dataset_errors(
+    dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
+) -> Envelope[DatasetErrors]:
+    """Each with its line, in the order of the lines."""
+    return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))

@@ -1,0 +1,1 @@
+"""What all routes share: errors, bodies, parameters, rate limits, peer clients, documents."""

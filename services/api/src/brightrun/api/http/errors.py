@@ -1,0 +1,147 @@
+"""Errors that every route may answer with, and how the OpenAPI documents list them."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from http import HTTPStatus
+from math import ceil
+from typing import Any, ClassVar
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from brightrun.runtime.errors import NotFound, ServiceError, Unauthorized, Unavailable
+
+
+class Invalid(ServiceError):
+    """Validation error"""
+
+    status = 400
+    code = "validation_error"
+    example: ClassVar[Any] = {"gpu_config.count": ["Input should be less than or equal to 8"]}
+
+
+class WrongScope(ServiceError):
+    """The API key is not allowed to do this: use one with the scope that `details` names."""
+
+    status = 403
+    code = "wrong_scope"
+    example: ClassVar[Any] = {"needed": ["train"]}
+
+
+class RateLimited(ServiceError):
+    """Too many requests: wait for as many seconds as Retry-After says, then go on more slowly."""
+
+    status = 429
+    code = "rate_limited"
+    headers = {"Retry-After": "1"}  # noqa: RUF012
+
+    def __init__(self, seconds: float = 1) -> None:
+        wait = max(1, ceil(seconds))
+        super().__init__({"retry_after": wait})
+        self.headers = {"Retry-After": str(wait)}
+
+
+class UnreadableBody(ServiceError):
+    """There was an error parsing the body"""
+
+    status = 400
+    code = "unreadable_body"
+
+
+class TooLarge(ServiceError):
+    """The body is larger than 1048576 bytes."""
+
+    status = 413
+    code = "too_large"
+
+
+class ErrorBody(BaseModel):
+    """The body of every error response: a sentence, a stable code, and details."""
+
+    error: str
+    code: str
+    details: Any = None
+
+
+Json = dict[str, Any]
+Responses = dict[int | str, Json]
+ErrorShape = Callable[[int, ErrorBody], BaseModel]
+"""The body that a dialect answers with, from a status and an error."""
+JSON = "application/json"
+SCHEMAS = "#/components/schemas/"
+
+
+def error_responses(*errors: type[ServiceError]) -> Responses:
+    """A route's `responses` for the errors that its parameters do not imply."""
+    responses: Responses = {}
+    for error in errors:
+        _add(responses, error)
+    return responses
+
+
+def describe_errors(app: FastAPI, shape: ErrorShape = lambda _, error: error) -> None:
+    """Let the app's document list every response of every operation, errors in the dialect's `shape`."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete(generate(), shape)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def complete(document: Json, shape: ErrorShape) -> Json:
+    """Add to each operation the errors that follow from its parameters."""
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            responses = deepcopy(operation["responses"])  # routes share them
+            if "HTTPValidationError" in str(responses.get("422")):
+                del responses["422"]
+            for error in _implied(path, operation):
+                _add(responses, error)
+            for status, response in responses.items():
+                if status >= "400":
+                    schemas |= _shape(int(status), response, shape)
+            operation["responses"] = dict(sorted(responses.items()))
+    return document
+
+
+def _implied(path: str, operation: Json) -> Iterator[type[ServiceError]]:
+    if "requestBody" in operation or "parameters" in operation:
+        yield Invalid
+    if "requestBody" in operation:
+        yield from (UnreadableBody, TooLarge)
+    if "security" in operation:
+        yield from (Unauthorized, WrongScope)
+    if "{" in path:
+        yield NotFound
+    yield from (RateLimited, Unavailable)
+
+
+def _add(responses: dict[Any, Json], kind: type[ServiceError]) -> None:
+    response = responses.setdefault(str(kind.status), {"content": {JSON: {"examples": {}}}})
+    error = kind()
+    body = ErrorBody(error=error.message, code=error.code, details=getattr(kind, "example", error.details))
+    response["content"][JSON]["examples"][error.code] = {"summary": error.message, "value": body.model_dump()}
+    for name in kind.headers:
+        response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
+
+
+def _shape(status: int, response: Json, shape: ErrorShape) -> Json:
+    """Put the errors of `response` into the dialect's shape, and return its schemas."""
+    content = response["content"][JSON]
+    examples, reasons = {}, [HTTPStatus(status).phrase]
+    for example in content["examples"].values():
+        body = shape(status, ErrorBody.model_validate(example["value"]))
+        value = body.model_dump()
+        code = value.get("code") or value["error"]["code"]
+        examples[code] = example | {"value": value}
+        reasons.append(f"`{code}`: {example['summary']}")
+    schema = type(body).model_json_schema(ref_template=SCHEMAS + "{model}")
+    content |= {"examples": examples, "schema": {"$ref": SCHEMAS + type(body).__name__}}
+    response["description"] = "\n\n".join(reasons)
+    return {**schema.pop("$defs", {}), type(body).__name__: schema}

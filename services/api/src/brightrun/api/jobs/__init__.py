@@ -1,0 +1,1 @@
+"""Jobs: submission, lists, requests of their users, projection of their events."""

@@ -1,0 +1,1 @@
+"""Streams: a job's log and progress as server-sent events."""

@@ -1,0 +1,175 @@
+"""The stream of one job to one client."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from brightrun.api.jobs import queries, tracker
+from brightrun.api.jobs.models import Job
+from brightrun.api.jobs.streams.live import Live, LogEntry, Logged, Watch
+from brightrun.contracts.job_status import TERMINAL, JobStatus
+from brightrun.runtime.clients import ServiceClient
+from brightrun.runtime.database import DATABASE_DOWN, Pool
+from brightrun.runtime.errors import Unavailable
+
+log = structlog.get_logger()
+KEEPALIVE_SECONDS = 15.0
+MAX_SECONDS = 600.0
+PROGRESS_SECONDS = 0.1
+RETRY_SECONDS = 5.0
+RECONNECT_MS = 1000
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a stream besides live events."""
+
+    pool: Pool
+    tracker: ServiceClient
+    user_id: UUID
+    job_id: UUID
+
+    async def job(self) -> Job | None:
+        """The stored job."""
+        return await queries.find_job(self.pool, self.user_id, self.job_id)
+
+    async def log(self, after: int) -> list[Logged]:
+        """The log entries after one."""
+        found: list[Logged] = []
+        full = True
+        while full:
+            page = await tracker.fetch_events(self.tracker, self.user_id, self.job_id, after=after, limit=PAGE)
+            for entry in map(LogEntry.model_validate, page):
+                found.append(Logged(entry.id, after, entry.type, entry.event()))
+                after = entry.id
+            full = len(page) == PAGE
+        return found
+
+
+class JobStream:
+    """Every log entry after one, once and in order, and progress.
+
+    Entries arrive with the events that wake the stream. Missing ones are fetched from the tracker: at the start, after
+    a gap, and with each keep-alive. The stream ends with the log, and after MAX_SECONDS, so that the client reconnects
+    with its last id and its token is checked again.
+    """
+
+    def __init__(self, live: Live, watch: Watch, sources: Sources, after: int) -> None:
+        self._live = live
+        self._watch = watch
+        self._sources = sources
+        self._last_id = after
+        self._types: set[str] = set()
+        self._opened = self._deleted = False
+        self._has_gap = True
+        self._waiting: list[Logged] = []
+        self._sent_job: Job | None = None
+        self._next_refresh = self._next_progress = 0.0
+        self._ends = time.monotonic() + MAX_SECONDS
+
+    async def open(self) -> bool:
+        """Read the log so far; False if it is complete and the client has all of it."""
+        await self._refresh()
+        return bool(self._waiting) or not self._complete
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The stream's bytes."""
+        yield format_sse_event(retry=RECONNECT_MS)
+        while True:
+            changed = self._watch.changed
+            for event in await self._collect():
+                yield event
+            if self._complete or self._live.ended or time.monotonic() >= self._ends:
+                return
+            await self._pause(changed)
+
+    @property
+    def _complete(self) -> bool:
+        return self._deleted or is_complete(self._types)
+
+    async def _collect(self) -> list[bytes]:
+        events = []
+        if not self._has_gap:
+            self._take_entries()
+        if time.monotonic() >= self._next_refresh:
+            await self._refresh()
+            events.append(KEEPALIVE_COMMENT)
+        if any(changes_costs(entry.type) for entry in self._waiting):
+            await self._reload_job()
+        for entry in self._waiting:
+            self._last_id = entry.id
+            self._types.add(entry.type)
+            events.append(entry.event)
+        self._waiting = []
+        return [*events, *self._progress()]
+
+    def _take_entries(self) -> None:
+        entries = self._watch.entries_after(self._waiting[-1].id if self._waiting else self._last_id)
+        if entries is None:
+            self._has_gap = True
+            self._next_refresh = 0.0
+        else:
+            self._waiting += entries
+
+    async def _refresh(self) -> None:
+        """Fetch missing entries and the job; on errors, again after RETRY_SECONDS."""
+        self._next_refresh = time.monotonic() + RETRY_SECONDS
+        try:
+            logged = await self._sources.log(self._last_id if self._opened else 0)
+            job = await self._sources.job()
+        except (Unavailable, *DATABASE_DOWN) as error:
+            log.warning("stream.sources_unavailable", job_id=str(self._sources.job_id), error=repr(error))
+            return
+        self._next_refresh = time.monotonic() + KEEPALIVE_SECONDS
+        self._has_gap = False
+        if not self._opened:
+            self._opened = True
+            self._last_id = min(self._last_id, logged[-1].id if logged else 0)
+            self._types = {entry.type for entry in logged if entry.id <= self._last_id}
+        self._waiting = [entry for entry in logged if entry.id > self._last_id]
+        self._deleted = job is None
+        if job:
+            self._watch.update(job)
+
+    async def _reload_job(self) -> None:
+        with suppress(*DATABASE_DOWN):
+            if job := await self._sources.job():
+                self._watch.update(job)
+
+    def _progress(self) -> list[bytes]:
+        """The newest progress, at most one each PROGRESS_SECONDS."""
+        job, now = self._watch.job, time.monotonic()
+        if job is None or job is self._sent_job or (now < self._next_progress and not self._complete):
+            return []
+        self._sent_job, self._next_progress = job, now + PROGRESS_SECONDS
+        return [self._watch.progress(job)]
+
+    async def _pause(self, changed: asyncio.Event) -> None:
+        until = min(self._next_refresh, self._ends)
+        if self._watch.job is not self._sent_job:
+            until = min(until, self._next_progress)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - time.monotonic()):
+                await changed.wait()
+
+
+STORED = "artifact_ready"
+INTERRUPTIONS = ("paused", "resumed", "attempt_lost")
+
+
+def changes_costs(entry_type: str) -> bool:
+    """Whether such an entry starts or stops costs, which progress does not report."""
+    return entry_type in (STORED, *INTERRUPTIONS) or entry_type in TERMINAL
+
+
+def is_complete(entry_types: AbstractSet[str]) -> bool:
+    """Whether a log with these entries is complete; that of a completed job ends when its model is stored."""
+    return bool(entry_types & (TERMINAL - {JobStatus.COMPLETED})) or {JobStatus.COMPLETED, STORED} <= entry_types

@@ -1,0 +1,181 @@
+"""Submission: a request becomes one job, however often it is sent.
+
+`create_job` serves both dialects. It looks for the job that the same request made before, fetches the inputs, and
+records the job in one transaction, which checks under locks again what may have changed meanwhile.
+"""
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.datasets.actions import fetch_dataset
+from brightrun.api.datasets.errors import DatasetNotFound
+from brightrun.api.datasets.models import UNCHECKED, PendingDataset
+from brightrun.api.http.clients import ServiceClients
+from brightrun.api.http.errors import Invalid
+from brightrun.api.jobs import queries, rules
+from brightrun.api.jobs.actions import queued
+from brightrun.api.jobs.errors import EstimateChanged, JobDeletedSince, KeyInFlight, KeyReused
+from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start
+from brightrun.api.models.actions import fetch_model
+from brightrun.api.models.errors import ModelNotFound
+from brightrun.api.models.models import StartingModel
+from brightrun.api.pricing.actions import require_current_prices
+from brightrun.api.pricing.models import Quote
+from brightrun.api.pricing.rules import estimates, prices
+from brightrun.contracts.events import Pricing
+from brightrun.contracts.values import new_id, utc_now
+from brightrun.runtime import outbox
+from brightrun.runtime.clients import ServiceClient
+from brightrun.runtime.database import Connection, Pool, transaction
+from brightrun.runtime.locks import lock, try_lock
+
+
+async def create_job(
+    pool: Pool, clients: ServiceClients, user_id: UUID, request: JobRequest, claim: IdempotencyClaim
+) -> Job:
+    """The job that the request made before, or else a new one. Raises what the dialects document for submissions.
+
+    No transaction is open while the artifacts service is asked.
+    """
+    job = await find_repeated_job(pool, user_id, claim)
+    if job is None:
+        inputs = await fetch_inputs(pool, clients.artifacts, user_id, request)
+        async with transaction(pool) as conn:
+            job = await record_job(conn, user_id, request, inputs, claim)
+    return job
+
+
+async def find_repeated_job(conn: Connection | Pool, user_id: UUID, claim: IdempotencyClaim) -> Job | None:
+    """The job that the same request made. Raises KeyReused, JobDeletedSince."""
+    if claim.key is None:
+        return await queries.find_job_by_request(conn, user_id, claim) if claim.guarded else None
+    found = await queries.find_by_key(conn, user_id, claim.key)
+    if found is None:
+        return None
+    sha256, job_id = found
+    if sha256 != claim.sha256:
+        raise KeyReused
+    job = await queries.find_job(conn, user_id, job_id)
+    if job is None:
+        raise JobDeletedSince
+    return job
+
+
+async def fetch_inputs(pool: Connection | Pool, artifacts: ServiceClient, user_id: UUID, request: JobRequest) -> Inputs:
+    """The inputs that the request names, from this slice, or else from the artifacts service.
+
+    Raises DatasetNotFound, ModelNotFound.
+    """
+    known, deleted = await datasets.find_datasets(pool, user_id, request.dataset_ids)
+    missing = [dataset_id for dataset_id in request.dataset_ids if dataset_id not in known.keys() | deleted]
+    if missing:
+        fetched = await asyncio.gather(*(fetch_dataset(artifacts, user_id, dataset_id) for dataset_id in missing))
+        known |= {dataset.id: dataset for dataset in fetched if dataset}
+    for dataset_id in request.dataset_ids:
+        if dataset_id not in known:
+            raise _dataset_not_found(request, dataset_id)
+    validation_id, start_id = request.hyperparameters.validation_dataset_id, request.hyperparameters.init_from
+    start = await fetch_model(artifacts, user_id, start_id) if start_id else None
+    if start_id and start is None:
+        raise ModelNotFound({"hyperparameters.init_from": ["is no model of yours"]})
+    return Inputs(known[request.dataset_id], known[validation_id] if validation_id else None, start)
+
+
+async def record_job(
+    conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs, claim: IdempotencyClaim
+) -> Job:
+    """Record the job at the current prices, unless the same request has made one meanwhile.
+
+    The job is queued at once, or once its data sets are validated. Raises KeyInFlight, DatasetNotFound and others.
+    """
+    if claim.key and not await try_lock(conn, f"key:{user_id}:{claim.key}"):
+        raise KeyInFlight
+    if claim.guarded:
+        await lock(conn, f"request:{user_id}:{claim.sha256.hex()}")
+    if repeated := await find_repeated_job(conn, user_id, claim):
+        return repeated
+    inputs = await _lock_datasets(conn, user_id, request, inputs)
+    job = await _plan_job(conn, user_id, request, inputs)
+    await queries.insert_job(conn, job, claim)
+    if claim.key:
+        await queries.insert_key(conn, user_id, claim, job.id)
+    if not job.awaiting_dataset:
+        await outbox.add(conn, queued(job))
+    return job
+
+
+async def _lock_datasets(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Inputs:
+    """The inputs as they are now; until the transaction ends, none is deleted, and no validation of one is missed."""
+    fetched = {dataset.id: dataset for dataset in inputs.datasets}
+    for dataset_id in sorted(fetched):  # in one request, so that no two submissions wait for each other
+        awaited = request.may_await_dataset and fetched[dataset_id].status in UNCHECKED
+        await (datasets.lock_dataset if awaited else datasets.share_dataset)(conn, dataset_id)
+    known, deleted = await datasets.find_datasets(conn, user_id, list(fetched))
+    for dataset_id in request.dataset_ids:
+        if dataset_id in deleted:
+            raise _dataset_not_found(request, dataset_id)
+    current = fetched | known
+    return replace(
+        inputs,
+        dataset=current[inputs.dataset.id],
+        validation=current[inputs.validation.id] if inputs.validation else None,
+    )
+
+
+async def _plan_job(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Job:
+    """The job as it is promised. Raises Invalid, Untrainable, DatasetNotReady, EstimateChanged."""
+    dataset, validation = rules.usable_datasets(request, inputs)
+    pending = any(isinstance(usable, PendingDataset) for usable in (dataset, validation))
+    requested = rules.inherit(request.hyperparameters, inputs.start)
+    spec = prices.resolve(request.preset_id, requested)
+    problems = rules.preset_problems(request, requested) | rules.input_problems(requested, inputs)
+    current = await require_current_prices(conn, request.gpu, spec, problems, dataset.training_pairs or None)
+    spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu, current)
+    if inputs.start and (wrong := rules.other_base(spec, inputs.start)):
+        raise Invalid(wrong)
+    quote = estimates.estimate(dataset, spec, rate)
+    if not pending:
+        _check_estimate(request, quote)
+    return Job(
+        id=new_id(),
+        user_id=user_id,
+        name=request.name or inputs.dataset.name,
+        preset_id=request.preset_id,
+        gpu=request.gpu,
+        submitted=request.hyperparameters.model_dump(mode="json", exclude_unset=True),
+        spec=spec,
+        pricing=Pricing(hourly_rate=rate.hourly, storage=rate.storage),
+        estimated_cost=quote.total,
+        dataset=dataset,
+        planned_steps=quote.total_steps,
+        planned_epochs=quote.epochs,
+        planned_seconds=quote.seconds,
+        queued_at=utc_now(),
+        dialect=request.dialect,
+        suffix=request.suffix,
+        metadata=request.metadata,
+        retry_of=request.retry_of,
+        cloned_from=request.cloned_from,
+        awaiting_dataset=AwaitingDataset(tokens_per_second=rate.tokens_per_second) if pending else None,
+        validation=validation,
+        start=await _start(conn, user_id, inputs.start) if inputs.start else None,
+    )
+
+
+async def _start(conn: Connection, user_id: UUID, model: StartingModel) -> Start:
+    suffixes = await queries.list_suffixes(conn, user_id, [model.job_id])
+    return Start(artifact_id=model.id, name=model.name, files=model.files, suffix=suffixes.get(model.job_id))
+
+
+def _check_estimate(request: JobRequest, quote: Quote) -> None:
+    claimed = request.estimated_cost
+    if claimed is not None and not request.accept_estimate and estimates.differs(claimed, quote):
+        raise EstimateChanged({"estimated_cost": float(quote.total)})
+
+
+def _dataset_not_found(request: JobRequest, dataset_id: UUID) -> DatasetNotFound:
+    if dataset_id == request.dataset_id:
+        return DatasetNotFound()
+    return DatasetNotFound({"hyperparameters.validation_dataset_id": ["is no data set of yours"]})

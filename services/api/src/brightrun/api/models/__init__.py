@@ -1,0 +1,1 @@
+"""Models: the artifacts service owns them; generation tries them."""

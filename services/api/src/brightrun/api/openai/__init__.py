@@ -1,0 +1,1 @@
+"""The OpenAI dialect below /v1, which the unmodified `openai` package uses."""

@@ -1,0 +1,232 @@
+"""HTTP routes of files: data sets, and results of completed jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.datasets.actions import delete_dataset
+from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.http.clients import ServiceClients, find
+from brightrun.api.http.errors import Responses, error_responses
+from brightrun.api.http.parameters import Clients
+from brightrun.api.openai import queries, results
+from brightrun.api.openai.errors import FileNotFound, ResultsKept, Unsupported
+from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
+from brightrun.api.openai.queries import FinishedJob
+from brightrun.api.openai.rules import ids
+from brightrun.api.openai.rules.files import (
+    FINE_TUNE,
+    MAX_FILE_BYTES,
+    RESULTS,
+    RESULTS_NAME,
+    File,
+    SortOrder,
+    check_fields,
+    clean_name,
+    merge,
+    of_dataset,
+    of_results,
+)
+from brightrun.api.openai.schemas.files import FileObject
+from brightrun.api.openai.schemas.lists import After, Deleted, ListOf
+from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.runtime.database import Db, Pool
+from brightrun.runtime.errors import Unavailable
+
+router = APIRouter(prefix="/files", tags=["files"])
+SLICE = 1000
+MAX_CONCURRENT_RENDERINGS = 8
+FORM = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"const": FINE_TUNE}},
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+CONTENT: Responses = {200: {"description": "The file", "content": {"application/jsonl": BINARY, "text/csv": BINARY}}}
+
+
+@router.post(
+    "",
+    summary="Upload a file",
+    responses=error_responses(BrokenForm, Unsupported, UploadAborted, UploadStalled, FileTooLarge),
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+)
+async def create_file(request: Request, user: Trainer, clients: Clients) -> FileObject:
+    """JSON Lines of up to 512 MiB with `purpose=fine-tune`, validated afterwards; larger files come in parts."""
+    form = Form(request.headers.get("content-type", ""), request.stream(), "file", MAX_FILE_BYTES)
+    try:
+        found = await form.find_file()
+        check_fields(form.fields, complete=not found, has_file=found)
+        content = _checked(form)
+        name = clean_name(form.filename or "")
+        dataset = await clients.artifacts.upload("/datasets", user.id, content, name=name)
+    except ClientDisconnect:
+        raise UploadAborted from None
+    return FileObject.of(of_dataset(dataset))
+
+
+async def _checked(form: Form) -> AsyncIterator[bytes]:
+    """The file. Fields after it may still make the whole form invalid; nothing is stored then."""
+    async for piece in form.read_file():
+        yield piece
+    check_fields(form.fields, complete=True, has_file=True)
+
+
+@router.get("", summary="Your files", responses=error_responses(FileNotFound))
+async def list_files(
+    user: Reader,
+    pool: Db,
+    clients: Clients,
+    *,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: SortOrder = "desc",
+    purpose: Annotated[str | None, Query(max_length=100)] = None,
+) -> ListOf[FileObject]:
+    """Data sets and results by age, of one `purpose` or all."""
+    purposes = {FINE_TUNE, RESULTS} if purpose is None else {purpose}
+    beyond = await _find_position(pool, clients, user.id, after) if after else None
+    part = _Part(beyond, limit + 1, order)
+    datasets = await _list_datasets(clients, user.id, part) if FINE_TUNE in purposes else []
+    made = await _list_results(pool, clients, user.id, part) if RESULTS in purposes else []
+    found = [FileObject.of(file) for file in merge(datasets, made, order, limit + 1)]
+    return ListOf.of(found, limit)
+
+
+@router.get("/{file_id}", summary="One file", responses=error_responses(FileNotFound))
+async def get_file(file_id: str, user: Reader, pool: Db, clients: Clients) -> FileObject:
+    """With its size and validation status."""
+    if job := await _find_finished(pool, user.id, file_id):
+        return FileObject.of(await results.describe(pool, clients, user.id, job))
+    return FileObject.of(await _find_dataset(clients, user.id, file_id))
+
+
+@router.delete(
+    "/{file_id}", summary="Delete a file", responses=error_responses(FileNotFound, DatasetInUse, ResultsKept)
+)
+async def delete_file(file_id: str, user: Trainer, pool: Db, clients: Clients) -> Deleted:
+    """Rejected while a job uses it."""
+    if await _find_finished(pool, user.id, file_id):
+        raise ResultsKept
+    dataset_id = ids.read(ids.FILE, file_id)
+    if dataset_id is None:
+        raise FileNotFound
+    try:
+        await delete_dataset(pool, clients, user.id, dataset_id)
+    except DatasetNotFound:
+        raise FileNotFound from None
+    return Deleted(id=file_id, object="file")
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    pieces: AsyncIterator[bytes] | AsyncIterator[str]
+    name: str
+    kind: str
+    size: int | None = None
+
+
+async def _content(file_id: str, user: Reader, pool: Db, clients: Clients) -> AsyncIterator[_Content]:
+    """The file, open until the response ends."""
+    if job := await _find_finished(pool, user.id, file_id):
+        pieces = results.read(pool, clients, user.id, job.id)
+        first = await anext(pieces)
+        yield _Content(_chain(first, pieces), RESULTS_NAME, "text/csv")
+        return
+    file = await _find_dataset(clients, user.id, file_id)
+    dataset_id = ids.read(ids.FILE, file_id)
+    async with clients.artifacts.open(f"/datasets/{dataset_id}/content", user.id) as content:
+        yield _Content(content, f"{file_id}.jsonl", "application/jsonl", file.size)
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="What is in a file",
+    response_class=StreamingResponse,
+    responses=CONTENT | error_responses(FileNotFound),
+)
+async def get_content(content: Annotated[_Content, Depends(_content)]) -> StreamingResponse:
+    """A data set as it was uploaded; results as CSV."""
+    headers = {"content-disposition": f'attachment; filename="{content.name}"'}
+    if content.size is not None:
+        headers["content-length"] = str(content.size)
+    return StreamingResponse(content.pieces, headers=headers, media_type=content.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a list: up to `limit` files after `(created_at, id)`."""
+
+    after: tuple[datetime, UUID] | None
+    limit: int
+    order: Literal["asc", "desc"]
+
+
+async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+async def _find_finished(pool: Pool, user_id: UUID, file_id: str) -> FinishedJob | None:
+    """The job of a results file; None for other files. Raises FileNotFound."""
+    job_id = ids.read(ids.RESULTS, file_id)
+    if job_id is None:
+        return None
+    job = await queries.find_results(pool, user_id, job_id)
+    if job is None:
+        raise FileNotFound
+    return job
+
+
+async def _find_dataset(clients: ServiceClients, user_id: UUID, file_id: str) -> File:
+    dataset_id = ids.read(ids.FILE, file_id)
+    dataset = dataset_id and await find(clients.artifacts, user_id, f"/datasets/{dataset_id}")
+    if not dataset:
+        raise FileNotFound
+    return of_dataset(dataset)
+
+
+async def _find_position(pool: Pool, clients: ServiceClients, user_id: UUID, file_id: str) -> tuple[datetime, UUID]:
+    if job := await _find_finished(pool, user_id, file_id):
+        return job.finished_at, job.id
+    file = await _find_dataset(clients, user_id, file_id)
+    return file.created_at, UUID(hex=file_id.removeprefix(ids.FILE))
+
+
+async def _list_datasets(clients: ServiceClients, user_id: UUID, part: _Part) -> list[File]:
+    """Several bounded reads, since `limit` may be large."""
+    found: list[File] = []
+    at, last = part.after or (None, None)
+    while len(found) < part.limit:
+        size = min(SLICE, part.limit - len(found))
+        position = {"at": at and at.isoformat(), "id": last and str(last)}
+        page = await clients.artifacts.get("/datasets/slice", user_id, limit=size, order=part.order, **position)
+        rows: Sequence[dict[str, str]] = page["datasets"]
+        found += [of_dataset(row) for row in rows]
+        if len(rows) < size:
+            break
+        at, last = datetime.fromisoformat(rows[-1]["created_at"]), UUID(rows[-1]["id"])
+    return found
+
+
+async def _list_results(pool: Pool, clients: ServiceClients, user_id: UUID, part: _Part) -> list[File]:
+    jobs = await queries.slice_results(pool, user_id, part.after, part.limit, newest_first=part.order == "desc")
+    lane = asyncio.Semaphore(MAX_CONCURRENT_RENDERINGS)
+
+    async def describe(job: FinishedJob) -> File:
+        async with lane:
+            try:
+                return await results.describe(pool, clients, user_id, job)
+            except Unavailable:  # a list without one size is better than none
+                return of_results(job.id, job.finished_at, size=0)
+
+    return list(await asyncio.gather(*(describe(job) for job in jobs)))

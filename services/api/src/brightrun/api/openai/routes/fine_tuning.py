@@ -1,0 +1,207 @@
+"""HTTP routes of fine-tuning jobs."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+
+from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.datasets.errors import DatasetNotFound, DatasetNotReady
+from brightrun.api.http.errors import Invalid, error_responses
+from brightrun.api.http.parameters import AppSettings, Clients, IdempotencyKey
+from brightrun.api.jobs import actions, submission, tracker
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.jobs import rules as repetition
+from brightrun.api.jobs.errors import JobDeletedSince, JobFinished, JobNotPausable, JobNotPaused, KeyInFlight, KeyReused
+from brightrun.api.jobs.models import IdempotencyClaim, Job
+from brightrun.api.models.errors import ModelNotFound
+from brightrun.api.openai.errors import FileNotFound, Unsupported
+from brightrun.api.openai.routes.models import resolve_model
+from brightrun.api.openai.rules import ids
+from brightrun.api.openai.schemas.fine_tuning import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
+from brightrun.api.openai.schemas.lists import After, ListOf
+from brightrun.api.openai.translation import translate
+from brightrun.api.openai.views import view, view_checkpoint, view_event
+from brightrun.api.pricing import queries as prices
+from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.api.settings import Settings
+from brightrun.contracts.values import utc_now
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.http import BoundedRoute
+
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=BoundedRoute)
+ENTRIES_AT_ONCE = 100
+Limit = Annotated[int, Query(ge=1, le=100)]
+RetryCount = Annotated[
+    str, Header(alias="x-stainless-retry-count", max_length=20, description="how often the client has sent it before")
+]
+
+
+@router.post(
+    "",
+    summary="Create a fine-tuning job",
+    responses=error_responses(
+        Unsupported, Untrainable, DatasetNotReady, ModelNotFound, FileNotFound, KeyInFlight, KeyReused, JobDeletedSince
+    ),
+)
+async def create_job(
+    body: CreateJob,
+    user: Trainer,
+    pool: Db,
+    clients: Clients,
+    settings: AppSettings,
+    *,
+    key: IdempotencyKey = None,
+    retry_count: RetryCount = "0",
+) -> FineTuningJob:
+    """The file need not be validated yet. A request that its client repeats returns the same job."""
+    translation = translate(body, await resolve_model(pool, body.model), await _default_gpu(pool, settings))
+    submitted = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
+    sha256 = repetition.digest("fine_tuning.jobs", submitted)
+    repeated = retry_count.strip("0").isdecimal()
+    claim = IdempotencyClaim(sha256, began_at=utc_now(), key=key, guarded=key is None, repeated=repeated)
+    try:
+        job = await submission.create_job(pool, clients, user.id, translation.request, claim)
+    except (Invalid, ModelNotFound, DatasetNotReady) as error:
+        raise type(error)(translation.rename(error.details)) from None
+    except DatasetNotFound as error:
+        missing = "validation_file" if error.details else "training_file"
+        raise FileNotFound({missing: ["is no file of yours"]}) from None
+    return view(job, utc_now())
+
+
+@router.get("", summary="Your fine-tuning jobs, newest first")
+async def list_jobs(
+    request: Request, user: Reader, pool: Db, after: After = None, limit: Limit = 20
+) -> ListOf[FineTuningJob]:
+    """All, or those with the metadata `metadata[key]=value`."""
+    metadata = read_metadata(request.query_params.multi_items())
+    last = ids.read(ids.JOB, after) if after else None
+    if after and last is None:
+        raise Invalid({"after": ["no identifier of a job"]})
+    found = await jobs.slice_jobs(pool, user.id, last, limit + 1, metadata)
+    now = utc_now()
+    return ListOf.of([view(job, now) for job in found], limit)
+
+
+@router.get("/{job_id}", summary="One fine-tuning job")
+async def get_job(job_id: str, user: Reader, pool: Db) -> FineTuningJob:
+    """Its current state."""
+    return view(await _find(pool, user.id, job_id), utc_now())
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job", responses=error_responses(JobFinished))
+async def cancel_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
+    """Requests a stop; the status changes when the job has stopped."""
+    async with transaction(pool) as conn:
+        job = await actions.cancel_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
+
+
+@router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=error_responses(JobNotPausable))
+async def pause_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
+    """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
+    async with transaction(pool) as conn:
+        job = await actions.pause_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
+
+
+@router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=error_responses(JobNotPaused))
+async def resume_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
+    """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
+    async with transaction(pool) as conn:
+        job = await actions.resume_job(conn, user.id, _read(job_id))
+    return view(job, utc_now())
+
+
+@router.get("/{job_id}/events", summary="A fine-tuning job's log, newest first")
+async def list_events(
+    job_id: str, user: Reader, pool: Db, clients: Clients, *, after: After = None, limit: Limit = 20
+) -> ListOf[FineTuningJobEvent]:
+    """The events before `after`."""
+    job = await _find(pool, user.id, job_id)
+    last = ids.read_event(after) if after else None
+    if after and last is None:
+        raise Invalid({"after": ["no identifier of an event"]})
+    fetch = partial(tracker.fetch_events, clients.tracker, user.id, job.id, order="desc")
+    return ListOf.of([view_event(entry) for entry in await _fetch(fetch, last, limit + 1)], limit)
+
+
+@router.get("/{job_id}/checkpoints", summary="A fine-tuning job's checkpoints, newest first")
+async def list_checkpoints(
+    job_id: str, user: Reader, pool: Db, clients: Clients, *, after: After = None, limit: Limit = 10
+) -> Checkpoints:
+    """With their metrics."""
+    job = await _find(pool, user.id, job_id)
+    last = ids.read_checkpoint(after) if after else None
+    if after and last is None:
+        raise Invalid({"after": ["no identifier of a checkpoint"]})
+    fetch = partial(tracker.fetch_checkpoints, clients.tracker, user.id, job.id)
+    found = [view_checkpoint(job, checkpoint) for checkpoint in await _fetch(fetch, last, limit + 1)]
+    shown = found[:limit]
+    return Checkpoints(
+        data=shown,
+        first_id=shown[0].id if shown else None,
+        last_id=shown[-1].id if shown else None,
+        has_more=len(found) > limit,
+    )
+
+
+async def _fetch(
+    fetch: Callable[..., Awaitable[list[dict[str, Any]]]], after: int | str | None, count: int
+) -> list[dict[str, Any]]:
+    """Up to `count` of the tracker's entries after one, in several calls."""
+    found: list[dict[str, Any]] = []
+    while len(found) < count:
+        size = min(count - len(found), ENTRIES_AT_ONCE)
+        page = await fetch(after=after, limit=size)
+        found += page
+        if len(page) < size:
+            break
+        after = page[-1]["id"]
+    return found
+
+
+async def _default_gpu(pool: Pool, settings: Settings) -> str:
+    """The operator's default, or the cheapest."""
+    if settings.default_gpu:
+        return settings.default_gpu
+    known = await prices.list_gpus(pool)
+    return known[0].type if known else "none"
+
+
+async def _find(pool: Pool, user_id: UUID, job_id: str) -> Job:
+    return await actions.get_job(pool, user_id, _read(job_id))
+
+
+def _read(job_id: str) -> UUID:
+    found = ids.read(ids.JOB, job_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+_KEY = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def read_metadata(query: Iterable[tuple[str, str]]) -> dict[str, str] | None:
+    """The filter `metadata[k]=v`; `{}` for `metadata=null`, which selects jobs without metadata; None for all."""
+    filters: dict[str, str] = {}
+    null = False
+    for name, value in query:
+        if key := _KEY.fullmatch(name):
+            filters[key[1]] = value
+        elif name == "metadata" and value == "null":
+            null = True
+        elif name.startswith("metadata"):
+            raise Invalid({"metadata": ["filter by metadata[key]=value, or metadata=null"]})
+    if filters and null:
+        raise Invalid({"metadata": ["give metadata[key]=value or metadata=null, not both"]})
+    if _UNSTORABLE.search("".join([*filters, *filters.values()])):
+        raise Invalid({"metadata": ["text must not contain NUL or lone surrogates"]})
+    return filters if filters or null else None

@@ -1,0 +1,113 @@
+"""HTTP routes of models: base models, and fine-tuned ones."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.http.clients import ServiceClients, find
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.models.actions import check_unused
+from brightrun.api.models.errors import ModelInUse, ModelNotFound
+from brightrun.api.openai.errors import BaseModelKept
+from brightrun.api.openai.rules import ids
+from brightrun.api.openai.schemas.lists import Deleted, Model, Models
+from brightrun.api.openai.translation import base_model_names, find_base_model
+from brightrun.api.pricing import queries as prices
+from brightrun.runtime.database import Db, Pool
+
+router = APIRouter(prefix="/models", tags=["models"])
+PAGE = 100
+STORED = "stored"
+INSTALLATION = "brightrun"
+
+
+@router.get("", summary="Models that can be fine-tuned, and your own")
+async def list_models(user: Reader, pool: Db, clients: Clients) -> Models:
+    """Base models first, then yours, newest first."""
+    return Models(data=[*await _base_models(pool), *await _own(pool, clients, user.id)])
+
+
+@router.get("/{model:path}", summary="One model", responses=error_responses(ModelNotFound))
+async def get_model(model: str, user: Reader, pool: Db, clients: Clients) -> Model:
+    """A base model by name or alias, or a fine-tuned one by name."""
+    artifact_id = ids.read_model(model)
+    if artifact_id is None:
+        found = next((base for base in await _base_models(pool) if base.id == model), None)
+    else:
+        found = await _find_own(pool, clients, user.id, artifact_id)
+    if found is None:
+        raise ModelNotFound({"model": [f"there is no {model[:256]!a}"]})
+    return found
+
+
+@router.delete(
+    "/{model:path}",
+    summary="Delete a fine-tuned model",
+    responses=error_responses(ModelNotFound, BaseModelKept, ModelInUse),
+)
+async def delete_model(model: str, user: Trainer, pool: Db, clients: Clients) -> Deleted:
+    """Its files are deleted soon after."""
+    found = await get_model(model, user, pool, clients)
+    artifact_id = ids.read_model(model)
+    if artifact_id is None:
+        raise BaseModelKept
+    await check_unused(pool, user.id, artifact_id)
+    await clients.artifacts.send("DELETE", f"/models/{artifact_id}", user.id)
+    return Deleted(id=found.id, object="model")
+
+
+async def _base_models(pool: Pool) -> list[Model]:
+    return [
+        Model(id=name, created=int(base.created_at.timestamp()), owned_by=INSTALLATION)
+        for base in await prices.list_base_models(pool)
+        for name in base_model_names([base])
+    ]
+
+
+async def _find_own(pool: Pool, clients: ServiceClients, user_id: UUID, artifact_id: UUID) -> Model | None:
+    stored = await find(clients.artifacts, user_id, f"/models/{artifact_id}")
+    if stored is None or stored["status"] != STORED:
+        return None
+    return _view(stored, user_id, await _suffixes(pool, user_id, [stored]))
+
+
+async def _own(pool: Pool, clients: ServiceClients, user_id: UUID) -> list[Model]:
+    """All, since OpenAI's list has no pages."""
+    found: list[dict[str, Any]] = []
+    page = pages = 1
+    while page <= pages:
+        listed = await clients.artifacts.get("/models", user_id, page=page, limit=PAGE)
+        found += [model for model in listed["models"] if model["status"] == STORED]
+        page, pages = page + 1, listed["pagination"]["totalPages"]
+    suffixes = await _suffixes(pool, user_id, found)
+    return [_view(model, user_id, suffixes) for model in found]
+
+
+async def _suffixes(pool: Pool, user_id: UUID, models: list[dict[str, Any]]) -> dict[UUID, str]:
+    """The suffixes of the models' jobs."""
+    return await jobs.list_suffixes(pool, user_id, [UUID(model["job_id"]) for model in models])
+
+
+def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Model:
+    base = model["configuration"]["hyperparameters"]["base_model"]
+    return Model(
+        id=ids.name_model(base, suffixes.get(UUID(model["job_id"])), UUID(model["id"])),
+        created=int(datetime.fromisoformat(model["created_at"]).timestamp()),
+        owned_by=ids.write(ids.ORGANIZATION, user_id),
+    )
+
+
+async def resolve_model(pool: Pool, name: str) -> str | UUID:
+    """The base model of a name, or the artifact of a fine-tuned one, whose owner is not checked."""
+    if artifact_id := ids.read_model(name):
+        return artifact_id
+    known = await prices.list_base_models(pool)
+    base = find_base_model(name, known)
+    if base is None:
+        raise ModelNotFound({"model": [f"{name!a} is not one of {', '.join(base_model_names(known)) or 'none'}"]})
+    return base

@@ -1,0 +1,1 @@
+"""Pure translations between OpenAI's objects and ours."""

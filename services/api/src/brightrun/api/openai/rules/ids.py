@@ -1,0 +1,59 @@
+"""OpenAI's identifiers: a prefix for the type, then the UUID without hyphens."""
+
+import re
+from uuid import UUID
+
+FILE = "file-"
+RESULTS = "file-results-"
+"""A results file; the UUID is its job's."""
+JOB = "ftjob-"
+EVENT = "ftevent-"
+CHECKPOINT = "ftckpt-"
+UPLOAD = "upload_"
+PART = "part_"
+WEBHOOK = "we_"
+ORGANIZATION = "org-"
+FINE_TUNED = "ft:"
+_HEX = re.compile("[0-9a-f]{32}")
+_CHECKPOINT = re.compile(CHECKPOINT + "[0-9a-f]{32}-([0-9]{1,9}-[0-9]{1,18})")
+_ENTRY = re.compile("[0-9]{1,18}")
+
+
+def write(prefix: str, value: UUID | str) -> str:
+    """The identifier of an object."""
+    return prefix + (value if isinstance(value, UUID) else UUID(value)).hex
+
+
+def read(prefix: str, text: str) -> UUID | None:
+    """The object of an identifier; None if it has another type."""
+    rest = text.removeprefix(prefix)
+    return UUID(hex=rest) if rest != text and _HEX.fullmatch(rest) else None
+
+
+def read_event(text: str) -> int | None:
+    """The log entry of an identifier."""
+    rest = text.removeprefix(EVENT)
+    return int(rest) if rest != text and _ENTRY.fullmatch(rest) else None
+
+
+def write_checkpoint(job_id: UUID, checkpoint: str) -> str:
+    """The identifier of a checkpoint, which the tracker calls `<attempt>-<step>`."""
+    return f"{write(CHECKPOINT, job_id)}-{checkpoint}"
+
+
+def read_checkpoint(text: str) -> str | None:
+    """The tracker's name of a checkpoint."""
+    found = _CHECKPOINT.fullmatch(text)
+    return found[1] if found else None
+
+
+def name_model(base: str, suffix: str | None, artifact_id: UUID) -> str:
+    """The name of a fine-tuned model: `ft:<base>:<organisation>:<suffix>:<id>`."""
+    slug = re.sub("[^a-z0-9]+", "-", (suffix or "").lower()).strip("-")
+    return f"{FINE_TUNED}{base}:personal:{slug}:{artifact_id.hex}"
+
+
+def read_model(name: str) -> UUID | None:
+    """The artifact of a fine-tuned model's name; None for other names."""
+    last = name.rpartition(":")[2]
+    return UUID(hex=last) if name.startswith(FINE_TUNED) and _HEX.fullmatch(last) else None

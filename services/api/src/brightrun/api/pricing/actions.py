@@ -1,0 +1,74 @@
+"""Read current prices, estimate, and change the price table."""
+
+from uuid import UUID
+
+from brightrun.api.datasets.models import Dataset
+from brightrun.api.http.errors import Invalid
+from brightrun.api.pricing import queries
+from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms
+from brightrun.api.pricing.rules import estimates, feasibility
+from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.api.pricing.rules.prices import hourly_rate_of, problems, taken_names, with_own_name
+from brightrun.api.pricing.schemas.estimates import Estimate, EstimateJob, MemoryEstimate
+from brightrun.contracts.serving import check_servability
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.runtime.database import Connection
+
+
+async def require_current_prices(
+    conn: Connection,
+    gpu: GpuConfig,
+    spec: TrainingSpec,
+    other_problems: dict[str, list[str]],
+    examples: int | None = None,
+) -> CurrentPrices:
+    """The current prices. Raises Invalid with the request's `other_problems`, or Untrainable.
+
+    `examples`: those of the data set, where known.
+    """
+    current = await queries.read_current_prices(conn, gpu.type, spec.base_model)
+    gpus = [] if current.gpu else await queries.list_gpus(conn)
+    found = other_problems | problems(current, gpus)
+    untrainable = feasibility.problems(spec, gpu, current.shape_of(spec.base_model), examples)
+    if found:
+        raise Invalid(untrainable | found)
+    if untrainable:
+        raise Untrainable(untrainable)
+    return current
+
+
+async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Estimate:
+    """Estimate a job as if it were submitted now, and compare it with past jobs."""
+    spec: TrainingSpec = body.hyperparameters
+    current = await require_current_prices(conn, body.gpu_config, spec, {}, dataset.training_pairs or None)
+    quote = estimates.estimate(dataset, spec, hourly_rate_of(body.gpu_config, current))
+    past = await queries.list_past(conn)
+    spec, shape = with_own_name(spec, current.base_model), current.shape_of(spec.base_model)
+    gpus = await queries.list_gpus(conn)
+    return Estimate.of(
+        quote,
+        dataset,
+        learned=estimates.calibrate(quote, body.gpu_config.type, past),
+        past_error=estimates.past_error(past),
+        memory=MemoryEstimate.of([feasibility.evaluate_memory(spec, shape, gpu) for gpu in gpus], body.gpu_config.type),
+        model_hours=estimates.model_hours(quote, dataset, spec, shape, body.gpu_config),
+        serving=check_servability(spec),
+    )
+
+
+async def set_terms(
+    conn: Connection, admin_id: UUID, kind: Kind, name: str, terms: Terms, *, active: bool = True
+) -> PriceChange:
+    """Set terms from now on; existing jobs keep their prices. Terms that are in force already change nothing."""
+    await queries.change_one_at_a_time(conn)
+    if isinstance(terms, BaseModelTerms) and active:
+        await _reject_taken_names(conn, name, terms)
+    current = await queries.find_current(conn, kind, name)
+    if current and (current.active, type(terms).model_validate(current.terms)) == (active, terms):
+        return current
+    return await queries.insert_change(conn, kind, name, terms, admin_id, active=active)
+
+
+async def _reject_taken_names(conn: Connection, name: str, terms: BaseModelTerms) -> None:
+    if taken := taken_names(name, terms, await queries.list_base_models(conn)):
+        raise Invalid({"aliases": [f"another base model is called {taken_name}" for taken_name in taken]})

@@ -1,0 +1,150 @@
+"""HTTP routes of prices, presets and estimates, and of the price table's administration."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict
+
+from brightrun.api.accounts.authentication import Admin, Reader
+from brightrun.api.accounts.errors import AdminOnly
+from brightrun.api.datasets import queries as datasets
+from brightrun.api.datasets.actions import fetch_dataset
+from brightrun.api.datasets.errors import DatasetNotFound
+from brightrun.api.datasets.models import Dataset
+from brightrun.api.http.clients import ServiceClients
+from brightrun.api.http.errors import error_responses
+from brightrun.api.http.parameters import Clients, Limit, Page
+from brightrun.api.pricing import actions, queries
+from brightrun.api.pricing.models import STORAGE, Kind, PriceChange
+from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.api.pricing.rules.prices import PRESETS
+from brightrun.api.pricing.schemas.estimates import Estimate, EstimateJob
+from brightrun.api.pricing.schemas.prices import (
+    BaseModels,
+    BaseModelView,
+    Gpus,
+    GpuView,
+    Presets,
+    PresetView,
+    PriceHistory,
+    PriceTable,
+    PriceView,
+    SetBaseModel,
+    SetFee,
+    SetGpu,
+)
+from brightrun.contracts.pagination import Pagination
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.http import BoundedRoute, Envelope
+
+router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
+
+
+@router.get("/gpus", summary="GPU types and their prices")
+async def list_gpus(_: Reader, pool: Db) -> Envelope[Gpus]:
+    """The active ones, cheapest first."""
+    return Envelope(data=Gpus(gpus=[GpuView.model_validate(price) for price in await queries.list_gpus(pool)]))
+
+
+@router.get("/base-models", summary="Base models that can be fine-tuned")
+async def list_base_models(_: Reader, pool: Db) -> Envelope[BaseModels]:
+    """With their aliases, own prices and shapes."""
+    models = [BaseModelView.of(model) for model in await queries.list_base_models(pool)]
+    return Envelope(data=BaseModels(base_models=models))
+
+
+@router.get("/presets", summary="Presets of hyperparameters")
+async def list_presets(_: Reader) -> Envelope[Presets]:
+    """With the hyperparameters that they provide."""
+    return Envelope(data=Presets(presets=[PresetView.model_validate(preset) for preset in PRESETS]))
+
+
+@router.post(
+    "/jobs/estimate",
+    summary="What a training will cost and take",
+    responses=error_responses(DatasetNotFound, Untrainable),
+)
+async def estimate_job(body: EstimateJob, user: Reader, pool: Db, clients: Clients) -> Envelope[Estimate]:
+    """USD and hours, the memory per GPU type, and the error of past estimates."""
+    dataset = await _find_dataset(pool, clients, user.id, body.dataset_id)
+    async with transaction(pool) as conn:
+        estimate = await actions.estimate(conn, body, dataset)
+    return Envelope(data=estimate)
+
+
+async def _find_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dataset_id: UUID) -> Dataset:
+    """From the projection, or else from the artifacts service."""
+    known, _ = await datasets.find_datasets(pool, user_id, [dataset_id])
+    dataset = known.get(dataset_id) or await fetch_dataset(clients.artifacts, user_id, dataset_id)
+    if dataset is None:
+        raise DatasetNotFound
+    return dataset
+
+
+admin = APIRouter(
+    prefix="/admin/prices", tags=["administration"], route_class=BoundedRoute, responses=error_responses(AdminOnly)
+)
+PRINTABLE = r"^[^\x00-\x20\x7f]+$"
+GpuType = Annotated[str, Path(max_length=64, pattern=PRINTABLE, examples=["A100-80GB"])]
+BaseModelName = Annotated[str, Path(max_length=256, pattern=PRINTABLE, examples=["Qwen/Qwen2.5-0.5B-Instruct"])]
+
+
+class JournalQuery(BaseModel):
+    """Filters of the journal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind | None = None
+    name: Annotated[str, Query(max_length=256, pattern=PRINTABLE)] | None = None
+    page: Page = 1
+    limit: Limit = 20
+
+
+@admin.get("", summary="The whole price table")
+async def list_prices(_: Admin, pool: Db) -> Envelope[PriceTable]:
+    """All rows in force, inactive ones included."""
+    return Envelope(
+        data=PriceTable(prices=[PriceView.model_validate(price) for price in await queries.list_current(pool)])
+    )
+
+
+@admin.get("/history", summary="All changes of the price table, newest first")
+async def list_price_changes(query: Annotated[JournalQuery, Query()], _: Admin, pool: Db) -> Envelope[PriceHistory]:
+    """Who changed what, and when."""
+    page, limit = query.page, query.limit
+    changes, total = await queries.list_history(pool, query.kind, query.name, limit, (page - 1) * limit)
+    return Envelope(
+        data=PriceHistory(
+            changes=[PriceView.model_validate(change) for change in changes],
+            pagination=Pagination.of(page, limit, total),
+        )
+    )
+
+
+@admin.put("/gpus/{gpu_type}", summary="Add or change a GPU type")
+async def set_gpu(gpu_type: GpuType, body: SetGpu, admin: Admin, pool: Db) -> Envelope[PriceView]:
+    """For jobs submitted from now on. With `active: false` no new job can use the type."""
+    async with transaction(pool) as conn:
+        change = await actions.set_terms(conn, admin.id, "gpu", gpu_type, body.terms(), active=body.active)
+    return _envelope(change)
+
+
+@admin.put("/base-models/{name:path}", summary="Add or change a base model")
+async def set_base_model(name: BaseModelName, body: SetBaseModel, admin: Admin, pool: Db) -> Envelope[PriceView]:
+    """Its price, its aliases, and its shape for memory estimates."""
+    async with transaction(pool) as conn:
+        change = await actions.set_terms(conn, admin.id, "base_model", name, body.terms(), active=body.active)
+    return _envelope(change)
+
+
+@admin.put("/storage", summary="Change the fee for storing a model")
+async def set_storage_fee(body: SetFee, admin: Admin, pool: Db) -> Envelope[PriceView]:
+    """Charged once for each job that stores a model."""
+    async with transaction(pool) as conn:
+        change = await actions.set_terms(conn, admin.id, "fee", STORAGE, body.terms())
+    return _envelope(change)
+
+
+def _envelope(change: PriceChange) -> Envelope[PriceView]:
+    return Envelope(data=PriceView.model_validate(change))

@@ -1,0 +1,1 @@
+"""Pure decisions about prices and estimates."""

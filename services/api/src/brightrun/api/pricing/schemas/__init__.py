@@ -1,0 +1,1 @@
+"""Bodies of prices and estimates."""

@@ -1,0 +1,1 @@
+"""Scheduling: queue positions, clusters, shares and priorities, from the scheduler."""

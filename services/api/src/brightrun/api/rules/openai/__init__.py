@@ -1,1 +1,0 @@
-"""How OpenAI's words and ours translate into each other."""

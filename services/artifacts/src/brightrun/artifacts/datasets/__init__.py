@@ -1,0 +1,1 @@
+"""Data sets: uploaded, validated, listed, deleted."""

@@ -1,0 +1,75 @@
+"""Data sets: recorded, validated, deleted."""
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from brightrun.artifacts.datasets import queries
+from brightrun.artifacts.datasets.models import Dataset, Report
+from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
+from brightrun.artifacts.keys import DATASETS, dataset_key, dataset_prefix
+from brightrun.artifacts.leases import Lease
+from brightrun.artifacts.source import StoredObject
+from brightrun.contracts.errors import ServiceError
+from brightrun.contracts.events import DatasetValidated
+from brightrun.runtime import outbox
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.notify import notify
+
+MAX_WRITE = timedelta(days=1)
+"""An object that is not recorded within this time is removed; its writer must have died."""
+
+
+class UploadTooSlow(ServiceError):
+    """The upload took longer than a day, so that nothing of it was kept; send it again."""
+
+    status = 408
+    code = "upload_too_slow"
+
+
+async def announce_object(conn: Connection, key: str) -> None:
+    """Note that an object of a data set is about to be written, so that it is removed if its writer dies."""
+    await schedule_deletion(conn, DATASETS, key, MAX_WRITE)
+
+
+async def record_dataset(
+    conn: Connection, dataset_id: UUID, user_id: UUID, *, name: str, file_format: str, stored: StoredObject
+) -> Dataset:
+    """Record a data set whose announced object is complete, and have it validated."""
+    if not await cancel_deletion(conn, DATASETS, dataset_key(user_id, dataset_id)):
+        raise UploadTooSlow
+    dataset = await queries.insert_dataset(conn, dataset_id, user_id, name=name, file_format=file_format, stored=stored)
+    await notify(conn, "validation")
+    return dataset
+
+
+async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
+    """Forget the user's data set at once; its object goes soon after."""
+    if not await queries.delete_dataset(conn, user_id, dataset_id):
+        raise NotFound
+    await schedule_deletion(conn, DATASETS, dataset_prefix(user_id, dataset_id))
+
+
+async def finish_validation(conn: Connection, lease: Lease, report: Report) -> Dataset | None:
+    """Make the data set ready or invalid and say so; None, and nothing is changed, if the lease was lost."""
+    status: Literal["ready", "invalid"] = "invalid" if report.error_count else "ready"
+    dataset = await queries.save_report(conn, lease, status, report)
+    if dataset is None:
+        return None
+    await queries.insert_errors(conn, dataset.id, report.issues)
+    event = DatasetValidated(
+        dataset_id=dataset.id,
+        user_id=dataset.user_id,
+        name=dataset.name,
+        format=dataset.format,
+        status=status,
+        training_pairs=dataset.training_pairs,
+        tokens=dataset.tokens,
+        tokens_estimated=True,
+        size=dataset.size,
+        sha256=dataset.sha256,
+        error_count=dataset.error_count,
+    )
+    await outbox.add(conn, event)
+    return dataset

@@ -1,0 +1,138 @@
+"""SQL on data sets and their errors."""
+# ruff: noqa: S608 - only constants of this file are put into statements
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+
+from brightrun.artifacts import leases
+from brightrun.artifacts.datasets.models import Dataset, Issue, Report
+from brightrun.artifacts.leases import Lease
+from brightrun.artifacts.source import StoredObject
+from brightrun.runtime.database import Connection, Pool
+
+COLUMNS = """id, user_id, name, format, status, size, sha256, training_pairs, tokens, duplicates,
+             error_count, errors_by_code, created_at, validated_at, fence"""
+
+
+async def insert_dataset(
+    conn: Connection, dataset_id: UUID, user_id: UUID, *, name: str, file_format: str, stored: StoredObject
+) -> Dataset:
+    """Record a data set whose object is complete."""
+    row = await conn.fetchrow(
+        f"""INSERT INTO datasets (id, user_id, name, format, size, sha256) VALUES ($1, $2, $3, $4, $5, $6)
+            RETURNING {COLUMNS}""",
+        dataset_id, user_id, name, file_format, stored.size, stored.sha256,
+    )  # fmt: skip
+    assert row is not None  # noqa: S101 - RETURNING gives a row
+    return _dataset(row)
+
+
+async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset | None:
+    """The user's data set; None if there is none or it is another's."""
+    row = await pool.fetchrow(f"SELECT {COLUMNS} FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
+    return _dataset(row) if row else None
+
+
+async def list_datasets(pool: Pool, user_id: UUID, offset: int, limit: int) -> Sequence[Dataset]:
+    """The user's data sets, newest first."""
+    rows = await pool.fetch(
+        f"SELECT {COLUMNS} FROM datasets WHERE user_id = $1 ORDER BY created_at DESC, id OFFSET $2 LIMIT $3",
+        user_id, offset, limit,
+    )  # fmt: skip
+    return [_dataset(row) for row in rows]
+
+
+async def slice_datasets(
+    pool: Pool, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int, *, newest_first: bool
+) -> Sequence[Dataset]:
+    """The user's data sets in the order of their age, from the one after `(created_at, id)` on."""
+    beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+    rows = await pool.fetch(
+        f"""SELECT {COLUMNS} FROM datasets
+            WHERE user_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) {beyond} ($2, $3::uuid))
+            ORDER BY created_at {order}, id {order} LIMIT $4""",
+        user_id, *(after or (None, None)), limit,
+    )  # fmt: skip
+    return [_dataset(row) for row in rows]
+
+
+async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> Dataset | None:
+    """Call the user's data set something else; None if there is none."""
+    row = await conn.fetchrow(
+        f"UPDATE datasets SET name = $3 WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}", dataset_id, user_id, name
+    )
+    return _dataset(row) if row else None
+
+
+async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> bool:
+    """Forget the user's data set; False if there is none."""
+    status = await conn.execute("DELETE FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
+    return status == "DELETE 1"
+
+
+async def count_datasets(pool: Pool, user_id: UUID) -> int:
+    """How many data sets the user has."""
+    return int(await pool.fetchval("SELECT count(*) FROM datasets WHERE user_id = $1", user_id))
+
+
+async def list_errors(pool: Pool, dataset_id: UUID, offset: int, limit: int) -> Sequence[Issue]:
+    """Stored errors of a data set, in the order of its lines."""
+    rows = await pool.fetch(
+        """SELECT line, path, code, message FROM dataset_errors
+           WHERE dataset_id = $1 ORDER BY position OFFSET $2 LIMIT $3""",
+        dataset_id, offset, limit,
+    )  # fmt: skip
+    return [Issue(**row) for row in rows]
+
+
+async def count_errors(pool: Pool, dataset_id: UUID) -> int:
+    """How many errors of a data set are stored with their place."""
+    return int(await pool.fetchval("SELECT count(*) FROM dataset_errors WHERE dataset_id = $1", dataset_id))
+
+
+async def lease_dataset(conn: Connection, duration: timedelta) -> Dataset | None:
+    """Lease the data set that waited longest for validation, or whose validator is silent past its lease."""
+    row = await conn.fetchrow(
+        f"""UPDATE datasets SET status = 'validating', fence = fence + 1, leased_until = now() + $1
+            WHERE id = (
+                SELECT id FROM datasets WHERE status IN ('uploaded', 'validating') AND leased_until <= now()
+                ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
+            )
+            RETURNING {COLUMNS}""",
+        duration,
+    )
+    return _dataset(row) if row else None
+
+
+renew_validation = partial(leases.renew, "datasets", "validating")
+
+
+async def save_report(conn: Connection, lease: Lease, status: str, report: Report) -> Dataset | None:
+    """End a validation with its report; None if the lease is lost, and nothing is changed then."""
+    row = await conn.fetchrow(
+        f"""UPDATE datasets SET status = $3, format = $4, training_pairs = $5, tokens = $6, duplicates = $7,
+                                error_count = $8, errors_by_code = $9, validated_at = now()
+            WHERE id = $1 AND fence = $2 AND status = 'validating' RETURNING {COLUMNS}""",
+        lease.id, lease.fence, status, report.format, report.training_pairs, report.tokens, report.duplicates,
+        report.error_count, report.errors_by_code,
+    )  # fmt: skip
+    return _dataset(row) if row else None
+
+
+async def insert_errors(conn: Connection, dataset_id: UUID, issues: Sequence[Issue]) -> None:
+    """Store the errors of a data set in their order."""
+    await conn.copy_records_to_table(
+        "dataset_errors",
+        records=(
+            (dataset_id, position, issue.line, issue.path, issue.code, issue.message)
+            for position, issue in enumerate(issues)
+        ),
+    )
+
+
+def _dataset(row: asyncpg.Record) -> Dataset:
+    return Dataset(**row)

@@ -1,0 +1,166 @@
+"""Data sets: upload, list, report, signed URL."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from brightrun.artifacts.datasets import actions, queries
+from brightrun.artifacts.datasets.models import Dataset
+from brightrun.artifacts.datasets.rules.chat_format import OPENAI_CHAT
+from brightrun.artifacts.datasets.rules.validation import FORMATS
+from brightrun.artifacts.datasets.schemas import Datasets, DatasetSlice, DatasetView, Errors
+from brightrun.artifacts.dependencies import LimitsOf, PageOf, SliceOf, Store
+from brightrun.artifacts.keys import CLUSTER_URL_LIFETIME, DATASETS, dataset_key
+from brightrun.artifacts.storage import ObjectMissing
+from brightrun.contracts.artifacts import DatasetChanges, Name, SignedUrl
+from brightrun.contracts.errors import UploadAborted
+from brightrun.contracts.values import new_id
+from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.errors import NotFound, ServiceError
+from brightrun.runtime.http import Envelope
+from brightrun.runtime.tokens import CallerOf
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/datasets")
+
+JSONL = "application/jsonl"
+
+
+class UnsupportedFormat(ServiceError):
+    """Data sets of this format are not supported; `details` names those that are."""
+
+    status = 400
+    code = "unsupported_format"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    pieces: AsyncIterator[bytes]
+    size: int
+
+
+async def _content(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> AsyncIterator[_Content]:
+    """The file, open until it is answered."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    try:
+        async with store.open(DATASETS, dataset_key(caller.user, dataset_id)) as pieces:
+            yield _Content(pieces, dataset.size)
+    except ObjectMissing:
+        raise NotFound from None
+
+
+Content = Annotated[_Content, Depends(_content)]
+
+
+@router.post("", status_code=201)
+async def upload_dataset(
+    *,
+    request: Request,
+    name: Name,
+    caller: CallerOf,
+    pool: Db,
+    store: Store,
+    limits: LimitsOf,
+    file_format: Annotated[str, Query(alias="format")] = OPENAI_CHAT,
+) -> Envelope[DatasetView]:
+    """Take a JSONL file of up to 5 GiB as the request's body; it is validated afterwards."""
+    if file_format not in FORMATS:
+        raise UnsupportedFormat({"supported": list(FORMATS)})
+    dataset_id = new_id()
+    key = dataset_key(caller.user, dataset_id)
+    async with transaction(pool) as conn:
+        await actions.announce_object(conn, key)
+    try:
+        stored = await store.put(DATASETS, key, request.stream(), limits.dataset_bytes)
+    except ClientDisconnect:
+        log.info("upload.aborted", dataset_id=str(dataset_id))
+        raise UploadAborted from None
+    try:
+        async with transaction(pool) as conn:
+            dataset = await actions.record_dataset(
+                conn, dataset_id, caller.user, name=name, file_format=file_format, stored=stored
+            )
+    except BaseException:
+        await store.remove(DATASETS, key)
+        raise
+    return Envelope(data=DatasetView.of(dataset))
+
+
+@router.get("")
+async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Datasets]:
+    """The user's data sets, newest first."""
+    rows = await queries.list_datasets(pool, caller.user, page.offset, page.limit)
+    total = await queries.count_datasets(pool, caller.user)
+    return Envelope(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
+
+
+@router.get("/slice")
+async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Envelope[DatasetSlice]:
+    """The user's data sets by age, from the one after a given one on."""
+    after = (part.at, part.id) if part.at and part.id else None
+    rows = await queries.slice_datasets(pool, caller.user, after, part.limit, newest_first=part.order == "desc")
+    return Envelope(data=DatasetSlice(datasets=[DatasetView.of(row) for row in rows]))
+
+
+@router.get("/{dataset_id}")
+async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
+    """One data set."""
+    return Envelope(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
+
+
+@router.patch("/{dataset_id}")
+async def rename_dataset(dataset_id: UUID, body: DatasetChanges, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
+    """Call a data set something else."""
+    async with transaction(pool) as conn:
+        dataset = await queries.rename_dataset(conn, caller.user, dataset_id, body.name)
+    if dataset is None:
+        raise NotFound
+    return Envelope(data=DatasetView.of(dataset))
+
+
+@router.delete("/{dataset_id}")
+async def delete_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
+    """Forget a data set; whether a job still needs it is for the caller to know."""
+    async with transaction(pool) as conn:
+        await actions.delete_dataset(conn, caller.user, dataset_id)
+    return Envelope(data=None)
+
+
+@router.get("/{dataset_id}/content", response_class=StreamingResponse)
+async def read_content(content: Content) -> StreamingResponse:
+    """The file as it was uploaded."""
+    return StreamingResponse(content.pieces, headers={"content-length": str(content.size)}, media_type=JSONL)
+
+
+@router.get("/{dataset_id}/errors")
+async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Errors]:
+    """The errors of a data set in the order of its lines."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    errors = Errors(
+        errors=list(await queries.list_errors(pool, dataset_id, page.offset, page.limit)),
+        error_count=dataset.error_count,
+        errors_by_code=dataset.errors_by_code,
+        pagination=page.of(await queries.count_errors(pool, dataset_id)),
+    )
+    return Envelope(data=errors)
+
+
+@router.get("/{dataset_id}/url")
+async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrl]:
+    """A URL that a cluster fetches the data set from."""
+    await _find(pool, caller.user, dataset_id)
+    url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
+    return Envelope(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
+
+
+async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:
+    dataset = await queries.find_dataset(pool, user_id, dataset_id)
+    if dataset is None:
+        raise NotFound
+    return dataset

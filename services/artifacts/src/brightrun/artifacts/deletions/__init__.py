@@ -1,0 +1,1 @@
+"""Objects that are to be deleted from the store."""

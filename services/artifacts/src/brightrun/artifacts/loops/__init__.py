@@ -1,1 +1,0 @@
-"""What a clock or a wake-up starts: validations and transfers."""

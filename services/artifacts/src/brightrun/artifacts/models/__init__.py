@@ -1,0 +1,1 @@
+"""Models of completed jobs: transferred from their cluster, judged, downloaded, tried."""

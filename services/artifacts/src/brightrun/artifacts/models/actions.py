@@ -1,0 +1,110 @@
+"""Models: expected, evaluated, stored, deleted."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from brightrun.artifacts.deletions.queries import schedule_deletion
+from brightrun.artifacts.keys import MODELS, model_prefix
+from brightrun.artifacts.models import queries
+from brightrun.artifacts.models.models import Model, QualityMetrics
+from brightrun.artifacts.models.rules import quality, transfers
+from brightrun.artifacts.models.rules.manifest import read_comparison
+from brightrun.artifacts.models.rules.reports import read_report
+from brightrun.contracts.errors import ModelNotStored
+from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
+from brightrun.contracts.values import new_id, to_money
+from brightrun.runtime import outbox
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound, ServiceError
+from brightrun.runtime.notify import notify
+
+MAX_PROBLEM_LENGTH = 500
+
+
+async def expect_model(conn: Connection, job: JobCompleted) -> None:
+    """Record the model of a completed job, once, and wake its transfer."""
+    trained = [segment.finished_at - segment.started_at for segment in job.billed]
+    await queries.insert_model(
+        conn,
+        new_id(),
+        job,
+        name=f"{job.dataset.name} · {job.finished_at:%Y-%m-%d}",
+        started_at=min((segment.started_at for segment in job.billed), default=job.finished_at),
+        trained_seconds=sum(trained, timedelta()).total_seconds(),
+        cost=to_money(job.pricing.total(job.billed) + job.pricing.storage),
+    )
+    await notify(conn, "transfer")
+
+
+async def follow_curves(conn: Connection, events: Sequence[JobProgress]) -> None:
+    """Extend each job's curve by the events that are newer than what it is known up to."""
+    by_job: dict[UUID, list[JobProgress]] = defaultdict(list)
+    for event in events:
+        if event.points:
+            by_job[event.job_id].append(event)
+    for job_id in sorted(by_job):
+        curve, known = await queries.lock_curve(conn, job_id)
+        for event in sorted(by_job[job_id], key=lambda event: (event.attempt, event.seq)):
+            if (event.attempt, event.seq) > known:
+                curve, known = quality.extend(curve, event.points), (event.attempt, event.seq)
+        await queries.save_curve(conn, job_id, curve, known)
+
+
+async def finish_transfer(
+    conn: Connection, model: Model, files: Sequence[ArtifactFile], metadata: Mapping[str, Any]
+) -> bool:
+    """Mark the model as stored, evaluate it and publish that; False, and nothing is changed, if the lease was lost."""
+    curve = await queries.find_curve(conn, model.job_id)
+    verdict = quality.evaluate(curve, read_comparison(metadata), pairs=model.spec.method == "dpo")
+    if not await queries.save_stored(conn, model.lease, curve, verdict):
+        return False
+    await queries.insert_files(conn, model.id, files)
+    await queries.insert_report(conn, model.id, read_report(metadata))
+    event = ArtifactReady(
+        job_id=model.job_id,
+        user_id=model.user_id,
+        artifact_id=model.id,
+        name=model.name,
+        dataset_name=model.dataset.name,
+        files=tuple(files),
+        quality=_summarize(verdict),
+        pricing=model.pricing,
+    )
+    await outbox.add(conn, event)
+    return True
+
+
+async def record_problem(
+    conn: Connection, model: Model, error: Exception, max_tries: int, first_pause: timedelta
+) -> None:
+    """Retry a failed transfer later, or fail it after `max_tries`; the reason is kept for the user."""
+    status = "failed" if model.tries >= max_tries else "pending"
+    message = error.message if isinstance(error, ServiceError) else str(error) or type(error).__name__
+    problem = message.replace("\0", "")[:MAX_PROBLEM_LENGTH]
+    await queries.save_problem(conn, model.lease, status, problem, transfers.retry_pause(model.tries, first_pause))
+
+
+async def delete_model(conn: Connection, user_id: UUID, model_id: UUID) -> None:
+    """Delete the user's model, and schedule the deletion of its objects. Raises NotFound, ModelNotStored."""
+    status = await queries.lock_model(conn, user_id, model_id)
+    if status is None:
+        raise NotFound
+    if status == "pending":
+        raise ModelNotStored({"status": status})
+    await queries.delete_model(conn, model_id)
+    await schedule_deletion(conn, MODELS, model_prefix(user_id, model_id))
+
+
+def _summarize(verdict: QualityMetrics) -> Quality:
+    return Quality(
+        score=verdict.overall_score,
+        convergence=verdict.convergence_quality,
+        reason=verdict.reason,
+        final_training_loss=verdict.final_training_loss,
+        best_training_loss=verdict.best_training_loss,
+        final_validation_loss=verdict.final_validation_loss,
+        perplexity=verdict.perplexity,
+    )

@@ -1,0 +1,72 @@
+"""Models, tried: what base model and adapter answer, as their cluster says it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from brightrun.artifacts.dependencies import Clusters
+from brightrun.artifacts.models import queries
+from brightrun.artifacts.models.models import Model
+from brightrun.cluster_client.responses import ClusterError
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.contracts.generation import Failed, Generate
+from brightrun.contracts.training import JobError
+from brightrun.runtime.database import Db, Pool
+from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.tokens import CallerOf
+
+log = structlog.get_logger()
+
+router = APIRouter(prefix="/models")
+
+CANNOT_GENERATE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
+BROKEN = Failed(
+    error=JobError(
+        code="generation_broken", message="The cluster broke off.", advice="Ask again in a moment.", retryable=True
+    )
+)
+
+
+@router.post("/{model_id}/generate")
+async def generate(model_id: UUID, body: Generate, caller: CallerOf, pool: Db, clusters: Clusters) -> StreamingResponse:
+    """The answers to a conversation while they come, one JSON object a line."""
+    model = await _find_stored(pool, caller.user, model_id)
+    cluster = clusters.get(model.cluster)
+    if cluster is None:
+        raise GenerationUnsupported
+    async with AsyncExitStack() as opening:
+        try:
+            lines = await opening.enter_async_context(cluster.generate(model.external_job_id, body))
+        except ClusterError as error:
+            if error.status in CANNOT_GENERATE:
+                raise GenerationUnsupported from None
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise GenerationBusy from None
+            log.warning("generation.failed", artifact_id=str(model_id), error=str(error))
+            raise Unavailable(str(error)) from error
+        opened = opening.pop_all()
+    return StreamingResponse(_pass_on(lines, opened), media_type="application/x-ndjson")
+
+
+async def _pass_on(lines: AsyncIterator[bytes], opened: AsyncExitStack) -> AsyncIterator[bytes]:
+    try:
+        async with opened:
+            async for piece in lines:
+                yield piece
+    except ClusterError as error:
+        log.warning("generation.broken", error=str(error))
+        yield b"\n" + BROKEN.model_dump_json().encode() + b"\n"
+
+
+async def _find_stored(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
+    model = await queries.find_model(pool, user_id, model_id)
+    if model is None:
+        raise NotFound
+    if model.status != "stored":
+        raise ModelNotStored({"status": model.status, "problem": model.problem})
+    return model

@@ -1,0 +1,1 @@
+"""Decisions about a model and its files."""

@@ -1,0 +1,113 @@
+"""Bodies of models."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from brightrun.artifacts.models.models import Model, ModelReport, QualityMetrics
+from brightrun.contracts.events import ArtifactFile, DatasetRef
+from brightrun.contracts.pagination import Pagination
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import Money
+
+
+class TrainingSummary(BaseModel):
+    """What the training took, without pauses; costs are US dollars, storage included.
+
+    `stopped_by`: the limit that ended it before its planned end, `budget` or `duration`.
+    """
+
+    epochs_completed: float
+    total_steps: int
+    final_loss: float | None
+    trained_tokens: int
+    training_duration_hours: float
+    total_cost: Money
+    stopped_by: str | None = None
+
+
+class Configuration(BaseModel):
+    """What the training was asked to do."""
+
+    hyperparameters: TrainingSpec
+    gpu_config: GpuConfig
+
+
+class Parent(BaseModel):
+    """The model whose adapter a training went on with, by the name that it had then."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: UUID
+    name: str
+
+
+class ModelView(BaseModel):
+    """A model as its owner sees it. `problem`: why the last try to store it failed."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: UUID
+    job_id: UUID
+    dataset_id: UUID
+    dataset: DatasetRef
+    validation: DatasetRef | None
+    start: Parent | None
+    name: str
+    version: str
+    status: str
+    problem: str | None
+    quality_metrics: QualityMetrics | None
+    training_summary: TrainingSummary
+    configuration: Configuration
+    files: list[ArtifactFile]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, model: Model, files: Sequence[ArtifactFile]) -> Self:
+        """The view of a row and its files."""
+        return cls(
+            id=model.id,
+            job_id=model.job_id,
+            dataset_id=model.dataset.dataset_id,
+            dataset=model.dataset,
+            validation=model.validation,
+            start=Parent(model_id=model.start.artifact_id, name=model.start.name) if model.start else None,
+            name=model.name,
+            version=model.version,
+            status=model.status,
+            problem=model.problem,
+            quality_metrics=model.quality,
+            training_summary=_summarize(model),
+            configuration=Configuration(hyperparameters=model.spec, gpu_config=model.gpu),
+            files=list(files),
+            created_at=model.created_at,
+        )
+
+
+class ModelDetail(ModelView):
+    """A model with what its cluster told of it: provenance, what serves it, and sample answers."""
+
+    report: ModelReport
+
+
+def _summarize(model: Model) -> TrainingSummary:
+    return TrainingSummary(
+        epochs_completed=model.curve.last_epoch if model.curve else 0.0,
+        total_steps=model.curve.last_step if model.curve else 0,
+        final_loss=model.curve.last_training_loss if model.curve else None,
+        trained_tokens=model.trained_tokens,
+        training_duration_hours=model.trained_seconds / 3600,
+        total_cost=model.cost,
+        stopped_by=model.stopped_by,
+    )
+
+
+class Models(BaseModel):
+    """A page of models."""
+
+    models: list[ModelView]
+    pagination: Pagination

@@ -1,1 +1,0 @@
-"""HTTP in: data sets and models of the user that the caller's token names."""

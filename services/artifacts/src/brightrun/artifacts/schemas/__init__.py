@@ -1,1 +1,0 @@
-"""Bodies of the artifacts service's HTTP interface."""

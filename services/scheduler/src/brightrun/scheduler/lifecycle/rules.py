@@ -1,0 +1,108 @@
+"""What becomes of a job when an attempt of it has ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from brightrun.contracts.cluster_api import RunStatus
+from brightrun.contracts.events import JobQueued, Segment
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
+from brightrun.scheduler.lifecycle.models import StopRequests
+from brightrun.scheduler.limits.rules import billed_until
+
+RETRY_SECONDS = 5
+RETRY_BACKOFF = 4
+
+GONE = JobError(
+    code="run_gone",
+    message="The cluster does not know the training any more.",
+    advice="Try the job again.",
+    retryable=True,
+)
+SILENT = JobError(
+    code="cluster_silent",
+    message="The cluster has not answered for too long.",
+    advice="Try the job again.",
+    retryable=True,
+)
+
+TerminalStatus = Literal[JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED]
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The job gets its one terminal status; `stopped_by`: the limit that ended it."""
+
+    status: TerminalStatus
+    stopped_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The job waits for its user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The job waits for its next attempt."""
+
+
+Outcome = Complete | Pause | Retry
+
+
+def is_lost(run: RunStatus) -> bool:
+    """Whether the infrastructure caused the failure: the run is not billed, and the job is tried again."""
+    return run.status == "failed" and run.error is not None and run.error.retryable
+
+
+def decide_outcome(run: RunStatus, requests: StopRequests, max_attempts: int) -> Outcome:
+    """What becomes of the job of a run that is over.
+
+    A completed run completes its job, whatever was requested meanwhile. A run that nobody here cancelled was stopped
+    on the cluster.
+    """
+    match run.status:
+        case "completed":
+            return Complete(JobStatus.COMPLETED, requests.limit if run.stopped_early else None)
+        case "cancelled":
+            return _stopped(requests)
+        case _ if not is_lost(run):
+            return Complete(JobStatus.FAILED)
+    if requests.cancelled:
+        return Complete(JobStatus.CANCELLED)
+    if requests.paused:
+        return Pause()
+    return Retry() if requests.lost_attempts + 1 < max_attempts else Complete(JobStatus.FAILED)
+
+
+def _stopped(requests: StopRequests) -> Outcome:
+    if requests.cancelled:
+        return Complete(JobStatus.CANCELLED)
+    if requests.limit:
+        return Complete(JobStatus.CANCELLED, requests.limit)
+    if requests.paused:
+        return Pause()
+    pause_withdrawn = requests.sent is not None
+    return Retry() if pause_withdrawn else Complete(JobStatus.CANCELLED)
+
+
+def retry_pause(lost_attempts: int) -> timedelta:
+    """The pause before the next attempt after so many were lost: 5 s, 20 s, 80 s …"""
+    return timedelta(seconds=RETRY_SECONDS * RETRY_BACKOFF ** (lost_attempts - 1))
+
+
+def error_of(run: RunStatus) -> JobError | None:
+    """Why the run failed; clusters that speak the original's API give a sentence only."""
+    if run.error is None and run.error_message:
+        return JobError(code="run_failed", message=run.error_message)
+    return run.error
+
+
+def billed_segment(job: JobQueued, before: Sequence[Segment], run: RunStatus, now: datetime) -> Segment | None:
+    """What of the run is billed, after the segments `before` it."""
+    if run.started_at is None or is_lost(run):
+        return None
+    end = billed_until(job, before, run.started_at, run.finished_at or now)
+    return Segment(attempt=run.attempt, started_at=run.started_at, finished_at=max(end, run.started_at))

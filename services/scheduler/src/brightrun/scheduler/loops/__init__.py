@@ -1,1 +1,0 @@
-"""Clock and wake-ups in: load, ask a cluster without a transaction, write down under the attempt's fence."""

@@ -1,0 +1,1 @@
+"""What clusters report of our runs: their streams, their statuses, their callbacks."""

@@ -1,0 +1,1 @@
+"""What clusters' reports mean."""

@@ -1,0 +1,61 @@
+"""Jobs enter the queue; operators decide who gets how much, and what goes first."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from brightrun.contracts.events import JobQueued
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
+from brightrun.runtime.database import Connection
+from brightrun.runtime.errors import NotFound
+from brightrun.runtime.notify import notify
+from brightrun.scheduler.coordination import lock_queue
+from brightrun.scheduler.lifecycle.actions import complete_job, pause_waiting_job
+from brightrun.scheduler.queue import queries
+from brightrun.scheduler.queue.rules import fairness
+
+log = structlog.get_logger()
+
+
+async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
+    """Queue the jobs; cancel or pause at once those whose stop requests came first.
+
+    The lock lets a job and a request to stop it, which come on different topics, be handled one after the other.
+    """
+    await lock_queue(conn)
+    priorities = [fairness.priority_of(job.priority) for job in jobs]
+    seconds = [fairness.expected_seconds(job) for job in jobs]
+    queued = {job.job_id: job for job in jobs}
+    for job_id, turn in await queries.insert_jobs(conn, jobs, priorities, seconds):
+        if turn is None:
+            await complete_job(conn, queued[job_id], JobStatus.CANCELLED)
+        else:
+            await pause_waiting_job(conn, queued[job_id])
+    await notify(conn, "queue")
+
+
+async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> None:
+    """End the user's waiting jobs of a shape that no cluster has."""
+    error = JobError(
+        code="no_such_gpus",
+        message=f"No cluster has {gpus} × {gpu_type}.",
+        advice="Choose other GPUs, or fewer, and submit the job again.",
+    )
+    for job in await queries.lock_waiting(conn, user_id, gpu_type, gpus):
+        log.info("job.refused", job_id=str(job.job_id), error=repr(error))
+        await complete_job(conn, job, JobStatus.FAILED, error=error)
+
+
+async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
+    """Give a user a weight and a quota of GPUs, from the next decision on."""
+    await queries.set_share(conn, user_id, weight, quota)
+    await notify(conn, "queue")
+
+
+async def set_priority(conn: Connection, job_id: UUID, priority: str) -> None:
+    """Move a waiting job. Raises NotFound."""
+    if not await queries.set_priority(conn, job_id, fairness.priority_of(priority)):
+        raise NotFound
+    await notify(conn, "queue")

@@ -1,0 +1,69 @@
+"""Waiting jobs and what their users may have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job in the queue.
+
+    `preferred_cluster`: the one that it goes back to while that is usable; empty for none. `priority`: its rank among
+    the user's own jobs. `seconds`: how long it is expected to train. `times_bypassed`: jobs that took GPUs that it
+    was waiting for.
+    """
+
+    job_id: UUID
+    user_id: UUID
+    gpu_type: str
+    gpus: int
+    preferred_cluster: str
+    priority: int
+    queued_at: datetime
+    seconds: float
+    times_bypassed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UserShare:
+    """A user's right to GPUs and what is used of it.
+
+    `virtual_time`: GPU-seconds used, divided by the weight, on the clock that all users share.
+    """
+
+    user_id: UUID
+    weight: float
+    quota: int | None
+    gpus: int
+    virtual_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A job, the cluster it goes to, and what its user is charged in GPU-seconds."""
+
+    job: WaitingJob
+    cluster: str
+    charge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be submitted, in order; how often jobs are bypassed by it; the virtual clock afterwards."""
+
+    placements: Sequence[Placement]
+    bypassed: Mapping[UUID, int]
+    clock: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGpus:
+    """GPUs that a run holds until `ends_at`; None if unknown."""
+
+    user_id: UUID
+    cluster: str
+    gpu_type: str
+    gpus: int
+    ends_at: datetime | None

@@ -1,0 +1,241 @@
+"""SQL of the queue: waiting jobs, users' shares, and what forecasts are made from."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from brightrun.contracts.events import JobQueued
+from brightrun.contracts.scheduling import Share
+from brightrun.runtime.database import Connection, Pool
+from brightrun.scheduler.queue.models import RunningGpus, UserShare, WaitingJob
+from brightrun.scheduler.states import HOLDS_GPUS, AttemptState, JobState
+
+SHARE = f"""
+    u.user_id, u.weight, coalesce(u.quota_gpus, $1) AS quota,
+    CASE WHEN coalesce(u.quota_gpus, $1) IS NULL THEN 0 ELSE (
+        SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+        WHERE a.user_id = u.user_id AND a.state IN {HOLDS_GPUS})::int END AS gpus,
+    u.virtual_time
+"""
+"""GPUs in use are counted only where there is a quota."""
+
+
+async def read_shares(pool: Pool, user_ids: Collection[UUID], default_quota: int | None) -> list[UserShare]:
+    """The users' shares."""
+    rows = await pool.fetch(f"SELECT {SHARE} FROM users u WHERE u.user_id = ANY($2)", default_quota, list(user_ids))
+    return [UserShare(*row) for row in rows]
+
+
+async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int | None) -> None:
+    """Give a user a weight and a quota; `quota` None: the default."""
+    await conn.execute(
+        """
+        INSERT INTO users (user_id, weight, quota_gpus, virtual_time)
+        SELECT $1, $2, $3, moment FROM virtual_clock
+        ON CONFLICT (user_id) DO UPDATE SET weight = excluded.weight, quota_gpus = excluded.quota_gpus
+        """,
+        user_id, weight, quota,
+    )  # fmt: skip
+
+
+async def read_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Share:
+    """A user's share, as operators see it; that of a new user, if this one is unknown."""
+    (row,) = await pool.fetch(
+        f"""
+        SELECT asked.user_id, coalesce(u.weight, 1) AS weight, coalesce(u.quota_gpus, $1) AS quota_gpus, (
+            SELECT coalesce(sum(a.gpus), 0) FROM attempts a
+            WHERE a.user_id = asked.user_id AND a.state IN {HOLDS_GPUS})::int AS gpus
+        FROM (SELECT $2::uuid AS user_id) asked LEFT JOIN users u USING (user_id)
+        """,
+        default_quota, user_id,
+    )  # fmt: skip
+    return Share(**dict(row))
+
+
+WAITING_JOB = """
+    w.job_id, w.user_id, w.gpu_type, w.gpus, w.preferred_cluster, w.priority, w.queued_at, w.expected_seconds,
+    w.times_bypassed
+"""
+
+SHAPES = f"""
+    RECURSIVE shapes AS (
+        (SELECT user_id, gpu_type, gpus, preferred_cluster FROM queue WHERE state = '{JobState.WAITING}'
+         ORDER BY user_id, gpu_type, gpus, preferred_cluster LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM shapes s CROSS JOIN LATERAL (
+            SELECT q.user_id, q.gpu_type, q.gpus, q.preferred_cluster FROM queue q
+            WHERE state = '{JobState.WAITING}' AND (q.user_id, q.gpu_type, q.gpus, q.preferred_cluster)
+                > (s.user_id, s.gpu_type, s.gpus, s.preferred_cluster)
+            ORDER BY q.user_id, q.gpu_type, q.gpus, q.preferred_cluster LIMIT 1) next)
+"""
+"""The users with waiting jobs and what these need; the index is skipped through, however long the queue is."""
+
+
+class EarlyStop(NamedTuple):
+    """A stop request that came before its job: to pause, the `turn`-th of its kind, or to cancel (None)."""
+
+    job_id: UUID
+    turn: int | None
+
+
+class Position(NamedTuple):
+    """`backing_off`: the job waits for the pause before its next attempt to end."""
+
+    state: JobState
+    backing_off: bool
+
+
+async def insert_jobs(
+    conn: Connection, jobs: Sequence[JobQueued], priorities: Sequence[int], seconds: Sequence[float]
+) -> list[EarlyStop]:
+    """Put new jobs, with how long each is expected to train, into the queue. Users without any join the clock.
+
+    Returns the stop requests that came before their jobs; they are noted with the jobs, and deleted.
+    """
+    rows = await conn.fetch(
+        f"""
+        WITH new AS (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::int[], $7::float8[],
+                                 $8::timestamptz[])
+                AS new (job_id, user_id, gpu_type, gpus, job, priority, expected_seconds, queued_at)),
+        joined AS (
+            INSERT INTO users (user_id, virtual_time)
+            SELECT DISTINCT user_id, moment FROM new, virtual_clock ORDER BY user_id
+            ON CONFLICT (user_id) DO UPDATE SET virtual_time = excluded.virtual_time
+            WHERE users.virtual_time < excluded.virtual_time AND NOT EXISTS (
+                SELECT FROM queue w WHERE w.user_id = users.user_id AND w.state = '{JobState.WAITING}')),
+        queued AS (
+            INSERT INTO queue (job_id, user_id, gpu_type, gpus, job, state, priority, expected_seconds, queued_at,
+                               pause_turn, pause_requested_at, cancel_requested_at)
+            SELECT job_id, user_id, gpu_type, gpus, job::jsonb, '{JobState.WAITING}', priority, expected_seconds,
+                queued_at, coalesce(turn, 0), CASE WHEN turn IS NOT NULL THEN now() END,
+                CASE WHEN turn IS NULL THEN early.requested_at END
+            FROM new LEFT JOIN early_stop_requests early USING (job_id)
+            ON CONFLICT DO NOTHING RETURNING job_id)
+        DELETE FROM early_stop_requests early USING queued WHERE early.job_id = queued.job_id
+        RETURNING early.job_id, early.turn
+        """,
+        [job.job_id for job in jobs], [job.user_id for job in jobs],
+        [job.gpu.type for job in jobs], [job.gpu.count for job in jobs],
+        [job.model_dump_json() for job in jobs], priorities, seconds, [job.occurred_at for job in jobs],
+    )  # fmt: skip
+    return [EarlyStop(*row) for row in rows]
+
+
+async def read_heads(
+    conn: Connection, visible: int, default_quota: int | None
+) -> tuple[list[WaitingJob], list[UserShare], float]:
+    """The first `visible` jobs of each user and shape that may start now; their users' shares; the virtual clock."""
+    rows = await conn.fetch(
+        f"""
+        WITH {SHAPES},
+        shares AS MATERIALIZED (SELECT {SHARE} FROM users u WHERE u.user_id IN (SELECT user_id FROM shapes))
+        SELECT w.*, shares.*, clock.moment
+        FROM shapes s JOIN shares USING (user_id) CROSS JOIN virtual_clock clock CROSS JOIN LATERAL (
+            SELECT {WAITING_JOB} FROM queue w
+            WHERE w.state = '{JobState.WAITING}' AND w.not_before <= now()
+              AND (w.user_id, w.gpu_type, w.gpus, w.preferred_cluster)
+                = (s.user_id, s.gpu_type, s.gpus, s.preferred_cluster)
+            ORDER BY w.priority DESC, w.queued_at, w.job_id LIMIT $2) w
+        """,
+        default_quota, visible,
+    )  # fmt: skip
+    jobs = [WaitingJob(*row[:9]) for row in rows]
+    shares = {share.user_id: share for share in (UserShare(*row[9:14]) for row in rows)}
+    return jobs, list(shares.values()), rows[0]["moment"] if rows else 0.0
+
+
+async def count_bypasses(conn: Connection, times: Mapping[UUID, int]) -> None:
+    """Add to how often waiting jobs were bypassed."""
+    await conn.execute(
+        f"""
+        UPDATE queue SET times_bypassed = times_bypassed + times
+        FROM unnest($1::uuid[], $2::int[]) AS bypassed (job_id, times)
+        WHERE queue.job_id = bypassed.job_id AND state = '{JobState.WAITING}'
+        """,
+        list(times), list(times.values()),
+    )  # fmt: skip
+
+
+async def read_shapes(pool: Pool) -> list[tuple[UUID, str, int]]:
+    """The users with waiting jobs, and the GPUs that these need."""
+    return [
+        tuple(row) for row in await pool.fetch(f"WITH {SHAPES} SELECT DISTINCT user_id, gpu_type, gpus FROM shapes")
+    ]
+
+
+async def lock_waiting(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> list[JobQueued]:
+    """The user's waiting jobs of that shape, locked."""
+    rows = await conn.fetch(
+        f"""
+        SELECT job::text FROM queue WHERE state = '{JobState.WAITING}' AND (user_id, gpu_type, gpus) = ($1, $2, $3)
+        FOR UPDATE
+        """,
+        user_id, gpu_type, gpus,
+    )  # fmt: skip
+    return [JobQueued.model_validate_json(row["job"]) for row in rows]
+
+
+async def set_priority(conn: Connection, job_id: UUID, priority: int) -> bool:
+    """Give a job another rank; False if there is no such job."""
+    return await conn.execute("UPDATE queue SET priority = $2 WHERE job_id = $1", job_id, priority) == "UPDATE 1"
+
+
+async def find_position(pool: Pool, user_id: UUID, job_id: UUID) -> Position | None:
+    """The job's state; None if the user has no such job."""
+    row = await pool.fetchrow(
+        "SELECT state, not_before > now() FROM queue WHERE job_id = $1 AND user_id = $2", job_id, user_id
+    )
+    return Position(JobState(row[0]), row[1]) if row else None
+
+
+async def count_by_state(pool: Pool) -> dict[str, int]:
+    """How many jobs wait, pause before they are tried again, are being submitted, and run."""
+    row = await pool.fetchrow(
+        f"""
+        SELECT (SELECT count(*) FROM queue WHERE state = '{JobState.WAITING}' AND not_before <= now()) AS waiting,
+               (SELECT count(*) FROM queue WHERE state = '{JobState.WAITING}' AND not_before > now()) AS backing_off,
+               (SELECT count(*) FROM attempts WHERE state = '{AttemptState.SUBMITTING}') AS submitting,
+               (SELECT count(*) FROM attempts WHERE state = '{AttemptState.LIVE}') AS live
+        """
+    )
+    return dict(row or {})
+
+
+async def read_waiting(pool: Pool, limit: int) -> list[WaitingJob]:
+    """All waiting jobs, those that back off too, oldest first."""
+    rows = await pool.fetch(
+        f"""
+        SELECT {WAITING_JOB} FROM queue w WHERE w.state = '{JobState.WAITING}' ORDER BY w.queued_at, w.job_id LIMIT $1
+        """,
+        limit,
+    )
+    return [WaitingJob(*row) for row in rows]
+
+
+async def read_running(pool: Pool, duration_ratio: float | None) -> list[RunningGpus]:
+    """The GPUs that attempts hold. An unknown end is taken to be `duration_ratio` times the charged time away."""
+    rows = await pool.fetch(
+        f"""
+        SELECT user_id, cluster, gpu_type, gpus, coalesce(
+            expected_end, coalesce(accepted_at, created_at) + make_interval(secs => charged / gpus * $1))
+        FROM attempts WHERE state IN {HOLDS_GPUS}
+        """,
+        duration_ratio,
+    )
+    return [RunningGpus(*row) for row in rows]
+
+
+async def read_duration_ratio(pool: Pool, newest: int) -> float | None:
+    """How long the newest completed attempts took, divided by how long they were expected to; None without any."""
+    ratio: float | None = await pool.fetchval(
+        """
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / expected) FROM (
+            SELECT extract(epoch FROM ended_at - accepted_at)::float8 AS seconds, charged / gpus AS expected
+            FROM attempts WHERE outcome = 'completed' AND ended_at IS NOT NULL
+            ORDER BY ended_at DESC LIMIT $1) finished
+        WHERE expected > 0
+        """,
+        newest,
+    )
+    return ratio

@@ -1,1 +1,0 @@
-"""The scheduler's decisions: pure, without a clock of their own."""

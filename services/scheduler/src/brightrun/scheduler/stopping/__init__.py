@@ -1,0 +1,1 @@
+"""Jobs are cancelled and paused, and their runs stopped."""

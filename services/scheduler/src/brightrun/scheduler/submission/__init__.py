@@ -1,0 +1,1 @@
+"""Attempts are leased and submitted to their clusters, and the responses applied."""

@@ -1,0 +1,136 @@
+"""What an attempt's end means for its job, and how its run is told to end."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brightrun.contracts.cluster_api import Capabilities, RunStatus
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
+from brightrun.contracts.values import new_id
+from brightrun.scheduler.lifecycle.models import StopRequests
+from brightrun.scheduler.lifecycle.rules import Complete, Pause, Retry, decide_outcome, error_of, retry_pause
+from brightrun.scheduler.models import Attempt
+from brightrun.scheduler.states import AttemptState
+from brightrun.scheduler.stopping import rules as stopping
+from brightrun.scheduler.stopping.models import StoppingRun
+from tests.builders import NOON
+
+LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+WRONG = JobError(code="diverged", message="The loss is not a number.")
+NONE = StopRequests(cancelled=False, paused=False, limit=None, sent=None, lost_attempts=0)
+ATTEMPT = Attempt(new_id(), new_id(), 1, "local", fence=1, state=AttemptState.LIVE, external_job_id="run-1")
+RUN = StoppingRun(
+    ATTEMPT, job_over=False, cancelled=False, paused=False, decided_at=None, sent=None, sent_at=None, acknowledged=None
+)
+ORIGINAL = Capabilities(name="theirs", version="unknown", executor="unknown", gpu_types=())
+OURS = ORIGINAL.model_copy(update={"stop_modes": ("checkpoint", "finish"), "graceful_stop": True, "resume": True})
+OLDER = ORIGINAL.model_copy(update={"graceful_stop": True, "resume": True})
+
+
+def run(status: str, **changes) -> RunStatus:
+    values = {"external_job_id": "run-1", "stage": "x", "progress": 1}
+    return RunStatus(job_id=ATTEMPT.job_id, attempt=1, status=status, **values | changes)
+
+
+STOP_REQUESTS = st.builds(
+    StopRequests,
+    cancelled=st.booleans(),
+    paused=st.booleans(),
+    limit=st.sampled_from([None, "budget", "duration"]),
+    sent=st.sampled_from([None, "cancel", "checkpoint", "finish"]),
+    lost_attempts=st.integers(0, 5),
+)
+
+
+@given(STOP_REQUESTS, st.booleans())
+def test_a_run_that_completed_has_completed_whatever_was_wished(requests: StopRequests, early: bool) -> None:
+    assert decide_outcome(run("completed", stopped_early=early), requests, 3) == Complete(
+        JobStatus.COMPLETED, requests.limit if early else None
+    )
+
+
+@given(STOP_REQUESTS)
+def test_the_user_s_own_mistake_is_not_tried_again(requests: StopRequests) -> None:
+    assert decide_outcome(run("failed", error=WRONG), requests, 3) == Complete(JobStatus.FAILED)
+    assert decide_outcome(run("failed", error_message="out of memory"), requests, 3) == Complete(JobStatus.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Retry()),
+        ({"lost_attempts": 1}, Retry()),
+        ({"lost_attempts": 2}, Complete(JobStatus.FAILED)),
+        ({"cancelled": True}, Complete(JobStatus.CANCELLED)),
+        ({"cancelled": True, "paused": True}, Complete(JobStatus.CANCELLED)),
+        ({"paused": True}, Pause()),
+        ({"limit": "budget"}, Retry()),
+    ],
+)
+def test_a_lost_run_is_tried_again_unless_nobody_wants_it(changes, expected) -> None:
+    assert decide_outcome(run("failed", error=LOST), replace(NONE, **changes), 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"cancelled": True, "paused": True, "limit": "budget"}, Complete(JobStatus.CANCELLED)),
+        ({"limit": "budget", "paused": True}, Complete(JobStatus.CANCELLED, "budget")),
+        ({"limit": "duration"}, Complete(JobStatus.CANCELLED, "duration")),
+        ({"paused": True, "sent": "checkpoint"}, Pause()),
+        ({"sent": "checkpoint"}, Retry()),
+        ({}, Complete(JobStatus.CANCELLED)),
+    ],
+)
+def test_a_run_that_was_stopped_means_what_was_wished(changes, expected) -> None:
+    assert decide_outcome(run("cancelled"), replace(NONE, **changes), 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "cluster", "signal"),
+    [
+        ({"cancelled": True}, OURS, "cancel"),
+        ({"job_over": True}, OURS, "cancel"),
+        ({"cancelled": True, "paused": True, "decided_at": NOON}, OURS, "cancel"),
+        ({"decided_at": NOON}, OURS, "finish"),
+        ({"decided_at": NOON, "paused": True}, OURS, "finish"),
+        ({"decided_at": NOON - stopping.FINISH_DEADLINE}, OURS, "cancel"),
+        ({"decided_at": NOON}, ORIGINAL, "cancel"),
+        ({"paused": True}, OURS, "checkpoint"),
+        ({"paused": True}, OLDER, "cancel"),
+        ({"paused": True}, ORIGINAL, None),
+        ({}, OURS, None),
+    ],
+)
+def test_a_run_is_told_what_its_cluster_can_do_of_what_is_wished(changes, cluster, signal) -> None:
+    assert stopping.signal_for(replace(RUN, **changes), cluster, NOON) == signal
+
+
+def test_an_order_is_given_again_after_a_while_and_a_stronger_one_at_once() -> None:
+    sent = replace(RUN, sent="checkpoint", sent_at=NOON)
+    assert stopping.is_due(RUN, "checkpoint", NOON)
+    assert not stopping.is_due(sent, "checkpoint", NOON + timedelta(seconds=1))
+    assert stopping.is_due(sent, "cancel", NOON + timedelta(seconds=1))
+    assert stopping.is_due(sent, "checkpoint", NOON + stopping.REPEAT)
+
+
+def test_a_cancellation_that_nobody_hears_is_over_within_five_seconds() -> None:
+    assert stopping.CANCEL_DEADLINE + timedelta(seconds=1) <= timedelta(seconds=5)
+
+
+def test_the_pauses_before_retries_grow() -> None:
+    assert [retry_pause(lost) for lost in (1, 2, 3)] == [
+        timedelta(seconds=5),
+        timedelta(seconds=20),
+        timedelta(seconds=80),
+    ]
+
+
+def test_a_sentence_alone_is_a_reason() -> None:
+    assert error_of(run("failed", error=LOST, error_message="gone")) == LOST
+    assert error_of(run("failed", error_message="gone")) == JobError(code="run_failed", message="gone")
+    assert error_of(run("running")) is None

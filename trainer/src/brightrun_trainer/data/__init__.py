@@ -1,0 +1,1 @@
+"""From the lines of a data set to token ids and labels."""

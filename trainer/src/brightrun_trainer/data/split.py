@@ -1,0 +1,72 @@
+"""Which examples are trained on and which are held out."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from brightrun.contracts.run_folder import DATASET, VALIDATION
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, TrainingSpec
+from brightrun_trainer.data.examples import Example, read
+from brightrun_trainer.process.failures import TrainingFailure
+
+HELD_OUT_SHARE, MIN_HELD_OUT, MAX_HELD_OUT = 0.05, 4, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`count` examples of a file: those with the given `indices`, from 0 and without empty lines, or all if None.
+
+    `pairs`: they are preference examples.
+    """
+
+    path: Path
+    count: int
+    pairs: bool
+    indices: frozenset[int] | None = None
+
+    def examples(self) -> Iterator[Example]:
+        """Read them one at a time. Raises UnreadableData."""
+        for index, example in enumerate(read(self.path, self.pairs)):
+            if self.indices is None or index in self.indices:
+                yield example
+
+
+def split(run_dir: Path, spec: TrainingSpec) -> tuple[Source, Source | None]:
+    """What to train on and what to hold out; the same for the same data, spec and seed.
+
+    Held out is `validation.jsonl` if it exists, else the spec's share, else 5 % (4 to 500) of at least 20 examples.
+    Raises TrainingFailure if the data cannot be read or nothing is left for the evaluations that the spec asks for.
+    """
+    pairs = spec.method == "dpo"
+    training = whole_file(run_dir / DATASET, pairs)
+    if (run_dir / VALIDATION).exists():
+        return training, whole_file(run_dir / VALIDATION, pairs)
+    held_out = _held_out_count(spec, training.count)
+    if spec.validation_dataset_id or (not held_out and (spec.early_stopping or spec.eval_steps)):
+        raise TrainingFailure(
+            "validation_missing",
+            "The spec asks for evaluations, but there is nothing to evaluate on.",
+            "Give a validation data set or a validation_split, or leave eval_steps and early_stopping out.",
+        )
+    if not held_out:
+        return training, None
+    everything = range(training.count)
+    chosen = frozenset(random.Random(spec.seed).sample(everything, held_out))  # noqa: S311
+    trained = frozenset(everything) - chosen
+    return Source(training.path, len(trained), pairs, trained), Source(training.path, held_out, pairs, chosen)
+
+
+def whole_file(path: Path, pairs: bool) -> Source:
+    """All examples of a file. Raises TrainingFailure if there are none or one cannot be read."""
+    if count := sum(1 for _ in read(path, pairs)):
+        return Source(path, count, pairs)
+    raise TrainingFailure("data_empty", f"{path.name} holds no example.", "Upload a data set with examples.")
+
+
+def _held_out_count(spec: TrainingSpec, total: int) -> int:
+    if spec.validation_split is not None:
+        return min(total - 1, max(1, round(total * spec.validation_split)))
+    if total < MIN_EXAMPLES_TO_SPLIT:
+        return 0
+    return min(MAX_HELD_OUT, max(MIN_HELD_OUT, round(total * HELD_OUT_SHARE)))

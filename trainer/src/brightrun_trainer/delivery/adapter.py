@@ -1,0 +1,72 @@
+"""The delivered folder: the adapter's files and the facts for its manifest."""
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from safetensors import safe_open
+
+from brightrun.contracts import serving
+from brightrun.contracts.serving import Serving
+from brightrun_trainer.data.preparation import Prepared
+from brightrun_trainer.delivery.model_card import write_card
+
+TEMPLATE_FILE, HELD_OUT_FILE = "chat_template.jinja", "held_out.jsonl"
+PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "brightrun-trainer")
+
+
+def describe(prepared: Prepared, counts: Mapping[str, int], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts for the artifact's manifest.
+
+    `counts` has at least `examples` and `steps`; `evaluation` may have a `comparison` and `samples`.
+    """
+    spec = prepared.task.spec
+    return {
+        "base_model": spec.base_model,
+        "revision": prepared.base.revision,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "spec": spec.model_dump(mode="json", exclude_none=True),
+        **counts,
+        **{name: result for name, result in evaluation.items() if result},
+    }
+
+
+def save(model: PeftModel, prepared: Prepared, facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Replace `folder` by one with adapter, tokenizer, chat template, model card and held-out examples.
+
+    Returns the facts with those that depend on the written files: the chat template's digest, and what serves them.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    spec, held_out = prepared.task.spec, prepared.task.held_out
+    lora = model.peft_config["default"]
+    # The model's path on this cluster means nothing after a download.
+    lora.base_model_name_or_path, lora.revision = spec.base_model, spec.base_model_revision
+    # DPO keeps its reference as a second adapter.
+    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+    prepared.base.tokenizer.save_pretrained(str(folder))
+    digest = hashlib.sha256((folder / TEMPLATE_FILE).read_bytes()).hexdigest()
+    all_facts = {
+        **facts,
+        "chat_template": {"file": TEMPLATE_FILE, "sha256": digest, "name": spec.chat_template},
+        "serving": _check_serving(folder, spec.quantization != "none").model_dump(mode="json"),
+    }
+    (folder / "README.md").write_text(write_card(spec, all_facts))
+    if held_out:
+        with (folder / HELD_OUT_FILE).open("wb") as file:
+            file.writelines(example.line.rstrip(b"\r\n") + b"\n" for example in held_out.examples())
+    return all_facts
+
+
+def _check_serving(folder: Path, quantized: bool) -> Serving:
+    """Whether PEFT and vLLM would load the written files; reads only the weights' shapes."""
+    config = json.loads((folder / CONFIG_NAME).read_text())
+    with safe_open(folder / SAFETENSORS_WEIGHTS_NAME, "pt") as weights:
+        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    return serving.inspect(config, shapes, quantized)

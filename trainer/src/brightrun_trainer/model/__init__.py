@@ -1,0 +1,1 @@
+"""The base model, its chat template and the weights that an adapter starts from."""

@@ -1,0 +1,135 @@
+"""Finds and loads the base model, and configures the LoRA adapter on it."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from trl.chat_template_utils import get_training_chat_template
+
+from brightrun.contracts.training import ChatTemplate, TrainingSpec
+from brightrun_trainer.model.chat_templates import use_template
+from brightrun_trainer.process.failures import TrainingFailure
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A base model ready to be trained. `chat_template` marks the assistant's tokens; `context` is in tokens."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    chat_template: str
+    revision: str
+    context: int
+
+
+def load_base(
+    name: str, revision: str | None = None, *, template: ChatTemplate | None = None, nf4: bool = False
+) -> LoadedModel:
+    """Load a base model by the name of its folder in BRIGHTRUN_MODELS, its path, or its name on the Hugging Face Hub.
+
+    It is loaded to the current GPU if there is one; `nf4` quantizes it to 4 bits. Raises TrainingFailure if it is not
+    available or has no chat template to train with.
+    """
+    path = _locate(name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            path, revision=revision, dtype=precision(), **(_nf4() if nf4 else {})
+        )
+    except (OSError, ValueError) as error:
+        raise _missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
+    return LoadedModel(
+        model=model if nf4 else model.to(device),
+        tokenizer=tokenizer,
+        chat_template=use_template(tokenizer, template) if template else _marked_template(name, tokenizer),
+        revision=_weights_digest(Path(path)) if Path(path).is_dir() else str(model.config._commit_hash),
+        context=getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length),
+    )
+
+
+def precision() -> torch.dtype:
+    """The number type of the frozen weights: on GPUs bfloat16 where supported, else float16; on CPUs float32."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def lora_config(spec: TrainingSpec) -> LoraConfig:
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=spec.rank,
+        lora_alpha=spec.alpha or 2 * spec.rank,
+        lora_dropout=spec.dropout,
+        target_modules=spec.target_modules if isinstance(spec.target_modules, str) else list(spec.target_modules),
+        use_rslora=spec.rslora,
+        bias="none",
+    )
+
+
+def _nf4() -> dict[str, Any]:
+    """Arguments to load in 4 bits on the current GPU, as in QLoRA (Dettmers et al. 2023). Raises TrainingFailure."""
+    if not torch.cuda.is_available():
+        raise TrainingFailure(
+            "quantization_unsupported", "nf4 needs an NVIDIA GPU, and there is none here.", "Use quantization none."
+        )
+    if find_spec("bitsandbytes") is None:
+        raise TrainingFailure(
+            "quantization_unsupported",
+            "nf4 needs the package bitsandbytes, which this cluster's trainer does not have.",
+            "Use quantization none, or ask the operator to install trainer/requirements-cuda.txt.",
+        )
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision()
+    )
+    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
+
+
+def _locate(name: str) -> str:
+    folder = Path(os.environ.get("BRIGHTRUN_MODELS", "")) / name
+    if "BRIGHTRUN_MODELS" in os.environ and (folder / "config.json").is_file():
+        return str(folder)
+    if name == "tiny":
+        raise _missing(name, "it is not in the folder that BRIGHTRUN_MODELS names")
+    return name
+
+
+def _missing(name: str, cause: str) -> TrainingFailure:
+    return TrainingFailure(
+        "base_model_missing",
+        f"The base model {name} is not available on this cluster: {cause}.",
+        "Check the name and revision, or ask the operator to put the model there.",
+    )
+
+
+def _marked_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    try:
+        template = get_training_chat_template(tokenizer) or tokenizer.chat_template
+    except (ValueError, TypeError) as error:
+        raise TrainingFailure(
+            "chat_template_unsupported",
+            f"The chat template of {name} does not mark what the assistant says.",
+            "Set chat_template (plain works with every model), or choose an instruction-tuned model.",
+        ) from error
+    return str(template)
+
+
+def _weights_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Base models that are built on this machine, without a network."""

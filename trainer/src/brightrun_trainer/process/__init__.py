@@ -1,0 +1,1 @@
+"""The trainer as a process: reports, errors, stops, locks and workers."""

@@ -1,0 +1,1 @@
+"""The training itself, from a prepared run to its last checkpoint."""
