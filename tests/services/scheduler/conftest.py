@@ -9,14 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.cluster_client.settings import ClusterSettings
@@ -41,6 +39,7 @@ from brightrun.scheduler.submission.artifacts import InputUrls
 from brightrun.scheduler.submission.loops import Dispatcher, Submitter
 from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.conftest import SECRET, SlicePool
+from tests.kafka import read_topic
 from tests.services import slices
 from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster
 from tests.waiting import eventually
@@ -52,11 +51,6 @@ MAX_SILENCE = timedelta(seconds=60)
 SCHEDULER = new_id()
 
 E = TypeVar("E", bound=JobEvent)
-
-
-async def _assigned(consumer: AIOKafkaConsumer) -> frozenset[TopicPartition]:
-    """A consumer without a group has its partitions once it knows the topic."""
-    return consumer.assignment()
 
 
 @dataclass
@@ -235,14 +229,9 @@ class Scheduler:
 
     async def published(self, event: type[E], job: JobQueued) -> list[E]:
         """What Kafka has of the job."""
-        found: list[E] = []
-        address = {"bootstrap_servers": self.kafka.kafka_bootstrap, "fetch_max_wait_ms": 20}
-        async with AIOKafkaConsumer(event.topic, auto_offset_reset="earliest", **address) as consumer:
-            ends = await consumer.end_offsets(await eventually(partial(_assigned, consumer)))
-            while sum(ends.values()) > len(found):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found.extend(event.model_validate_json(record.value) for record in records)
-        return [one for one in found if one.job_id == job.job_id]
+        records = await read_topic(self.kafka.kafka_bootstrap, event.topic)
+        events = [event.model_validate_json(record.value) for record in records]
+        return [event for event in events if event.job_id == job.job_id]
 
     @asynccontextmanager
     async def process(self, failpoint: str = "", **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:

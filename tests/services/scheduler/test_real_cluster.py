@@ -80,7 +80,7 @@ async def hear(scheduler: Scheduler, event: type[JobEvent], job: JobQueued, coun
         found = await scheduler.published(event, job)
         return found if len(found) >= count else None
 
-    return await eventually(published, within=40)
+    return await eventually(published)
 
 
 async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int = 1) -> None:
@@ -89,7 +89,7 @@ async def train_to(scheduler: Scheduler, job: JobQueued, step: int, attempt: int
             one.step >= step and one.attempt == attempt for one in await scheduler.published(JobProgress, job)
         )  # fmt: skip
 
-    await eventually(there, within=40)
+    await eventually(there)
 
 
 async def test_a_paused_training_resumes_and_every_step_is_published(
@@ -175,6 +175,6 @@ async def test_a_run_given_up_is_stopped_when_its_cluster_returns(
     await cluster.reaches(started.external_job_id, "running")
     async with scheduler.process(**settings_of(cluster)):
         [_, again] = await hear(scheduler, JobStarted, job, 2)
-        await cluster.reaches(started.external_job_id, "cancelled", within=60)
+        await cluster.reaches(started.external_job_id, "cancelled")
         assert (await cluster.status(again.external_job_id)).status == "running"
     assert [one.attempt for one in await scheduler.published(JobProgress, job)][-1] == 2
