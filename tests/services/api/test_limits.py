@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.accounts import actions as tries
+from brightrun.api.accounts import actions
 from brightrun.api.accounts.rules import Throttle
 from brightrun.api.loops import prune_sessions
 from brightrun.api.settings import Settings
@@ -40,7 +40,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(tries, "utc_now", clock.read)
+    monkeypatch.setattr(actions, "utc_now", clock.read)
     return clock
 
 
@@ -248,7 +248,7 @@ async def test_many_addresses_share_what_one_account_takes(ada: User, app: FastA
 
 
 async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=3))
+    monkeypatch.setattr(actions, "NETWORK_THROTTLE", Throttle(free=3))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(5)]
 
     assert codes(answers) == [401, 401, 401, 429, 429]
@@ -258,7 +258,7 @@ async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI
 async def test_an_account_of_ones_own_does_not_free_the_network(
     ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tries, "NETWORK_THROTTLE", Throttle(free=4))
+    monkeypatch.setattr(actions, "NETWORK_THROTTLE", Throttle(free=4))
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(3)]
     answers.append(await attempt(app, ada.account["user"]["email"], PASSWORD, ATTACKER))
     answers += [await attempt(app, f"other{n}@example.org", address=ATTACKER) for n in range(2)]
@@ -287,7 +287,7 @@ async def test_attempts_are_forgotten(ada: User, app: FastAPI, pool: Pool, clock
     for _ in range(5):
         await attempt(app, email, address=CAFE)
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT max(tries) FROM login_attempts") == 5
+    assert await pool.fetchval("SELECT max(attempts) FROM login_attempts") == 5
 
     await pool.execute("UPDATE login_attempts SET last_at = now() - interval '2 hours'")
     assert (await attempt(app, email, address=CAFE)).status_code == 429  # it waits all the same

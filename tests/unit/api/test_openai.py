@@ -80,8 +80,8 @@ def test_problems_are_told_where_the_request_has_them() -> None:
         asked(method={"type": "supervised", "supervised": {"hyperparameters": {}}}, rank=8), "t", "C"
     )
     found = {"hyperparameters.rank": ["a"], "hyperparameters.base_model": ["b"], "gpu_config.type": ["c"]}
-    assert translation.replace(found) == {"rank": ["a"], "model": ["b"], "gpu_config.type": ["c"]}
-    assert translation.replace({"hyperparameters.epochs": ["d"]}) == {
+    assert translation.rename(found) == {"rank": ["a"], "model": ["b"], "gpu_config.type": ["c"]}
+    assert translation.rename({"hyperparameters.epochs": ["d"]}) == {
         "method.supervised.hyperparameters.n_epochs": ["d"]
     }
 

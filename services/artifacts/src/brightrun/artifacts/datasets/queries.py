@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from brightrun.artifacts import leases
 from brightrun.artifacts.datasets.models import Dataset, Issue, Report
+from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.source import StoredObject
-from brightrun.runtime import leases
 from brightrun.runtime.database import Connection, Pool
-from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, user_id, name, format, status, size, sha256, training_pairs, tokens, duplicates,
              error_count, errors_by_code, created_at, validated_at, fence"""

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from brightrun.artifacts import leases
+from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.uploads.models import Part, Upload
-from brightrun.runtime import leases
 from brightrun.runtime.database import Connection
-from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, user_id, filename, size, status, created_at, expires_at, dataset_id, part_ids, fence,
              leased_until > now() AS busy"""
