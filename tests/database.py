@@ -64,7 +64,7 @@ class Database:
         """Fail, and start anew, where the test that has ended still uses the pool."""
         part = self.slices[service]
         try:
-            await eventually(lambda: _is_idle(part.pool))
+            await eventually(lambda: _is_idle(part.pool), within=15)
         except AssertionError:
             part.pool.terminate()
             raise AssertionError(f"this test leaves connections of the pool of {service} in use") from None

@@ -1,18 +1,21 @@
-"""Apache Kafka for the tests: the distribution in KAFKA_HOME, else a container where Docker answers, else none."""
+"""Kafka for the tests: an Apache Kafka where there is one, and a reader of whole topics."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from _pytest.mark import ParameterSet
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from docker.errors import DockerException
 from testcontainers.community.kafka import KafkaContainer
 
 from brightrun.local.engines import ApacheKafka, ExternalKafka
 from brightrun.local.installation import Installation
+from tests.waiting import eventually
 
 
 def docker_answers() -> bool:
@@ -32,9 +35,32 @@ def if_given(name: str) -> list[ParameterSet]:
 
 @contextmanager
 def apache_kafka(installation: Installation) -> Iterator[ApacheKafka | ExternalKafka]:
+    """The distribution in KAFKA_HOME, else a container."""
     if "KAFKA_HOME" in os.environ:
         with ApacheKafka(installation, Path(os.environ["KAFKA_HOME"])) as engine:
             yield engine
     else:
         with KafkaContainer().with_kraft() as container:
             yield ExternalKafka(container.get_bootstrap_server())
+
+
+async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord[Any, Any]]:
+    """Every record of the topic."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=20,
+        metadata_max_age_ms=500,  # a busy broker may not know the topic when it is first asked
+    )
+
+    async def partitions() -> frozenset[TopicPartition]:
+        return consumer.assignment()
+
+    async with consumer:
+        ends = await consumer.end_offsets(await eventually(partitions))
+        records: list[ConsumerRecord[Any, Any]] = []
+        while sum(ends.values()) > len(records):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                records.extend(batch)
+    return records

@@ -4,10 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from faststream import AckPolicy
 
 from brightrun.contracts.events import CATALOGUE
-from brightrun.runtime.kafka import KafkaClient, Subscription
+from brightrun.runtime.kafka import KafkaClient
 from brightrun.runtime.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -32,20 +31,14 @@ def test_only_the_runtime_imports_kafka_libraries() -> None:
     assert offenders == []
 
 
-def test_one_module_of_the_runtime_creates_subscribers() -> None:
-    modules = [path.name for path in RUNTIME.glob("*.py") if ".subscriber(" in path.read_text()]
+def test_one_module_of_the_runtime_creates_consumers() -> None:
+    modules = [path.name for path in RUNTIME.glob("*.py") if "AIOKafkaConsumer(" in path.read_text()]
     assert modules == ["kafka.py"]
 
 
-@pytest.mark.parametrize("batch", [False, True])
-@pytest.mark.parametrize("event", [topic.event for topic in CATALOGUE])
-async def test_no_consumer_commits_automatically(event: type, batch: bool) -> None:
-    async def consume(message: object) -> None: ...
-
-    async def handle(events: object, conn: object) -> None: ...
-
+@pytest.mark.parametrize("topic", [topic.name for topic in CATALOGUE])
+async def test_no_consumer_commits_automatically(topic: str) -> None:
     kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "any-client")
-    subscriber = kafka.subscriber(Subscription(event, handle, batch), consume)
-    assert subscriber.ack_policy is AckPolicy.MANUAL
-    assert subscriber._connection_args["enable_auto_commit"] is False
-    assert subscriber._connection_args["auto_offset_reset"] == "earliest"
+    consumer = kafka.create_consumer(topic, group_id="any-group")
+    assert consumer._enable_auto_commit is False
+    assert consumer._auto_offset_reset == "earliest"

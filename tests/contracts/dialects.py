@@ -1,4 +1,4 @@
-"""The gateway's dialects, as their own OpenAPI documents tell them."""
+"""The OpenAPI documents of the API service's dialects."""
 
 import asyncio
 from functools import cache
@@ -12,11 +12,11 @@ from brightrun.api.http.clients import open_clients
 from brightrun.api.settings import Settings
 from brightrun.runtime.http import create_app
 
-SECRET = "signs nothing, it is never started"
+SECRET = "the-service-is-never-started-with-it"
 
 
 def documents(app: FastAPI) -> dict[str, dict[str, Any]]:
-    """The document of the application and of each one mounted in it, by where it is: `api`, `v1`."""
+    """The documents of the application and of each application mounted in it, by path: `api`, `v1`."""
     mounted = {route.path.strip("/"): route.app for route in app.routes if isinstance(route, Mount)}
     return {"api": app.openapi()} | {
         name: dialect.openapi() for name, dialect in mounted.items() if isinstance(dialect, FastAPI)
@@ -25,7 +25,7 @@ def documents(app: FastAPI) -> dict[str, dict[str, Any]]:
 
 @cache
 def served() -> dict[str, dict[str, Any]]:
-    """The documents as the gateway serves them."""
+    """The documents as the service returns them."""
     return documents(asyncio.run(_compose()))
 
 

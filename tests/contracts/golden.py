@@ -56,7 +56,7 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """What clients may rely on of each dialect of the gateway."""
+    """What clients may rely on, by dialect."""
     return {name: openapi.essence(document) for name, document in dialects.served().items()}
 
 

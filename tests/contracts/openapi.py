@@ -74,11 +74,11 @@ def changes_of(old: Json, new: Json) -> Iterator[str]:
     """Every breaking difference between two states of an operation."""
     yield from _parameters(old, new)
     yield from _body(old.get("requestBody"), new.get("requestBody"))
-    for status, answer in old["responses"].items():
+    for status, response in old["responses"].items():
         if status in new["responses"]:
-            yield from _contents(f"answer {status}", answer, new["responses"][status], sent=False)
+            yield from _contents(f"response {status}", response, new["responses"][status], sent=False)
         else:
-            yield f"answer {status}: removed"
+            yield f"response {status}: removed"
     for scheme, scopes in _needed(new).items():
         if missing := scopes - _needed(old).get(scheme, set()):
             yield f"needs {scheme} {' '.join(sorted(missing))} now"
@@ -101,7 +101,7 @@ def _parameters(old: Json, new: Json) -> Iterator[str]:
 
 
 def _by_name(operation: Json) -> dict[str, Json]:
-    return {f"{one['in']} {one['name']}": one for one in operation.get("parameters", [])}
+    return {f"{parameter['in']} {parameter['name']}": parameter for parameter in operation.get("parameters", [])}
 
 
 def _body(old: Json | None, new: Json | None) -> Iterator[str]:
@@ -130,8 +130,8 @@ def _schema(place: str, old: Json, new: Json, *, sent: bool) -> list[str]:
         return []
     olds, news = _choices(old), _choices(new)
     found: list[str] = []
-    for one in olds if sent else news:
-        pairs = [(one, other) for other in news] if sent else [(other, one) for other in olds]
+    for choice in olds if sent else news:
+        pairs = [(choice, other) for other in news] if sent else [(other, choice) for other in olds]
         found += min((list(_choice(place, *pair, sent=sent)) for pair in pairs), key=len)
     return found
 
@@ -139,9 +139,9 @@ def _schema(place: str, old: Json, new: Json, *, sent: bool) -> list[str]:
 def _choices(schema: Json) -> list[Json]:
     for several in ("anyOf", "oneOf"):
         if several in schema:
-            return [choice for one in schema[several] for choice in _choices(one)]
+            return [choice for member in schema[several] for choice in _choices(member)]
     if isinstance(schema.get("type"), list):
-        return [schema | {"type": one} for one in schema["type"]]
+        return [schema | {"type": name} for name in schema["type"]]
     return [schema]
 
 
@@ -167,10 +167,10 @@ def _choice(place: str, old: Json, new: Json, *, sent: bool) -> Iterator[str]:
 
 
 def _type(place: str, old: Json, new: Json, *, sent: bool) -> Iterator[str]:
-    given, taken = (old, new) if sent else (new, old)
+    source, target = (old, new) if sent else (new, old)
     for key in ("type", "format"):
-        one, other = given.get(key), taken.get(key)
-        if other is not None and one != other and (one, other) != ("integer", "number"):
+        value, other = source.get(key), target.get(key)
+        if other is not None and value != other and (value, other) != ("integer", "number"):
             yield f"{place}: {key} changed from {old.get(key)} to {new.get(key)}"
 
 

@@ -45,14 +45,14 @@ def test_every_reference_leads_somewhere() -> None:
 
 @pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
 def test_the_document_says_who_writes_and_reads_a_topic(topic: Topic) -> None:
-    told = {
+    operations = {
         (operation["action"], tag["name"])
         for operation in DOCUMENT["operations"].values()
         if operation["channel"] == {"$ref": f"#/channels/{topic.name}"}
         for tag in operation["tags"]
     }
 
-    assert told == {("send", topic.owner), *(("receive", reader) for reader in topic.readers)}
+    assert operations == {("send", topic.owner), *(("receive", reader) for reader in topic.readers)}
 
 
 @pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)

@@ -46,8 +46,8 @@ def bodies(operation: Json) -> Iterator[tuple[Place, Json]]:
 
 def answers(operation: Json) -> Iterator[tuple[Place, Json]]:
     """Each schema of what is answered."""
-    for status, answer in operation["responses"].items():
-        for kind, content in answer.get("content", {}).items():
+    for status, response in operation["responses"].items():
+        for kind, content in response.get("content", {}).items():
             yield from schemas(content.get("schema", {}), ("responses", status, "content", kind, "schema"))
 
 
@@ -63,8 +63,8 @@ def an_answer_removed(operation: Json) -> Iterator[Json]:
 
 
 def a_code_removed(operation: Json) -> Iterator[Json]:
-    for status, answer in operation["responses"].items():
-        for kind, content in answer.get("content", {}).items():
+    for status, response in operation["responses"].items():
+        for kind, content in response.get("content", {}).items():
             for code in content.get("examples", ()):
                 place = ("responses", status, "content", kind, "examples")
                 yield edited(operation, place, lambda codes, code=code: codes.pop(code))

@@ -8,44 +8,44 @@ import pytest
 
 from brightrun.local.settings import LocalSettings
 from tests import kafka
-from tests.flows.house import ROOT, House, open_house
+from tests.flows.platform import ROOT, LivePlatform, start_platform
 
 BROKERS = ["embedded", *kafka.if_given("apache")]
 
 
 @pytest.fixture(scope="package")
 def settings() -> LocalSettings:
-    """Where the trainer's environment and the tiny base model are; `make test` has built both."""
-    found = LocalSettings(trainer_python=ROOT / ".trainer-venv/bin/python", models=ROOT / ".cache/models")
-    assert found.trainer_python.exists(), "there is no trainer environment: run `make setup`"
-    assert (found.models / "tiny").exists(), "there is no tiny base model: run `make setup`"
-    return found
+    """With the trainer's environment and the tiny base model that `make test` has built."""
+    settings = LocalSettings(trainer_python=ROOT / ".trainer-venv/bin/python", models=ROOT / ".cache/models")
+    assert settings.trainer_python.exists(), "there is no trainer environment: run `make setup`"
+    assert (settings.models / "tiny").exists(), "there is no tiny base model: run `make setup`"
+    return settings
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _webhooks_within_this_machine() -> Iterator[None]:
-    """The platform's services inherit it: tests send nothing to anywhere else."""
+    """The services inherit the setting: tests send webhooks to this machine only."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("BRIGHTRUN_WEBHOOK_PRIVATE_HOSTS", "localhost")
         yield
 
 
 @pytest.fixture(scope="package")
-def house(settings: LocalSettings) -> Iterator[House]:
+def platform(settings: LocalSettings) -> Iterator[LivePlatform]:
     """One platform for all flows."""
-    with TemporaryDirectory(prefix="brightrun-flows-") as home, open_house(Path(home), settings) as house:
-        yield house
+    with TemporaryDirectory(prefix="brightrun-flows-") as home, start_platform(Path(home), settings) as platform:
+        yield platform
 
 
 @pytest.fixture(params=BROKERS)
-def house_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings) -> Iterator[House]:
+def platform_on_each_broker(request: pytest.FixtureRequest, settings: LocalSettings) -> Iterator[LivePlatform]:
     """The platform that all flows share, and one of its own on Apache Kafka where that is given."""
     if request.param == "embedded":
-        yield request.getfixturevalue("house")
+        yield request.getfixturevalue("platform")
     else:
         bootstrap = request.getfixturevalue("apache_kafka").bootstrap
         with (
             TemporaryDirectory(prefix="brightrun-flows-") as home,
-            open_house(Path(home), settings, bootstrap) as house,
+            start_platform(Path(home), settings, bootstrap) as platform,
         ):
-            yield house
+            yield platform

@@ -1,6 +1,6 @@
-"""What somebody who moves over from OpenAI runs: nothing but the `openai` package, whichever version that is.
+"""A script of a user who comes from OpenAI: it uses nothing but the `openai` package, in any version.
 
-Arguments: the base URL, the API key, a JSON Lines file. Prints what it saw as one JSON object.
+Arguments: the base URL, the API key, a JSON Lines file. Prints a report as one JSON object.
 """
 
 import json
@@ -25,7 +25,7 @@ def main(base_url: str, api_key: str, path: str) -> dict[str, Any]:
         extra_body={"rank": 8, "learning_rate": 1e-3, "save_steps": 4, "eval_steps": 4, "validation_split": 0.2},
     )
     statuses = [job.status]
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 300
     while job.status not in ("succeeded", "failed", "cancelled") and time.monotonic() < deadline:
         time.sleep(0.5)
         job = client.fine_tuning.jobs.retrieve(job.id)
@@ -36,11 +36,11 @@ def main(base_url: str, api_key: str, path: str) -> dict[str, Any]:
     events = list(client.fine_tuning.jobs.list_events(job.id, limit=2))
     checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id, limit=1))
     results = [client.files.content(name).text for name in job.result_files]
-    listed = [one.id for one in client.fine_tuning.jobs.list(metadata={"package": openai.__version__})]
+    listed = [job.id for job in client.fine_tuning.jobs.list(metadata={"package": openai.__version__})]
     models = [model.id for model in client.models.list()]
-    files = [one.purpose for one in client.files.list(limit=1)]
+    files = [file.purpose for file in client.files.list(limit=1)]
     content = client.files.content(file.id).content
-    seen = {
+    report = {
         "version": openai.__version__,
         "job": job.to_dict(),
         "statuses": statuses,
@@ -55,10 +55,10 @@ def main(base_url: str, api_key: str, path: str) -> dict[str, Any]:
         "deleted_file": client.files.delete(file.id).deleted,
         "deleted_model": client.models.delete(job.fine_tuned_model).deleted,
     }
-    seen["left"] = [one.purpose for one in client.files.list()] + [
+    report["left"] = [file.purpose for file in client.files.list()] + [
         model.id for model in client.models.list() if model.id.startswith("ft:")
     ]
-    return seen
+    return report
 
 
 if __name__ == "__main__":

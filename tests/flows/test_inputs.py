@@ -1,7 +1,6 @@
-"""Preferences, a validation set of its own, and an earlier adapter reach the trainer and are of use there."""
+"""Preference pairs, a validation data set and an earlier adapter reach the trainer and have an effect."""
 
 import json
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,23 @@ import httpx
 import openai
 
 from brightrun.local.first_user import FirstUser
-from tests.flows.house import SAMPLE, House, Json, follow, stored, submit
+from tests.flows.platform import SAMPLE, Json, LivePlatform, has_artifact, submit, wait_for_job
+from tests.waiting import wait_until
 
 
-def test_a_job_learns_preferences_and_is_evaluated_on_a_set_of_its_own(house: House) -> None:
-    user = house.new_user()
+def test_a_job_learns_preferences_and_is_evaluated_on_its_validation_dataset(platform: LivePlatform) -> None:
+    user = platform.new_user()
     examples = _preferences(72)
-    training = user.upload_dataset(_write(house.home / "pairs.jsonl", examples[:48]))
-    held_out = user.upload_dataset(_write(house.home / "held-out-pairs.jsonl", examples[48:]))
+    training = user.upload_dataset(_write(platform.home / "pairs.jsonl", examples[:48]))
+    held_out = user.upload_dataset(_write(platform.home / "held-out-pairs.jsonl", examples[48:]))
     assert (training["status"], training["format"], training["total_training_pairs"]) == ("ready", "dpo", 48)
 
     validation = {"validation_dataset_id": held_out["id"], "eval_steps": 6}
     job = submit(user, training, method="dpo", beta=0.2, max_steps=12, **validation)
-    done = follow(user, job["id"], stored)
+    done = wait_for_job(user, job["id"], has_artifact)
     assert done["validation_dataset"]["total_training_pairs"] == 24
-    folder = _folder(house, job["id"])
-    assert (folder / "validation.jsonl").read_bytes() == (house.home / "held-out-pairs.jsonl").read_bytes()
+    folder = _folder(platform, job["id"])
+    assert (folder / "validation.jsonl").read_bytes() == (platform.home / "held-out-pairs.jsonl").read_bytes()
     points = user.get(f"/api/jobs/{job['id']}/metrics")["points"]
     losses = {point["step"]: point["validation_loss"] for point in points if point["validation_loss"] is not None}
     assert losses.keys() >= {6, 12}
@@ -36,14 +36,14 @@ def test_a_job_learns_preferences_and_is_evaluated_on_a_set_of_its_own(house: Ho
     assert (manifest["validation"]["dataset_id"], manifest["start"]) == (held_out["id"], None)
 
 
-def test_a_fine_tuned_model_is_gone_on_with_through_openais_package(house: House) -> None:
-    user = house.new_user()
+def test_a_fine_tuned_model_is_trained_further_through_the_openai_package(platform: LivePlatform) -> None:
+    user = platform.new_user()
     key = user.post("/api/keys", {"name": "going on", "scopes": ["read", "train"]})["key"]
-    client = openai.OpenAI(base_url=f"{house.platform.api_url}/v1", api_key=key)
+    client = openai.OpenAI(base_url=f"{platform.programs.api_url}/v1", api_key=key)
     lines = SAMPLE.read_text().splitlines(keepends=True)
     files = {}
     for name, chosen in (("training", lines[:48]), ("validation", lines[48:60])):
-        path = house.home / f"{name}.jsonl"
+        path = platform.home / f"{name}.jsonl"
         path.write_text("".join(chosen))
         files[f"{name}_file"] = client.files.create(file=path, purpose="fine-tune").id
     trained: dict[str, Any] = {"max_steps": 12, "learning_rate": 1e-3, "eval_steps": 6}
@@ -55,26 +55,26 @@ def test_a_fine_tuned_model_is_gone_on_with_through_openais_package(house: House
     second = _wait(client, second.id)
 
     jobs = {job["id"].replace("-", ""): job for job in user.get("/api/jobs")["jobs"]}
-    one, other = jobs[first.id.removeprefix("ftjob-")], jobs[second.id.removeprefix("ftjob-")]
-    assert other["hyperparameters"]["rank"] == 4, "as the adapter that it goes on with"
-    assert other["start"]["model_id"] == one["artifact_id"]
-    for job in (one, other):
-        given = (_folder(house, job["id"]) / "validation.jsonl").read_bytes()
-        assert given == (house.home / "validation.jsonl").read_bytes()
-    earlier = {file["name"]: file["sha256"] for file in user.get(f"/api/models/{one['artifact_id']}")["files"]}
-    manifest = _manifest(user, other)
-    assert manifest["start"]["artifact_id"] == one["artifact_id"]
+    first_job, second_job = jobs[first.id.removeprefix("ftjob-")], jobs[second.id.removeprefix("ftjob-")]
+    assert second_job["hyperparameters"]["rank"] == 4, "as the adapter that it starts from"
+    assert second_job["start"]["model_id"] == first_job["artifact_id"]
+    for job in (first_job, second_job):
+        validation = (_folder(platform, job["id"]) / "validation.jsonl").read_bytes()
+        assert validation == (platform.home / "validation.jsonl").read_bytes()
+    earlier = {file["name"]: file["sha256"] for file in user.get(f"/api/models/{first_job['artifact_id']}")["files"]}
+    manifest = _manifest(user, second_job)
+    assert manifest["start"]["artifact_id"] == first_job["artifact_id"]
     assert {file["name"]: file["sha256"] for file in manifest["start"]["files"]}.items() <= earlier.items()
-    begun, gone_on = (_losses(user, job["id"]) for job in (one, other))
-    assert gone_on[0] < begun[0], "it begins where the first ended"
+    first_losses, second_losses = (_losses(user, job["id"]) for job in (first_job, second_job))
+    assert second_losses[0] < first_losses[0], "it begins where the first ended"
 
 
 def _preferences(count: int) -> list[Json]:
-    """The sample's answers, each preferred to that of another conversation."""
+    """Pairs of the sample's responses, each preferred to that of another conversation."""
     sample = [json.loads(line)["messages"] for line in SAMPLE.read_text().splitlines()[: count + 1]]
     return [
-        {"input": {"messages": one[:-1]}, "preferred_output": one[-1:], "non_preferred_output": other[-1:]}
-        for one, other in pairwise(sample)
+        {"input": {"messages": messages[:-1]}, "preferred_output": messages[-1:], "non_preferred_output": other[-1:]}
+        for messages, other in pairwise(sample)
     ]
 
 
@@ -83,9 +83,9 @@ def _write(path: Path, examples: list[Json]) -> Path:
     return path
 
 
-def _folder(house: House, job_id: str) -> Path:
-    (run,) = house.cluster_runs(job_id)
-    return house.home / "cluster" / "runs" / str(run["status"]["external_job_id"])
+def _folder(platform: LivePlatform, job_id: str) -> Path:
+    (run,) = platform.cluster_runs(job_id)
+    return platform.home / "cluster" / "runs" / str(run["status"]["external_job_id"])
 
 
 def _manifest(user: FirstUser, job: Json) -> Json:
@@ -100,9 +100,10 @@ def _losses(user: FirstUser, job_id: str) -> list[float]:
 
 
 def _wait(client: openai.OpenAI, job_id: str) -> Any:
-    deadline = time.monotonic() + 180
-    while (job := client.fine_tuning.jobs.retrieve(job_id)).status not in ("succeeded", "failed"):
-        assert time.monotonic() < deadline, job
-        time.sleep(0.3)
+    def ended() -> Any:
+        job = client.fine_tuning.jobs.retrieve(job_id)
+        return job if job.status in ("succeeded", "failed") else None
+
+    job = wait_until(ended, within=300)
     assert job.status == "succeeded", job
     return job

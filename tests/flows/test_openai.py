@@ -1,4 +1,4 @@
-"""Code that is written for OpenAI fine-tunes here, unchanged, with the newest `openai` package and with one of 2.x."""
+"""Code written for OpenAI runs unchanged, with the newest `openai` package and with a 2.x release."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.flows.house import ROOT, House, Json
+from tests.flows.platform import ROOT, Json, LivePlatform
 
 OLDER = "openai==2.54.0"
 SCRIPT = Path(__file__).with_name("openai_script.py")
@@ -22,13 +22,13 @@ SCRIPT = Path(__file__).with_name("openai_script.py")
 
 @contextmanager
 def newest() -> Iterator[Path | None]:
-    """The package of the tests' own environment."""
+    """Uses the package of the tests' environment."""
     yield None
 
 
 @contextmanager
 def older() -> Iterator[Path | None]:
-    """A folder with a 2.x release and what that needs, which is used in place of the environment's packages."""
+    """A folder with a 2.x release and its dependencies, which precede the environment's packages."""
     with TemporaryDirectory(prefix="brightrun-openai-") as folder:
         command = [ROOT / ".tools/bin/uv", "pip", "install", "--quiet", "--python", sys.executable, "--target", folder]
         subprocess.run([*command, OLDER], check=True)
@@ -36,36 +36,36 @@ def older() -> Iterator[Path | None]:
 
 
 @pytest.mark.parametrize("package", [newest, older])
-def test_the_openai_package_drives_a_whole_fine_tuning(package, house: House) -> None:
-    key = house.new_user().post("/api/keys", {"name": "moving over", "scopes": ["read", "train"]})["key"]
+def test_the_openai_package_runs_a_whole_fine_tuning(package, platform: LivePlatform) -> None:
+    key = platform.new_user().post("/api/keys", {"name": "moving over", "scopes": ["read", "train"]})["key"]
     with package() as folder:
-        seen = _run(house, key, house.sample(40), folder)
+        report = _run(platform, key, platform.sample(40), folder)
 
-    job = seen["job"]
-    assert seen["version"].startswith("2." if package is older else "3.")
-    assert seen["statuses"][-1] == "succeeded"
+    job = report["job"]
+    assert report["version"].startswith("2." if package is older else "3.")
+    assert report["statuses"][-1] == "succeeded"
     assert (job["model"], job["seed"], job["error"]) == ("tiny", 7, None)
     assert job["trained_tokens"] > 0
     assert job["fine_tuned_model"].startswith("ft:tiny:personal:flows:")
-    assert seen["retrieved"] == job["fine_tuned_model"]
-    assert {"tiny", "gpt-4o-mini-2024-07-18", job["fine_tuned_model"]} <= set(seen["models"])
-    assert seen["listed"] == [job["id"]]
-    assert seen["content_is_the_file"]
-    assert sorted(seen["files"]) == ["fine-tune", "fine-tune-results"]
-    _check_events(seen["events"])
-    _check_checkpoints(seen)
-    _check_results(seen["results"])
-    assert (seen["deleted_file"], seen["deleted_model"]) == (True, True)
-    assert seen["left"] == ["fine-tune-results"]
+    assert report["retrieved"] == job["fine_tuned_model"]
+    assert {"tiny", "gpt-4o-mini-2024-07-18", job["fine_tuned_model"]} <= set(report["models"])
+    assert report["listed"] == [job["id"]]
+    assert report["content_is_the_file"]
+    assert sorted(report["files"]) == ["fine-tune", "fine-tune-results"]
+    _check_events(report["events"])
+    _check_checkpoints(report)
+    _check_results(report["results"])
+    assert (report["deleted_file"], report["deleted_model"]) == (True, True)
+    assert report["left"] == ["fine-tune-results"]
 
 
-def _run(house: House, key: str, path: Path, folder: Path | None) -> Json:
+def _run(platform: LivePlatform, key: str, path: Path, folder: Path | None) -> Json:
     environment = {**os.environ, "PYTHONPATH": str(folder) if folder else ""}
-    command = [sys.executable, SCRIPT, f"{house.platform.api_url}/v1", key, path]
+    command = [sys.executable, SCRIPT, f"{platform.programs.api_url}/v1", key, path]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    seen: Json = json.loads(done.stdout)
-    return seen
+    report: Json = json.loads(done.stdout)
+    return report
 
 
 def _check_events(events: list[Json]) -> None:
@@ -74,11 +74,11 @@ def _check_events(events: list[Json]) -> None:
     assert "Queued" in events[-1]["message"]
 
 
-def _check_checkpoints(seen: Json) -> None:
-    steps = [checkpoint["step_number"] for checkpoint in seen["checkpoints"]]
+def _check_checkpoints(report: Json) -> None:
+    steps = [checkpoint["step_number"] for checkpoint in report["checkpoints"]]
     assert steps == sorted(steps, reverse=True)
     assert 4 in steps
-    assert all(checkpoint["metrics"]["train_loss"] > 0 for checkpoint in seen["checkpoints"])
+    assert all(checkpoint["metrics"]["train_loss"] > 0 for checkpoint in report["checkpoints"])
 
 
 def _check_results(results: list[str]) -> None:
@@ -89,13 +89,13 @@ def _check_results(results: list[str]) -> None:
     assert any(line["valid_loss"] for line in lines)
 
 
-def test_the_guides_code_runs_as_it_is_written(house: House) -> None:
-    """Both pieces of Python in docs/openai.md, with a real address, key and file put in."""
+def test_the_code_of_the_guide_runs_as_written(platform: LivePlatform) -> None:
+    """Runs both code blocks of docs/openai.md with a real address, key and file."""
     guide = (ROOT / "docs/openai.md").read_text()
-    pieces = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    key = house.new_user().post("/api/keys", {"name": "guide", "scopes": ["read", "train"]})["key"]
-    code = "\n".join(pieces).replace("http://127.0.0.1:8000", house.platform.api_url).replace("br_…", key)
-    code = code.replace('"replies.jsonl"', repr(str(house.sample(24))))
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    key = platform.new_user().post("/api/keys", {"name": "guide", "scopes": ["read", "train"]})["key"]
+    code = "\n".join(blocks).replace("http://127.0.0.1:8000", platform.programs.api_url).replace("br_…", key)
+    code = code.replace('"replies.jsonl"', repr(str(platform.sample(24))))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("succeeded ft:tiny:personal:support:")

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a job, and a second start."""
+"""The platform is stopped while a job runs, and started again."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,26 +7,26 @@ import psutil
 
 from brightrun.local.settings import LocalSettings
 from tests.flows.audit import audit
-from tests.flows.house import follow, open_house, running_for_a_while, stored, submit
+from tests.flows.platform import has_artifact, has_trained_some_steps, start_platform, submit, wait_for_job
 
 
-def test_a_second_start_continues_the_job_where_it_was(settings: LocalSettings) -> None:
+def test_a_second_start_resumes_the_job_from_its_checkpoint(settings: LocalSettings) -> None:
     with TemporaryDirectory(prefix="brightrun-flows-") as folder:
         home = Path(folder)
-        with open_house(home, settings) as house:
-            user = house.new_user()
-            job = submit(user, user.upload_dataset(house.sample(40)), max_steps=60, batch_size=4)
-            follow(user, job["id"], running_for_a_while)
+        with start_platform(home, settings) as platform:
+            user = platform.new_user()
+            job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=60, batch_size=4)
+            wait_for_job(user, job["id"], has_trained_some_steps)
         assert _processes_of(home) == []
-        with open_house(home, settings) as house:
-            audit(house, user, follow(user, job["id"], stored))
-            steps = house.emitted_steps(job["id"])
+        with start_platform(home, settings) as platform:
+            audit(platform, user, wait_for_job(user, job["id"], has_artifact))
+            steps = platform.emitted_steps(job["id"])
             assert max(steps) == 60
-            assert len(steps) < 2 * 60, "it went on from a checkpoint"
+            assert len(steps) < 2 * 60, "it resumed from a checkpoint"
 
 
 def _processes_of(home: Path) -> list[str]:
-    """Whatever still runs and names the installation's folder."""
+    """The command lines of processes that name the installation's folder."""
     return [line for process in psutil.process_iter() if str(home) in (line := " ".join(_command_line(process)))]
 
 

@@ -1,4 +1,4 @@
-"""`python -m brightrun.local` serves, refuses in one line when it cannot, and leaves nothing behind."""
+"""`python -m brightrun.local` serves, exits with one line when it cannot, and leaves no process behind."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ from brightrun.local.settings import LocalSettings
 ROOT = Path(__file__).parents[2]
 
 
-class Call:
-    """One call of the command line, in a home of its own and with a stand-in for the trainer's environment."""
+class Command:
+    """The command with a home of its own, and with a substitute for the trainer's environment."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -49,57 +49,56 @@ class Call:
             finally:
                 process.terminate()
 
-    def refusal(self) -> str:
-        """What it says when it refuses to start."""
+    def error(self) -> str:
+        """The error that it prints when it cannot start."""
         with self.process() as process:
-            _, said = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert said.count("\n") == 1
-        return said
+        assert error.count("\n") == 1
+        return error
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Call:
-    return Call(tmp_path)
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
 
 
-def test_the_platform_serves_and_a_signal_ends_all_of_it(call: Call) -> None:
-    with call.process() as process:
+def test_the_platform_serves_and_a_signal_ends_all_processes(command: Command) -> None:
+    with command.process() as process:
         wait_until_it_serves(process)
-        assert httpx.get(f"http://127.0.0.1:{call.port}/ready").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{command.port}/ready").status_code == 200
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert started
-    assert all(is_over(one) for one in started)
-    assert not (call.home / "processes.json").exists()
+    assert all(is_over(process) for process in started)
+    assert not (command.home / "processes.json").exists()
 
 
-def test_a_port_in_use_is_refused(call: Call) -> None:
-    with socket.create_server(("127.0.0.1", call.port)):
-        assert f"port {call.port} is in use: set BRIGHTRUN_API_PORT" in call.refusal()
+def test_a_port_in_use_is_an_error(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", command.port)):
+        assert f"port {command.port} is in use: set BRIGHTRUN_API_PORT" in command.error()
 
 
-def test_a_missing_trainer_environment_is_refused(call: Call, tmp_path: Path) -> None:
-    call.variables["BRIGHTRUN_TRAINER_PYTHON"] = str(tmp_path / "missing")
-    assert "run `make setup`" in call.refusal()
+def test_a_missing_trainer_environment_is_an_error(command: Command, tmp_path: Path) -> None:
+    command.variables["BRIGHTRUN_TRAINER_PYTHON"] = str(tmp_path / "missing")
+    assert "run `make setup`" in command.error()
 
 
-def test_apache_kafka_without_its_folder_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apache_kafka_without_its_folder_is_an_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAFKA_HOME", raising=False)
-    call.variables["BRIGHTRUN_KAFKA"] = "apache"
-    assert "needs KAFKA_HOME" in call.refusal()
+    command.variables["BRIGHTRUN_KAFKA"] = "apache"
+    assert "needs KAFKA_HOME" in command.error()
 
 
-def test_a_setting_that_makes_no_sense_is_refused(call: Call) -> None:
-    call.variables["BRIGHTRUN_API_PORT"] = "99999"
-    assert "BRIGHTRUN_API_PORT" in call.refusal()
+def test_an_invalid_setting_is_an_error(command: Command) -> None:
+    command.variables["BRIGHTRUN_API_PORT"] = "99999"
+    assert "BRIGHTRUN_API_PORT" in command.error()
 
 
-def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "MINIMUM_FREE_BYTES", 10**18)
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"is full .* free at least 1 GB"):
-        platform.check(LocalSettings(home=tmp_path))
+        platform.check(LocalSettings(home=tmp_path), min_free_bytes=10**18)
 
 
 def wait_until_it_serves(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""The embedded engines keep what they are given, keep services apart, and share a machine with others of their kind."""
+"""The embedded engines are durable, isolate the services, and run side by side with others."""
 
 import asyncio
 import socket
@@ -14,6 +14,7 @@ from minio.error import S3Error
 from brightrun.local.engines import ROLES, ApacheKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
+from tests.waiting import GENEROUS_SECONDS
 
 
 @pytest.fixture
@@ -56,45 +57,50 @@ async def test_a_service_cannot_read_the_tables_of_another(postgres: Postgres) -
     await run_sql(postgres, "api", "DROP TABLE secrets")
 
 
-async def test_no_service_can_use_the_schema_that_all_could_share(postgres: Postgres) -> None:
+async def test_no_service_can_use_the_public_schema(postgres: Postgres) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await run_sql(postgres, "scheduler", "CREATE TABLE public.notes (word text)")
 
 
-async def test_the_database_refuses_a_wrong_password(postgres: Postgres) -> None:
+async def test_the_database_rejects_a_wrong_password(postgres: Postgres) -> None:
     url = postgres.url("api").replace(":", ":x", 2).replace(":x//", "://", 1)
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(url)
 
 
-def test_the_store_refuses_a_wrong_key(object_store: ObjectStore) -> None:
+def test_the_store_rejects_a_wrong_key(object_store: ObjectStore) -> None:
     stranger = Minio(object_store.address, object_store.access_key, "guessed", secure=False, region=object_store.region)
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
         stranger.list_buckets()
 
 
 async def test_two_installations_run_side_by_side(tmp_path: Path) -> None:
-    one, other = Installation(tmp_path / "one"), Installation(tmp_path / "other")
-    with Postgres(one) as first, Postgres(other) as second, ObjectStore(one) as store, ObjectStore(other) as empty:
+    first_home, second_home = Installation(tmp_path / "first"), Installation(tmp_path / "second")
+    with (
+        Postgres(first_home) as first,
+        Postgres(second_home) as second,
+        ObjectStore(first_home) as store,
+        ObjectStore(second_home) as empty,
+    ):
         await run_sql(first, "api", "CREATE TABLE mine (n int)")
         client_of(store).put_object("lora-datasets", "mine", BytesIO(b"x"), 1)
         assert await read_value(second, "api", "SELECT to_regclass('api.mine')") is None
         assert list(client_of(empty).list_objects("lora-datasets")) == []
 
 
-def test_ports_and_secrets_stay_the_same_over_starts(home: Installation) -> None:
+def test_ports_and_secrets_are_kept_over_restarts(home: Installation) -> None:
     again = Installation(home.home)
     assert (again.port("x"), again.secret("x")) == (home.port("x"), home.secret("x"))
     assert (home.home / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_port_that_was_taken_meanwhile_is_given_up(home: Installation) -> None:
+def test_a_port_that_is_in_use_is_replaced(home: Installation) -> None:
     port = home.port("x")
     with socket.create_server(("127.0.0.1", port)):
         assert Installation(home.home).port("x") != port
 
 
-def test_an_engine_that_cannot_start_says_why(home: Installation) -> None:
+def test_an_engine_that_cannot_start_reports_the_cause(home: Installation) -> None:
     engine = Postgres(home)
     with (
         socket.create_server(("127.0.0.1", engine.port)),
@@ -103,7 +109,7 @@ def test_an_engine_that_cannot_start_says_why(home: Installation) -> None:
         engine.start()
 
 
-def test_a_folder_without_apache_kafka_is_refused(home: Installation, tmp_path: Path) -> None:
+def test_a_folder_without_apache_kafka_is_rejected(home: Installation, tmp_path: Path) -> None:
     with pytest.raises(StartError, match="no bin/kafka-server"):
         ApacheKafka(home, tmp_path)
 
@@ -134,6 +140,6 @@ async def send(engine: TansuBroker, body: bytes) -> None:
 async def receive(engine: TansuBroker) -> bytes | None:
     consumer = AIOKafkaConsumer("facts", bootstrap_servers=engine.bootstrap, auto_offset_reset="earliest")
     async with consumer:
-        record = await asyncio.wait_for(consumer.getone(), 10)
+        record = await asyncio.wait_for(consumer.getone(), GENEROUS_SECONDS)
     body: bytes | None = record.value
     return body

@@ -1,4 +1,4 @@
-"""The supervisor keeps programs running and leaves nothing behind, whatever ends it."""
+"""The supervisor restarts programs and leaves no process behind, however it ends."""
 
 import json
 import os
@@ -12,13 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brightrun.local import program
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
 from brightrun.local.process_ledger import claim
 from brightrun.local.program import Program, is_over
 from brightrun.local.supervisor import Supervisor
 from tests.waiting import eventually
+
+GRACE_SECONDS = 0.5
 
 CHILD_THAT_IGNORES_SIGTERM = (
     "import signal, time, pathlib, os; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -32,7 +33,9 @@ PARENT = (
 
 
 class Parent(Program):
-    """A program with a stubborn child in a session of its own, as a cluster with a training run is."""
+    """A program whose child ignores SIGTERM in a session of its own, as a cluster's training run may."""
+
+    grace_seconds = GRACE_SECONDS
 
     def command(self) -> list[str]:
         return [sys.executable, "-c", PARENT, str(self.installation.folder(self.name))]
@@ -62,14 +65,9 @@ def home(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "GRACE_SECONDS", 0.5)
-
-
 @contextmanager
 def supervised(home: Installation, programs: Sequence[Program], lines: list[str]) -> Iterator[None]:
-    with claim(home, lines.append) as ledger, Supervisor([programs], ledger, lines.append):
+    with claim(home, lines.append, GRACE_SECONDS) as ledger, Supervisor([programs], ledger, lines.append):
         yield
 
 
@@ -111,7 +109,7 @@ async def test_a_program_that_was_stopped_on_purpose_stays_stopped(home: Install
 async def test_what_a_killed_supervisor_left_is_ended_by_the_next(home: Installation) -> None:
     left = leave_behind(home)
     lines = list[str]()
-    with claim(home, lines.append):
+    with claim(home, lines.append, GRACE_SECONDS):
         assert all(is_over(process) for process in left)
     assert lines == [f"ending {len(left)} processes that an earlier run left behind"]
 

@@ -1,4 +1,4 @@
-"""A service under test: readers without Kafka, routes without a port, peer services on ports of their own."""
+"""A service under test: subscriptions without Kafka, routes without a port, and apps served on a port."""
 
 import asyncio
 import importlib
@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 @cache
 def subscriptions_of(service: str) -> dict[str, Subscription]:
-    """The service's readers by their names, whichever subject's folder they are in."""
+    """The service's subscriptions by name, in all its folders."""
     package = importlib.import_module(f"brightrun.{service}")
     names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     modules = [importlib.import_module(name) for name in names if name.endswith(".subscribers")]
@@ -35,15 +35,15 @@ def subscriptions_of(service: str) -> dict[str, Subscription]:
 
 
 async def deliver(service: str, pool: Pool, *events: Event) -> None:
-    """Hand each event to its reader in a transaction, without the inbox that would stop a redelivery."""
-    readers = {reader.event: reader for reader in subscriptions_of(service).values()}
+    """Handle each event in a transaction, without the inbox, which would skip a redelivery."""
+    subscriptions = {subscription.event: subscription for subscription in subscriptions_of(service).values()}
     for event in events:
         async with transaction(pool) as conn:
-            await readers[type(event)].handle([event], conn)
+            await subscriptions[type(event)].handle([event], conn)
 
 
-def asking(service: str, router: APIRouter, pool: Pool, **state: Any) -> Callable[[UUID], httpx.AsyncClient]:
-    """`ask(user_id)` is an HTTP client of the service that speaks for the user, as the api does."""
+def client_factory(service: str, router: APIRouter, pool: Pool, **state: Any) -> Callable[[UUID], httpx.AsyncClient]:
+    """Creates HTTP clients of the service, each for one user, with the token that the api service would send."""
     app = create_app(service, SECRET)
     app.state.pool = pool
     for name, value in state.items():
@@ -59,7 +59,7 @@ def asking(service: str, router: APIRouter, pool: Pool, **state: Any) -> Callabl
 
 @asynccontextmanager
 async def serve(app: ASGIApp, host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """Serve `app` on a port of its own and lend its URL."""
+    """Serve `app` on a free port; yields its URL."""
     server = uvicorn.Server(uvicorn.Config(app, host, port=0, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve())
 

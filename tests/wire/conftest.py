@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from fastapi import FastAPI
 
 from brightrun.contracts.event import Event
@@ -22,7 +22,8 @@ from brightrun.runtime.kafka import DEAD_SUFFIX, KafkaClient, Subscription, ensu
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
 from tests.conftest import SECRET, AnyBroker, SlicePool
-from tests.wire.ping import HEARD, Ping, ping_on, topic_of
+from tests.kafka import read_topic
+from tests.wire.ping import CREATE_RECEIVED, Ping, ping_on, topic_of
 
 MIN_KAFKA_SESSION_MS = 6000
 """Kafka's `group.min.session.timeout.ms`."""
@@ -31,34 +32,34 @@ SHORT_EMBEDDED_SESSION_MS = 2000
 
 @dataclass
 class Wire:
-    """What a wire test holds: a slice, a broker, and an event on a topic of its own."""
+    """A slice, a broker, and an event on a topic of its own."""
 
     settings: SliceSettings
     pool: Pool
     ping: type[Ping]
 
     @asynccontextmanager
-    async def reading(self, *subscriptions: Subscription[Any]) -> AsyncIterator[Service]:
-        """The service, at work in this process."""
+    async def consuming(self, *subscriptions: Subscription[Any]) -> AsyncIterator[Service]:
+        """The service at work in this process, with these subscriptions."""
         service = Service("notifier", self.settings, [topic_of(self.ping)], self.pool, FastAPI())
         service.subscribe(*subscriptions)
         async with service.working():
             yield service
 
-    async def say(self, *events: Event) -> None:
-        """Put the events into the outbox."""
+    async def publish(self, *events: Event) -> None:
+        """Add the events to the outbox."""
         async with transaction(self.pool) as conn:
             await outbox.add(conn, *events)
 
     async def send_bytes(self, *values: bytes) -> None:
-        """Put raw bytes onto the topic, as anybody may."""
+        """Send raw bytes to the topic."""
         await ensure_topics(self.settings, [topic_of(self.ping)])
-        async with self.sending() as bus:
+        async with self.client() as bus:
             for value in values:
                 await bus.send(self.ping.topic, "anybody", value)
 
     @asynccontextmanager
-    async def sending(self) -> AsyncIterator[KafkaClient]:
+    async def client(self) -> AsyncIterator[KafkaClient]:
         bus = KafkaClient(self.settings, "tests")
         await bus.start()
         try:
@@ -67,28 +68,19 @@ class Wire:
             await bus.stop()
 
     async def records(self, suffix: str = "") -> list[ConsumerRecord[Any, Any]]:
-        """Everything on the topic, or on its dead-letter topic."""
-        topic = self.ping.topic + suffix
-        found: list[ConsumerRecord[Any, Any]] = []
-        async with AIOKafkaConsumer(
-            topic, bootstrap_servers=self.settings.kafka_bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50
-        ) as consumer:
-            ends = await consumer.end_offsets(consumer.assignment())
-            while sum(ends.values()) > len(found):
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    found.extend(records)
-        return found
+        """Every record of the topic, or of its dead-letter topic."""
+        return await read_topic(self.settings.kafka_bootstrap, self.ping.topic + suffix)
 
-    async def dead(self) -> list[ConsumerRecord[Any, Any]]:
+    async def dead_letters(self) -> list[ConsumerRecord[Any, Any]]:
         return await self.records(DEAD_SUFFIX)
 
     async def process(self, failpoint: str) -> asyncio.subprocess.Process:
-        """The same service as a process of its own that dies at `failpoint`."""
+        """The service as a process that dies at `failpoint`."""
         environment = self._environment() | {"FAILPOINT": failpoint, "PING_TOPIC": self.ping.topic}
         return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.wire.ping", env=environment)
 
     async def command(self, name: str) -> str:
-        """What `brightrun-dead-letters` prints of the test's topic."""
+        """The output of `brightrun-dead-letters` for the topic."""
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("brightrun-dead-letters"),
             name,
@@ -114,7 +106,7 @@ class Wire:
 @pytest_asyncio.fixture
 async def wire(slice_pool: SlicePool, postgres: Postgres, broker: AnyBroker) -> Wire:
     pool = await slice_pool("notifier")
-    await pool.execute(HEARD)
+    await pool.execute(CREATE_RECEIVED)
     settings = SliceSettings(
         port=0,
         database_url=postgres.url("notifier"),

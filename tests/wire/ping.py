@@ -1,4 +1,4 @@
-"""A domain of one fact, for tests of the chassis: who heard which ping."""
+"""A domain of one event, for tests of the chassis."""
 
 import asyncio
 import os
@@ -14,20 +14,20 @@ from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
 from brightrun.runtime.service import Service
 from brightrun.runtime.settings import SliceSettings
 
-HEARD = "CREATE TABLE IF NOT EXISTS heard (n bigint GENERATED ALWAYS AS IDENTITY, ping_id uuid, text text)"
+CREATE_RECEIVED = "CREATE TABLE received (n bigint GENERATED ALWAYS AS IDENTITY, ping_id uuid, text text)"
 
 
 class Ping(Event):
-    """Somebody said `text`. Owner: tests."""
+    """A sender sends `text`. Owner: tests."""
 
     topic: ClassVar[str] = "ping"
 
-    who: UUID
+    sender: UUID
     text: str
 
     @property
     def key(self) -> str:
-        return str(self.who)
+        return str(self.sender)
 
 
 def ping_on(topic_name: str) -> type[Ping]:
@@ -39,55 +39,56 @@ def topic_of(event: type[Ping]) -> Topic:
     return Topic(event, "tests", ("notifier",), partitions=3)
 
 
-def hear(event: type[Ping]) -> Subscription[Ping]:
-    """Write each ping down; 'boom' and 'huge' cannot be heard."""
+def subscribe_to(event: type[Ping]) -> Subscription[Ping]:
+    """Record each ping; the handler fails for the texts 'boom' and 'huge'."""
 
     @subscribe(event)
     async def on_ping(ping: Ping, conn: Connection) -> None:
-        await write_down(ping, conn)
+        await record(ping, conn)
 
     return on_ping
 
 
-def hear_everything(event: type[Ping]) -> Subscription[Ping]:
-    """The same reader, mended."""
+def subscribe_without_failures(event: type[Ping]) -> Subscription[Ping]:
+    """Record each ping."""
 
     @subscribe(event)
     async def on_ping(ping: Ping, conn: Connection) -> None:
-        await conn.execute("INSERT INTO heard (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
+        await conn.execute("INSERT INTO received (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
 
     return on_ping
 
 
-def hear_in_batches(event: type[Ping]) -> Subscription[Ping]:
+def subscribe_to_batches(event: type[Ping]) -> Subscription[Ping]:
     @subscribe_batch(event)
     async def on_pings(pings: list[Ping], conn: Connection) -> None:
         for ping in pings:
-            await write_down(ping, conn)
+            await record(ping, conn)
 
     return on_pings
 
 
-async def write_down(ping: Ping, conn: Connection) -> None:
-    await conn.execute("INSERT INTO heard (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
+async def record(ping: Ping, conn: Connection) -> None:
+    await conn.execute("INSERT INTO received (ping_id, text) VALUES ($1, $2)", ping.event_id, ping.text)
     if ping.text == "boom":
         raise ValueError("too loud")
     if ping.text == "huge":
         await conn.execute("SELECT $1::bigint", 2**70)
 
 
-async def heard(pool: Pool) -> list[str]:
-    return [row["text"] for row in await pool.fetch("SELECT text FROM heard ORDER BY n")]
+async def received(pool: Pool) -> list[str]:
+    """The texts of the recorded pings, in order."""
+    return [row["text"] for row in await pool.fetch("SELECT text FROM received ORDER BY n")]
 
 
-def said(event: type[Ping], text: str, who: UUID | None = None) -> Ping:
-    return event(who=who or new_id(), text=text)
+def new_ping(event: type[Ping], text: str, sender: UUID | None = None) -> Ping:
+    return event(sender=sender or new_id(), text=text)
 
 
 async def serve(settings: SliceSettings, pool: Pool, event: type[Ping]) -> None:
-    """A reader and relay until the process is killed."""
+    """A consumer and a relay, until the process is killed."""
     service = Service("notifier", settings, [topic_of(event)], pool, FastAPI())
-    service.subscribe(hear(event))
+    service.subscribe(subscribe_to(event))
     async with service.working():
         await asyncio.Event().wait()
 

@@ -46,7 +46,7 @@ async def real_issuer() -> AsyncIterator[str]:
                 return False
 
     try:
-        await eventually(answers, within=30)
+        await eventually(answers)
         yield url
     finally:
         process.terminate()

@@ -20,7 +20,7 @@ from brightrun.local.engines import TansuBroker
 from brightrun.runtime.tokens import issue
 from tests.conftest import SECRET, SlicePool
 from tests.services.artifacts.conftest import environment
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 MIB = 1024 * 1024
 BIG = 200 * MIB
@@ -33,12 +33,12 @@ async def service(slice_pool: SlicePool, settings: Settings, tansu: TansuBroker)
     await slice_pool("artifacts")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    given = {"port": port, "kafka_bootstrap": tansu.bootstrap, "kafka_idempotence": False}
+    changes = {"port": port, "kafka_bootstrap": tansu.bootstrap, "kafka_idempotence": False}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "brightrun.artifacts.main",
-        env=os.environ | environment(settings.model_copy(update=given)),
+        env=os.environ | environment(settings.model_copy(update=changes)),
     )
     url = f"http://127.0.0.1:{port}"
 
@@ -51,11 +51,11 @@ async def service(slice_pool: SlicePool, settings: Settings, tansu: TansuBroker)
             return False
 
     try:
-        await eventually(ready, within=60)
+        await eventually(ready)
         yield process.pid, url
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
+        await asyncio.wait_for(process.wait(), GENEROUS_SECONDS)
 
 
 def asking(url: str, user: UUID) -> httpx.AsyncClient:

@@ -43,7 +43,7 @@ def ask(pool: Pool, sender: WebhookSender) -> Ask:
 
 def asking(pool: Pool, sender: WebhookSender, key: str = WEBHOOK_KEY) -> Ask:
     """The same, of a notifier with a sender and a webhook key of its own."""
-    return slices.asking("notifier", routes.router, pool, secret_box=SecretBox(key), sender=sender)
+    return slices.client_factory("notifier", routes.router, pool, secret_box=SecretBox(key), sender=sender)
 
 
 @pytest_asyncio.fixture

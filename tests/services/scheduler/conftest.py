@@ -9,14 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.cluster_client.settings import ClusterSettings
@@ -41,6 +39,7 @@ from brightrun.scheduler.submission.artifacts import InputUrls
 from brightrun.scheduler.submission.loops import Dispatcher, Submitter
 from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
 from tests.conftest import SECRET, SlicePool
+from tests.kafka import read_topic
 from tests.services import slices
 from tests.services.scheduler.fakes import KEY, FakeArtifacts, FakeCluster
 from tests.waiting import eventually
@@ -52,11 +51,6 @@ MAX_SILENCE = timedelta(seconds=60)
 SCHEDULER = new_id()
 
 E = TypeVar("E", bound=JobEvent)
-
-
-async def _assigned(consumer: AIOKafkaConsumer) -> frozenset[TopicPartition]:
-    """A consumer without a group has its partitions once it has heard of the topic."""
-    return consumer.assignment()
 
 
 @dataclass
@@ -151,9 +145,9 @@ class Scheduler:
         """Another scheduler's ear for the cluster."""
         return Watcher(self.pool, self.bus, self.clients[name], new_id(), MAX_ATTEMPTS)
 
-    async def submit_halfway(self) -> tuple[JobQueued, asyncio.Task[bool]]:
-        """A job whose submission has reached the cluster, which is silent until it is `open_for_answers`."""
-        self.cluster.open_for_answers.clear()
+    async def submit_partially(self) -> tuple[JobQueued, asyncio.Task[bool]]:
+        """A job whose submission has reached the cluster, which is silent until it is `may_respond`."""
+        self.cluster.may_respond.clear()
         job = await self.queue()
         submission = asyncio.create_task(self.dispatch())
 
@@ -164,13 +158,13 @@ class Scheduler:
         return job, submission
 
     async def watch(self, name: str = "local") -> bool:
-        """Hear the cluster's next page, if nobody else listens; True if there was something."""
+        """Read the cluster's next page, unless another scheduler leads; True if there was one."""
         before = await read_position(self.pool, name)
         await Watcher(self.pool, self.bus, self.clients[name], SCHEDULER, MAX_ATTEMPTS).work()
         return await read_position(self.pool, name) != before
 
     async def stop_runs(self, name: str = "local") -> None:
-        """Runs that shall end are told so."""
+        """Send the stop signals that are due."""
         await Stopper(self.pool, self.clients[name], MAX_ATTEMPTS).work()
 
     async def poll(self, name: str = "local") -> None:
@@ -200,7 +194,7 @@ class Scheduler:
     async def give_up_silent(self) -> None:
         await SilenceCheck(self.pool, MAX_SILENCE, MAX_ATTEMPTS).work()
 
-    async def let_time_pass(self, **seconds: float) -> None:
+    async def pass_time(self, **seconds: float) -> None:
         """Put all that is remembered of attempts, jobs and clusters into the past."""
         past = timedelta(**seconds)
         await self.pool.execute(
@@ -217,32 +211,27 @@ class Scheduler:
         )
         await self.pool.execute("UPDATE leaders SET until = until - $1::interval", past)
 
-    async def let_leases_lapse(self) -> None:
+    async def expire_leases(self) -> None:
         await self.pool.execute("UPDATE attempts SET leased_until = now() - interval '1 second'")
         await self.pool.execute("UPDATE leaders SET until = now() - interval '1 second'")
 
-    async def let_pauses_end(self) -> None:
+    async def end_pauses(self) -> None:
         await self.pool.execute("UPDATE queue SET not_before = now()")
         await self.pool.execute("UPDATE attempts SET stop_sent_at = now() - interval '1 hour'")
         await self.pool.execute("UPDATE clusters SET full_until = NULL")
 
-    async def said(self, event: type[E], job: JobQueued) -> list[E]:
+    async def recorded(self, event: type[E], job: JobQueued) -> list[E]:
         """What the scheduler has recorded to be published of the job."""
         rows = await self.pool.fetch(
             "SELECT value FROM outbox WHERE topic = $1 AND key = $2 ORDER BY id", event.topic, job.key
         )
         return [event.model_validate_json(row["value"]) for row in rows]
 
-    async def heard(self, event: type[E], job: JobQueued) -> list[E]:
+    async def published(self, event: type[E], job: JobQueued) -> list[E]:
         """What Kafka has of the job."""
-        found: list[E] = []
-        address = {"bootstrap_servers": self.kafka.kafka_bootstrap, "fetch_max_wait_ms": 20}
-        async with AIOKafkaConsumer(event.topic, auto_offset_reset="earliest", **address) as consumer:
-            ends = await consumer.end_offsets(await eventually(partial(_assigned, consumer)))
-            while sum(ends.values()) > len(found):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found.extend(event.model_validate_json(record.value) for record in records)
-        return [one for one in found if one.job_id == job.job_id]
+        records = await read_topic(self.kafka.kafka_bootstrap, event.topic)
+        events = [event.model_validate_json(record.value) for record in records]
+        return [event for event in events if event.job_id == job.job_id]
 
     @asynccontextmanager
     async def process(self, failpoint: str = "", **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -33,13 +33,19 @@ from tests.builders import NOON
 from tests.conftest import SECRET
 
 KEY = "the-key-of-the-cluster"
-Mood = Literal[
-    "busy", "unsupported", "plain refusal", "foreign refusal", "broken after accepting", "locked out", "not resumable"
+SubmissionOutcome = Literal[
+    "busy",
+    "unsupported",
+    "plain rejection",
+    "foreign rejection",
+    "broken after accepting",
+    "locked out",
+    "not resumable",
 ]
 
 FEATURES = ("idempotent_submit", "events", "graceful_stop", "resume", "capacity", "runs", "inputs")
 
-REFUSALS: dict[Mood | None, tuple[int, object]] = {
+REJECTIONS: dict[SubmissionOutcome | None, tuple[int, object]] = {
     "busy": (429, {"error": "All GPUs are busy.", "code": "no_capacity"}),
     "unsupported": (
         400,
@@ -49,8 +55,8 @@ REFUSALS: dict[Mood | None, tuple[int, object]] = {
             "details": {"gpu_config.type": ["this cluster has CPU"]},
         },
     ),
-    "plain refusal": (400, "no such model"),
-    "foreign refusal": (400, {"detail": "no such model"}),
+    "plain rejection": (400, "no such model"),
+    "foreign rejection": (400, {"detail": "no such model"}),
     "locked out": (401, {"error": "Sign in first.", "code": "unauthorized"}),
     "not resumable": (409, {"error": "It left no checkpoint.", "code": "not_resumable"}),
 }
@@ -82,15 +88,15 @@ class FakeCluster:
         self.features: dict[str, Any] = dict.fromkeys(FEATURES, True) | {"stop_modes": ("checkpoint", "finish")}
         self.down = False
         self.asked: Counter[str] = Counter()
-        self.moods: deque[Mood | None] = deque()
-        self.open_for_answers = asyncio.Event()
-        self.open_for_answers.set()
+        self.outcomes: deque[SubmissionOutcome | None] = deque()
+        self.may_respond = asyncio.Event()
+        self.may_respond.set()
         self.submitted: list[SubmitRun] = []
         self.runs: dict[tuple[UUID, int], str] = {}
         self.forgotten: set[str] = set()
         self.cancelled: Counter[str] = Counter()
-        self.orders: list[tuple[str, str]] = []
-        """Each run that was told to end, and how."""
+        self.signals: list[tuple[str, str]] = []
+        """The stop signals, each with its run."""
         self.stream: list[RunEvent] = []
 
     def submissions(self, job: JobQueued) -> list[int]:
@@ -98,7 +104,7 @@ class FakeCluster:
         return [body.attempt for body in self.submitted if body.job_id == job.job_id]
 
     def run_of(self, job: JobQueued, attempt: int = 1) -> str:
-        """The external id of the attempt's one run; the run is made when nobody submitted it."""
+        """The external id of the attempt's one run; it is made if it was not submitted."""
         key = job.job_id, attempt
         return self.runs.setdefault(key, self._next_id())
 
@@ -142,13 +148,15 @@ class FakeCluster:
 
     async def submit(self, body: SubmitRun) -> Response:
         self.submitted.append(body)
-        mood = self.moods.popleft() if self.moods else None
-        await self.open_for_answers.wait()
-        if mood in REFUSALS:
-            status, refusal = REFUSALS[mood]
-            return Response(refusal if isinstance(refusal, str) else json.dumps(refusal, separators=(",", ":")), status)
+        outcome = self.outcomes.popleft() if self.outcomes else None
+        await self.may_respond.wait()
+        if outcome in REJECTIONS:
+            status, rejection = REJECTIONS[outcome]
+            return Response(
+                rejection if isinstance(rejection, str) else json.dumps(rejection, separators=(",", ":")), status
+            )
         run = self.runs.setdefault((body.job_id, body.attempt), self._next_id())
-        if mood == "broken after accepting":
+        if outcome == "broken after accepting":
             return Response(status_code=500)
         answer = SubmittedRun(external_job_id=run, status="initializing")
         return Response(answer.model_dump_json(), 201, media_type="application/json")
@@ -157,8 +165,10 @@ class FakeCluster:
         self.asked["capabilities"] += 1
         if self.foreign:
             return Response(status_code=404)
-        said = Capabilities(name=self.name, version="1", executor="fake", gpu_types=tuple(self.gpus), **self.features)
-        return Response(said.model_dump_json(), media_type="application/json")
+        capabilities = Capabilities(
+            name=self.name, version="1", executor="fake", gpu_types=tuple(self.gpus), **self.features
+        )
+        return Response(capabilities.model_dump_json(), media_type="application/json")
 
     async def capacity(self) -> Capacity:
         self.asked["capacity"] += 1
@@ -172,11 +182,11 @@ class FakeCluster:
 
     async def cancel(self, external_job_id: str) -> Response:
         self.cancelled[external_job_id] += 1
-        self.orders.append((external_job_id, "cancel"))
+        self.signals.append((external_job_id, "cancel"))
         return Response(status_code=404 if external_job_id in self.forgotten else 200)
 
     async def stop(self, external_job_id: str, body: StopRun) -> Response:
-        self.orders.append((external_job_id, body.mode))
+        self.signals.append((external_job_id, body.mode))
         return Response(status_code=404 if external_job_id in self.forgotten else 200)
 
     async def status(self, external_job_id: str) -> Response:

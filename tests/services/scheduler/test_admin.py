@@ -37,12 +37,12 @@ async def operator(scheduler: Scheduler) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_nobody_comes_in_without_a_token(operator: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_a_request_without_a_token_is_rejected(operator: httpx.AsyncClient, method: str, path: str) -> None:
     answer = await operator.request(method, path, headers={"authorization": ""}, json={})
     assert answer.status_code == 401
 
 
-async def test_clusters_are_listed_with_what_they_have_and_do(
+async def test_clusters_are_listed_with_gpus_and_attempts(
     scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
 ) -> None:
     other.down = True
@@ -71,7 +71,7 @@ async def test_a_users_share_is_set_and_read(scheduler: Scheduler, operator: htt
     user = new_id()
     share = f"/admin/users/{user}/share"
     new = {"user_id": str(user), "weight": 1.0, "quota_gpus": 2, "gpus": 0}
-    assert _data(await operator.get(share)) == new, "what users have who were never heard of"
+    assert _data(await operator.get(share)) == new, "the share of an unknown user"
     changed = _data(await operator.put(share, json={"weight": 2.5, "quota_gpus": 4}))
     assert changed == new | {"weight": 2.5, "quota_gpus": 4}
     await scheduler.queue_live(user_id=user, gpu=GpuConfig(type="CPU", count=3))
@@ -93,7 +93,7 @@ async def test_a_users_share_is_set_and_read(scheduler: Scheduler, operator: htt
         ({"wieght": 1}, "wieght"),
     ],
 )
-async def test_a_share_that_makes_no_sense_is_refused(operator: httpx.AsyncClient, body: dict, path: str) -> None:
+async def test_an_invalid_share_is_rejected(operator: httpx.AsyncClient, body: dict, path: str) -> None:
     answer = await operator.put(f"/admin/users/{new_id()}/share", json=body)
     assert answer.status_code == 400
     assert path in answer.json()["details"]
@@ -110,7 +110,7 @@ async def test_a_jobs_priority_is_set(scheduler: Scheduler, operator: httpx.Asyn
     assert (await operator.put(f"/admin/jobs/{new_id()}/priority", json={"priority": "high"})).status_code == 404
 
 
-async def test_a_user_sees_the_place_of_a_waiting_job_and_when_it_may_start(
+async def test_a_user_sees_the_position_and_expected_start_of_a_waiting_job(
     scheduler: Scheduler, operator: httpx.AsyncClient
 ) -> None:
     scheduler.cluster.gpus = {"CPU": (2, 2)}
@@ -142,7 +142,7 @@ async def test_a_job_waits_for_a_cluster_or_for_its_pause_to_end(
 ) -> None:
     elsewhere = await scheduler.queue(gpu=GpuConfig(type="H100"))
     assert (await _place(operator, elsewhere))["waits_for"] == "cluster"
-    scheduler.cluster.moods.append("busy")
+    scheduler.cluster.outcomes.append("busy")
     pausing = await scheduler.queue()
     await scheduler.dispatch()
     nowhere = {"position": None, "ahead_gpus": None, "expected_start": None}

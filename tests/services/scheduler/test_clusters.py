@@ -52,7 +52,7 @@ async def test_a_report_that_is_older_than_a_submission_does_not_free_its_gpus(s
     assert scheduler.cluster.submissions(second) == [1]
 
 
-async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler: Scheduler) -> None:
+async def test_a_drained_cluster_gets_no_jobs_and_finishes_its_runs(scheduler: Scheduler) -> None:
     running = await scheduler.queue_live()
     async with transaction(scheduler.pool) as conn:
         await actions.set_drained(conn, "local", True)
@@ -60,7 +60,7 @@ async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler:
     assert not await scheduler.dispatch()
     scheduler.cluster.report(running, "completed")
     await scheduler.watch()
-    assert len(await scheduler.said(JobCompleted, running)) == 1
+    assert len(await scheduler.recorded(JobCompleted, running)) == 1
 
     async with transaction(scheduler.pool) as conn:
         await actions.set_drained(conn, "local", False)
@@ -68,7 +68,7 @@ async def test_a_drained_cluster_gets_nothing_and_what_it_has_goes_on(scheduler:
     assert scheduler.cluster.submissions(waiting) == [1]
 
 
-async def test_a_cluster_that_does_not_answer_gets_nothing(scheduler: Scheduler, other: FakeCluster) -> None:
+async def test_a_silent_cluster_gets_no_jobs(scheduler: Scheduler, other: FakeCluster) -> None:
     other.gpus = {"CPU": (1, 1)}
     await scheduler.probe()
     scheduler.cluster.down = True
@@ -85,13 +85,13 @@ async def test_a_cluster_that_does_not_answer_gets_nothing(scheduler: Scheduler,
     assert len(scheduler.cluster.submitted) == 1
 
 
-@pytest.mark.parametrize("mood", ["busy", "locked out"])
-async def test_a_job_that_one_cluster_does_not_take_goes_to_another(
-    scheduler: Scheduler, other: FakeCluster, mood
+@pytest.mark.parametrize("outcome", ["busy", "locked out"])
+async def test_a_job_that_one_cluster_does_not_accept_goes_to_another(
+    scheduler: Scheduler, other: FakeCluster, outcome
 ) -> None:
     other.gpus = {"CPU": (8, 8)}
     scheduler.cluster.gpus = {"CPU": (2, 2)}
-    scheduler.cluster.moods.append(mood)
+    scheduler.cluster.outcomes.append(outcome)
     job = await scheduler.queue()
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(job) == [1]
@@ -105,29 +105,27 @@ async def test_an_unanswered_job_stays_with_the_cluster_that_may_have_it(
 ) -> None:
     other.gpus = {"CPU": (8, 8)}
     scheduler.cluster.gpus = {"CPU": (2, 2)}
-    scheduler.cluster.moods.extend(["broken after accepting", "busy"])
+    scheduler.cluster.outcomes.extend(["broken after accepting", "busy"])
     job = await scheduler.queue()
     for _ in range(3):
         await scheduler.dispatch()
-        await scheduler.let_leases_lapse()
-        await scheduler.let_pauses_end()
+        await scheduler.expire_leases()
+        await scheduler.end_pauses()
     assert scheduler.cluster.submissions(job) == [1, 1, 1]
     assert other.submissions(job) == []
 
 
-async def test_a_job_that_waits_for_gpus_which_no_cluster_has_is_refused(
-    scheduler: Scheduler, other: FakeCluster
-) -> None:
+async def test_a_job_for_gpus_that_no_cluster_has_is_rejected(scheduler: Scheduler, other: FakeCluster) -> None:
     strange = await scheduler.queue(gpu=GpuConfig(type="V100-32GB"))
     large = await scheduler.queue(gpu=GpuConfig(type="H100", count=8))
     await _refuse_impossible(scheduler)
-    assert await scheduler.said(JobCompleted, strange) == [], "the other cluster was never heard"
+    assert await scheduler.recorded(JobCompleted, strange) == [], "the other cluster has not reported yet"
     await scheduler.probe()
     fitting = await scheduler.queue(gpu=GpuConfig(type="H100", count=4))
     await _refuse_impossible(scheduler)
     assert await _error_of(scheduler, strange) == ("no_such_gpus", "No cluster has 1 × V100-32GB.")
     assert await _error_of(scheduler, large) == ("no_such_gpus", "No cluster has 8 × H100.")
-    assert await scheduler.said(JobCompleted, fitting) == []
+    assert await scheduler.recorded(JobCompleted, fitting) == []
 
 
 async def test_a_job_waits_for_a_node_that_is_down(scheduler: Scheduler) -> None:
@@ -137,10 +135,12 @@ async def test_a_job_waits_for_a_node_that_is_down(scheduler: Scheduler) -> None
     job = await scheduler.queue(gpu=GpuConfig(type="CPU", count=8))
     await _refuse_impossible(scheduler)
     assert not await scheduler.dispatch()
-    assert await scheduler.said(JobCompleted, job) == []
+    assert await scheduler.recorded(JobCompleted, job) == []
 
 
-async def test_a_foreign_cluster_gets_as_much_as_the_settings_say(scheduler: Scheduler, other: FakeCluster) -> None:
+async def test_a_foreign_cluster_gets_as_many_gpus_as_its_settings_name(
+    scheduler: Scheduler, other: FakeCluster
+) -> None:
     other.foreign = True
     await scheduler.add(other, gpu_types=["H100"], gpus=2)
     jobs = [await scheduler.queue(gpu=H100) for _ in range(3)]
@@ -148,11 +148,11 @@ async def test_a_foreign_cluster_gets_as_much_as_the_settings_say(scheduler: Sch
     assert [len(other.submissions(job)) for job in jobs] == [1, 1, 0]
 
 
-async def test_a_foreign_cluster_without_settings_gets_everything_until_it_is_full(
+async def test_a_foreign_cluster_without_settings_gets_jobs_until_it_is_busy(
     scheduler: Scheduler, other: FakeCluster
 ) -> None:
     other.foreign = True
-    other.moods.extend([None, "busy"])
+    other.outcomes.extend([None, "busy"])
     jobs = [await scheduler.queue(gpu=H100) for _ in range(2)]
     await scheduler.dispatch()
     assert sorted(len(other.runs_of(job)) for job in jobs) == [0, 1]
@@ -161,30 +161,30 @@ async def test_a_foreign_cluster_without_settings_gets_everything_until_it_is_fu
 
 
 @pytest.mark.parametrize("lost", ["the answer", "the scheduler"])
-async def test_a_foreign_cluster_is_never_asked_twice_for_the_same_run(
+async def test_a_foreign_cluster_never_gets_an_attempt_twice(
     scheduler: Scheduler, other: FakeCluster, lost: str
 ) -> None:
-    """It would start a second one; whether it has the first, nobody can find out."""
+    """It would start a second run; whether it has the first cannot be found out."""
     other.foreign = True
-    other.moods.append("broken after accepting")
+    other.outcomes.append("broken after accepting")
     job = await scheduler.queue(gpu=H100)
     if lost == "the answer":
         await scheduler.dispatch()
     else:
-        other.open_for_answers.clear()
+        other.may_respond.clear()
         await scheduler.probe()
         await scheduler.another().work()
-        await scheduler.let_leases_lapse()
+        await scheduler.expire_leases()
         await scheduler.dispatch()
-        other.open_for_answers.set()
-    await scheduler.let_leases_lapse()
+        other.may_respond.set()
+    await scheduler.expire_leases()
     assert not await scheduler.dispatch()
     assert len(other.runs_of(job)) <= 1
     code, _ = await _error_of(scheduler, job)
     assert code == "answer_lost"
 
 
-async def test_a_lost_run_goes_on_from_its_checkpoint_on_its_cluster(scheduler: Scheduler, other: FakeCluster) -> None:
+async def test_a_lost_run_resumes_from_its_checkpoint_on_its_cluster(scheduler: Scheduler, other: FakeCluster) -> None:
     other.gpus = {"CPU": (1, 1)}
     job = await _lose(scheduler, last_checkpoint_step=50)
     await scheduler.dispatch()
@@ -200,9 +200,7 @@ async def test_a_lost_run_without_a_checkpoint_starts_anywhere(scheduler: Schedu
     assert other.submitted[-1].resume_from is None
 
 
-async def test_a_lost_run_starts_afresh_elsewhere_when_its_cluster_is_gone(
-    scheduler: Scheduler, other: FakeCluster
-) -> None:
+async def test_a_lost_run_restarts_elsewhere_when_its_cluster_is_gone(scheduler: Scheduler, other: FakeCluster) -> None:
     other.gpus = {"CPU": (8, 8)}
     job = await _lose(scheduler, last_checkpoint_step=50)
     async with transaction(scheduler.pool) as conn:
@@ -212,9 +210,9 @@ async def test_a_lost_run_starts_afresh_elsewhere_when_its_cluster_is_gone(
     assert other.submitted[-1].resume_from is None
 
 
-async def test_a_run_that_cannot_be_resumed_starts_afresh(scheduler: Scheduler) -> None:
+async def test_a_run_that_cannot_be_resumed_restarts(scheduler: Scheduler) -> None:
     job = await _lose(scheduler, last_checkpoint_step=50)
-    scheduler.cluster.moods.append("not resumable")
+    scheduler.cluster.outcomes.append("not resumable")
     await scheduler.dispatch()
     assert scheduler.cluster.submissions(job) == [1, 2, 2]
     assert [body.resume_from is None for body in scheduler.cluster.submitted] == [True, False, True]
@@ -229,7 +227,7 @@ async def _lose(scheduler: Scheduler, **state) -> JobQueued:
     await scheduler.pool.execute("UPDATE clusters SET drained_at = NULL")
     scheduler.cluster.report(job, "failed", error=LOST, **state)
     await scheduler.watch()
-    await scheduler.let_pauses_end()
+    await scheduler.end_pauses()
     return job
 
 
@@ -238,7 +236,7 @@ async def _refuse_impossible(scheduler: Scheduler) -> None:
 
 
 async def _error_of(scheduler: Scheduler, job: JobQueued) -> tuple[str, str]:
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert completed.outcome == JobStatus.FAILED
     assert completed.error
     return completed.error.code, completed.error.message

@@ -9,7 +9,7 @@ from brightrun.contracts.events import JobCompleted, JobProgress, JobQueued, Job
 from brightrun.contracts.job_status import JobStatus
 from tests.builders import job_queued
 from tests.services.scheduler.conftest import Scheduler
-from tests.services.scheduler.fakes import Mood
+from tests.services.scheduler.fakes import SubmissionOutcome
 from tests.waiting import eventually
 
 START_SECONDS = 60.0
@@ -30,61 +30,62 @@ async def test_a_scheduler_killed_while_it_submits_leaves_one_run(scheduler: Sch
     job = await scheduler.queue()
     await _die(scheduler, failpoint)
     assert len(scheduler.cluster.submissions(job)) == SUBMITTED_BEFORE[failpoint]
-    assert len(await scheduler.said(JobStarted, job)) == (failpoint == "dispatch.saved")
+    assert len(await scheduler.recorded(JobStarted, job)) == (failpoint == "dispatch.saved")
+    await scheduler.expire_leases()
+    await scheduler.reconcile()
     await _runs_once(scheduler, job)
+    assert scheduler.cluster.cancelled == {}, "reconciliation right after the crash finds no orphan"
 
 
 @pytest.mark.parametrize("failpoint", ["consumer.handled", "dispatch.leased"])
-async def test_a_job_whose_reader_dies_with_it_is_read_again_and_runs_once(
-    scheduler: Scheduler, failpoint: str
-) -> None:
+async def test_a_job_whose_consumer_dies_is_redelivered_and_runs_once(scheduler: Scheduler, failpoint: str) -> None:
     """The reader dies before it acknowledges the job to Kafka, so that it is delivered again."""
     job = job_queued()
     scheduler.artifacts.hold(job)
     await scheduler.probe()
     await scheduler.bus.publish([job])
     await _die(scheduler, failpoint)
-    await scheduler.let_leases_lapse()
+    await scheduler.expire_leases()
     async with scheduler.process():
         await eventually(lambda: _submitted(scheduler, job), within=START_SECONDS)
     await _runs_once(scheduler, job)
 
 
-async def test_a_scheduler_killed_while_the_cluster_thinks_leaves_one_run(scheduler: Scheduler) -> None:
-    scheduler.cluster.open_for_answers.clear()
+async def test_a_scheduler_killed_before_the_cluster_responds_leaves_one_run(scheduler: Scheduler) -> None:
+    scheduler.cluster.may_respond.clear()
     job = await scheduler.queue()
     async with scheduler.process() as process:
         await eventually(lambda: _asked(scheduler, 1), within=START_SECONDS)
         process.kill()
         await process.wait()
-    scheduler.cluster.open_for_answers.set()
-    assert await scheduler.said(JobStarted, job) == []
+    scheduler.cluster.may_respond.set()
+    assert await scheduler.recorded(JobStarted, job) == []
     await _runs_once(scheduler, job)
 
 
-@pytest.mark.parametrize("mood", ["busy", "unsupported", None])
-async def test_a_process_that_was_paused_past_its_lease_changes_nothing_when_it_wakes(
-    scheduler: Scheduler, mood: Mood | None
+@pytest.mark.parametrize("outcome", ["busy", "unsupported", None])
+async def test_a_process_frozen_past_its_lease_changes_nothing(
+    scheduler: Scheduler, outcome: SubmissionOutcome | None
 ) -> None:
-    scheduler.cluster.moods.append(mood)
-    scheduler.cluster.open_for_answers.clear()
+    scheduler.cluster.outcomes.append(outcome)
+    scheduler.cluster.may_respond.clear()
     job = await scheduler.queue()
     async with scheduler.process() as process:
         await eventually(lambda: _asked(scheduler, 1), within=START_SECONDS)
         process.send_signal(signal.SIGSTOP)
-        await scheduler.let_leases_lapse()
+        await scheduler.expire_leases()
         assert await scheduler.dispatcher.take_over()
         await eventually(lambda: _asked(scheduler, 2))
-        scheduler.cluster.open_for_answers.set()
+        scheduler.cluster.may_respond.set()
         await scheduler.dispatcher.idle()
         before = await _what_is_known(scheduler)
         process.send_signal(signal.SIGCONT)
     assert await _what_is_known(scheduler) == before
     assert len(scheduler.cluster.runs_of(job)) == 1
-    assert len({event.event_id for event in await _everything_said(scheduler, JobStarted, job)}) == 1
+    assert len({event.event_id for event in await _everything_recorded(scheduler, JobStarted, job)}) == 1
 
 
-async def test_progress_is_published_again_with_equal_ids_when_the_scheduler_dies_before_it_remembers(
+async def test_progress_is_republished_with_equal_ids_after_a_crash_before_the_commit(
     scheduler: Scheduler,
 ) -> None:
     job = await scheduler.queue_live()
@@ -93,27 +94,27 @@ async def test_progress_is_published_again_with_equal_ids_when_the_scheduler_die
     await _die(scheduler, "watch.published")
     assert await _ids(scheduler, job) == [event.event_id]
     assert await scheduler.pool.fetchval("SELECT cursor FROM clusters") == 0, "the cursor moves only afterwards"
-    assert await scheduler.said(JobCompleted, job) == []
+    assert await scheduler.recorded(JobCompleted, job) == []
 
     assert not await scheduler.watch(), "the dead one's lease has not ended yet"
-    await scheduler.let_leases_lapse()
+    await scheduler.expire_leases()
     assert await scheduler.watch()
     assert not await scheduler.watch()
     assert await _ids(scheduler, job) == [event.event_id] * 2
-    assert len(await scheduler.said(JobCompleted, job)) == 1
+    assert len(await scheduler.recorded(JobCompleted, job)) == 1
 
 
-async def test_an_end_that_is_not_committed_is_heard_again(scheduler: Scheduler) -> None:
+async def test_an_uncommitted_end_is_read_again(scheduler: Scheduler) -> None:
     job = await scheduler.queue_live()
     scheduler.cluster.report(job, "completed")
     await _die(scheduler, "watch.applied")
-    assert await scheduler.said(JobCompleted, job) == []
-    await scheduler.let_leases_lapse()
+    assert await scheduler.recorded(JobCompleted, job) == []
+    await scheduler.expire_leases()
     assert await scheduler.watch()
-    assert len(await scheduler.said(JobCompleted, job)) == 1
+    assert len(await scheduler.recorded(JobCompleted, job)) == 1
 
 
-async def test_a_job_goes_through_the_whole_service(scheduler: Scheduler) -> None:
+async def test_a_job_passes_through_the_whole_service(scheduler: Scheduler) -> None:
     job = job_queued()
     scheduler.artifacts.hold(job)
     await scheduler.bus.publish([job, job])
@@ -122,25 +123,25 @@ async def test_a_job_goes_through_the_whole_service(scheduler: Scheduler) -> Non
         scheduler.cluster.report(job, "completed")
         await eventually(lambda: _outbox_is_sent(scheduler), within=START_SECONDS)
     assert scheduler.cluster.submissions(job) == [1]
-    assert [started.attempt for started in await scheduler.heard(JobStarted, job)] == [1]
-    assert [completed.outcome for completed in await scheduler.heard(JobCompleted, job)] == [JobStatus.COMPLETED]
+    assert [started.attempt for started in await scheduler.published(JobStarted, job)] == [1]
+    assert [completed.outcome for completed in await scheduler.published(JobCompleted, job)] == [JobStatus.COMPLETED]
 
 
 async def _runs_once(scheduler: Scheduler, job: JobQueued) -> None:
     """Whoever takes over brings the job to one run and one end."""
-    await scheduler.let_leases_lapse()
+    await scheduler.expire_leases()
     await scheduler.dispatch_all()
     assert scheduler.cluster.submissions(job)[-1] == 1, "it is the same attempt"
     assert len(scheduler.cluster.runs_of(job)) == 1
-    assert len({event.event_id for event in await _everything_said(scheduler, JobStarted, job)}) == 1
+    assert len({event.event_id for event in await _everything_recorded(scheduler, JobStarted, job)}) == 1
     scheduler.cluster.report(job, "completed")
     await scheduler.watch()
-    assert len(await scheduler.said(JobCompleted, job)) == 1
+    assert len(await scheduler.recorded(JobCompleted, job)) == 1
 
 
-async def _everything_said(scheduler: Scheduler, event: type[JobStarted], job: JobQueued) -> list[JobStarted]:
+async def _everything_recorded(scheduler: Scheduler, event: type[JobStarted], job: JobQueued) -> list[JobStarted]:
     """What was recorded, whether a relay has sent it or not."""
-    return [*await scheduler.said(event, job), *await scheduler.heard(event, job)]
+    return [*await scheduler.recorded(event, job), *await scheduler.published(event, job)]
 
 
 async def _what_is_known(scheduler: Scheduler) -> list[tuple[object, ...]]:
@@ -160,7 +161,7 @@ async def _die(scheduler: Scheduler, failpoint: str) -> None:
 
 
 async def _ids(scheduler: Scheduler, job: JobQueued) -> list[object]:
-    return [progress.event_id for progress in await scheduler.heard(JobProgress, job)]
+    return [progress.event_id for progress in await scheduler.published(JobProgress, job)]
 
 
 async def _submitted(scheduler: Scheduler, job: JobQueued) -> bool:

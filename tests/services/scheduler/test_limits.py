@@ -26,44 +26,42 @@ async def live(scheduler: Scheduler, **limits) -> JobQueued:
 async def run_for(scheduler: Scheduler, job: JobQueued, seconds: float, *, attempt: int = 1, **state) -> None:
     """The cluster says that the run has trained for so long, in an event of that moment."""
     event = scheduler.cluster.report(job, "running", attempt=attempt, **{"started_at": NOON} | state)
-    told = event.model_copy(update={"at": event.run.started_at + timedelta(seconds=seconds)})
-    scheduler.cluster.stream[-1] = told
+    changed = event.model_copy(update={"at": event.run.started_at + timedelta(seconds=seconds)})
+    scheduler.cluster.stream[-1] = changed
     await scheduler.watch()
 
 
 @pytest.mark.parametrize(("limits", "limit"), [({"max_cost": CAP}, "budget"), ({"max_duration": 600}, "duration")])
-async def test_a_run_is_told_to_finish_before_its_limit_and_its_job_completes_by_it(
-    scheduler: Scheduler, limits, limit: str
-) -> None:
+async def test_a_run_finishes_before_its_limit_and_completes_its_job(scheduler: Scheduler, limits, limit: str) -> None:
     job = await live(scheduler, **limits)
     await run_for(scheduler, job, 100, checkpoint_seconds=20.0)
     assert not await scheduler.stop_limited()
     await scheduler.stop_runs()
-    assert scheduler.cluster.orders == []
-    await scheduler.let_time_pass(seconds=440)
+    assert scheduler.cluster.signals == []
+    await scheduler.pass_time(seconds=440)
     assert not await scheduler.stop_limited(), "540 s, and ending takes 43"
-    await scheduler.let_time_pass(seconds=18)
+    await scheduler.pass_time(seconds=18)
     assert await scheduler.stop_limited()
     assert not await scheduler.stop_limited()
     await scheduler.stop_runs()
-    assert scheduler.cluster.orders == [(scheduler.cluster.run_of(job), "finish")]
+    assert scheduler.cluster.signals == [(scheduler.cluster.run_of(job), "finish")]
 
     ended = {"finished_at": NOON + timedelta(seconds=590), "stopped_early": True}
     scheduler.cluster.report(job, "completed", **ended)
     await scheduler.watch()
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert (completed.outcome, completed.stopped_by) == (JobStatus.COMPLETED, limit)
     assert completed.finished_at == NOON + timedelta(seconds=590)
-    assert len(await scheduler.said(BudgetReached, job)) == (limit == "budget")
-    assert len(await scheduler.said(DurationReached, job)) == (limit == "duration")
+    assert len(await scheduler.recorded(BudgetReached, job)) == (limit == "budget")
+    assert len(await scheduler.recorded(DurationReached, job)) == (limit == "duration")
 
 
-async def test_what_was_spent_is_told_with_the_cap(scheduler: Scheduler) -> None:
+async def test_the_amount_spent_is_published_with_the_cap(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_cost=CAP)
     await run_for(scheduler, job, 100)
-    await scheduler.let_time_pass(seconds=490)
+    await scheduler.pass_time(seconds=490)
     assert await scheduler.stop_limited()
-    [reached] = await scheduler.said(BudgetReached, job)
+    [reached] = await scheduler.recorded(BudgetReached, job)
     assert reached.cap == CAP
     assert PRICE.storage < reached.spent <= CAP
 
@@ -71,50 +69,50 @@ async def test_what_was_spent_is_told_with_the_cap(scheduler: Scheduler) -> None
 async def test_a_job_that_takes_longer_to_end_than_it_should_costs_its_cap(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_cost=CAP)
     await run_for(scheduler, job, 599)
-    await scheduler.let_time_pass(seconds=1)
+    await scheduler.pass_time(seconds=1)
     await scheduler.stop_limited()
     scheduler.cluster.report(job, "completed", finished_at=NOON + timedelta(seconds=900), stopped_early=True)
     await scheduler.watch()
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert completed.pricing.total(completed.billed) + completed.pricing.storage == CAP
 
 
-async def test_a_run_that_ends_by_itself_was_not_stopped(scheduler: Scheduler) -> None:
+async def test_a_run_that_ends_by_itself_is_not_marked_as_stopped(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_cost=CAP)
     await run_for(scheduler, job, 598)
-    await scheduler.let_time_pass(seconds=2)
+    await scheduler.pass_time(seconds=2)
     await scheduler.stop_limited()
     scheduler.cluster.report(job, "completed", finished_at=NOON + timedelta(seconds=600))
     await scheduler.watch()
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert (completed.outcome, completed.stopped_by) == (JobStatus.COMPLETED, None)
 
 
-async def test_a_run_without_a_limit_is_let_run(scheduler: Scheduler) -> None:
+async def test_a_run_without_a_limit_is_not_stopped(scheduler: Scheduler) -> None:
     job = await live(scheduler)
     await run_for(scheduler, job, 10**6)
-    await scheduler.let_time_pass(days=300)
+    await scheduler.pass_time(days=300)
     assert not await scheduler.stop_limited()
 
 
-async def test_a_cluster_s_clock_that_is_wrong_ends_nothing_early_and_nothing_late(scheduler: Scheduler) -> None:
+async def test_a_wrong_cluster_clock_does_not_move_the_limit(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_duration=600)
     await run_for(scheduler, job, 100, started_at=NOON - timedelta(hours=7))
     stops_in = await scheduler.pool.fetchval("SELECT extract(epoch FROM stop_at - now())::float8 FROM attempts")
     assert 460 < stops_in < 500
 
 
-async def test_a_cluster_that_cannot_finish_a_run_early_is_told_to_cancel_it(scheduler: Scheduler) -> None:
+async def test_a_cluster_without_finish_gets_a_cancel_signal(scheduler: Scheduler) -> None:
     scheduler.cluster.features |= {"stop_modes": ()}
     job = await live(scheduler, max_cost=CAP)
     await run_for(scheduler, job, 599)
-    await scheduler.let_time_pass(seconds=1)
+    await scheduler.pass_time(seconds=1)
     await scheduler.stop_limited()
     await scheduler.stop_runs()
-    assert scheduler.cluster.orders == [(scheduler.cluster.run_of(job), "cancel")]
+    assert scheduler.cluster.signals == [(scheduler.cluster.run_of(job), "cancel")]
     scheduler.cluster.report(job, "cancelled", finished_at=NOON + timedelta(seconds=600))
     await scheduler.watch()
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert (completed.outcome, completed.stopped_by) == (JobStatus.CANCELLED, "budget")
 
 
@@ -123,18 +121,18 @@ async def test_a_run_that_does_not_finish_is_cancelled(scheduler: Scheduler) -> 
     await run_for(scheduler, job, 60)
     await scheduler.stop_limited()
     await scheduler.stop_runs()
-    await scheduler.let_time_pass(minutes=11)
+    await scheduler.pass_time(minutes=11)
     await scheduler.stop_runs()
-    assert [order for _, order in scheduler.cluster.orders] == ["finish", "cancel"]
+    assert [order for _, order in scheduler.cluster.signals] == ["finish", "cancel"]
 
 
-async def test_what_was_trained_before_a_pause_counts(scheduler: Scheduler) -> None:
+async def test_training_before_a_pause_counts_against_the_limit(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_cost=CAP)
     await run_for(scheduler, job, 100)
     await scheduler.request_pause(job)
     scheduler.cluster.report(job, "cancelled", finished_at=NOON + timedelta(seconds=500), last_checkpoint_step=5)
     await scheduler.watch()
-    assert len(await scheduler.said(JobPaused, job)) == 1
+    assert len(await scheduler.recorded(JobPaused, job)) == 1
     await scheduler.request_resume(job)
     await scheduler.dispatch()
     await run_for(scheduler, job, 10, attempt=2)
@@ -146,27 +144,27 @@ async def test_what_was_trained_before_a_pause_counts(scheduler: Scheduler) -> N
         job, "completed", attempt=2, finished_at=NOON + timedelta(seconds=900), stopped_early=True
     )  # fmt: skip
     await scheduler.watch()
-    [completed] = await scheduler.said(JobCompleted, job)
+    [completed] = await scheduler.recorded(JobCompleted, job)
     assert completed.pricing.total(completed.billed) + completed.pricing.storage == CAP
 
 
-async def test_what_a_cluster_lost_does_not_count(scheduler: Scheduler) -> None:
+async def test_a_lost_attempt_does_not_count_against_the_limit(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_duration=600)
     await run_for(scheduler, job, 500)
     scheduler.cluster.report(job, "failed", error=LOST)
     await scheduler.watch()
-    await scheduler.let_pauses_end()
+    await scheduler.end_pauses()
     await scheduler.dispatch()
     assert await scheduler.pool.fetchval("SELECT allowed_seconds FROM attempts WHERE attempt = 2") == 600
 
 
-async def test_a_pause_that_comes_too_late_lets_the_run_finish(scheduler: Scheduler) -> None:
+async def test_a_pause_after_the_limit_lets_the_run_finish(scheduler: Scheduler) -> None:
     job = await live(scheduler, max_duration=60)
     await run_for(scheduler, job, 60)
     await scheduler.stop_limited()
     await scheduler.request_pause(job)
     await scheduler.stop_runs()
-    assert [order for _, order in scheduler.cluster.orders] == ["finish"]
+    assert [order for _, order in scheduler.cluster.signals] == ["finish"]
     scheduler.cluster.report(job, "completed", stopped_early=True)
     await scheduler.watch()
-    assert [one.stopped_by for one in await scheduler.said(JobCompleted, job)] == ["duration"]
+    assert [one.stopped_by for one in await scheduler.recorded(JobCompleted, job)] == ["duration"]

@@ -36,7 +36,7 @@ async def test_jobs_queued_together_are_leased_together(scheduler: Scheduler) ->
     assert await scheduler.pool.fetchval("SELECT count(*) FROM attempts") == 2
     await scheduler.dispatcher.idle()
     assert [scheduler.cluster.submissions(job) for job in jobs] == [[1], [1]]
-    assert [len(await scheduler.said(JobStarted, job)) for job in jobs] == [1, 1]
+    assert [len(await scheduler.recorded(JobStarted, job)) for job in jobs] == [1, 1]
 
 
 async def test_a_job_is_queued_although_it_cannot_be_leased(scheduler: Scheduler) -> None:
@@ -67,14 +67,14 @@ async def test_subscribers_and_dispatchers_do_not_deadlock(scheduler: Scheduler)
 
 async def test_submissions_in_flight_are_limited(scheduler: Scheduler) -> None:
     scheduler.cluster.gpus = {"CPU": (1000, 1000)}
-    scheduler.cluster.open_for_answers.clear()
+    scheduler.cluster.may_respond.clear()
     jobs = [await scheduler.queue() for _ in range(SLOTS + 3)]
     await scheduler.probe()
     dispatcher = scheduler.another(max_concurrent=SLOTS)
     while await dispatcher.work():
         pass
     await eventually(lambda: _submissions(scheduler.cluster, SLOTS))
-    scheduler.cluster.open_for_answers.set()
+    scheduler.cluster.may_respond.set()
     await dispatcher.idle()
     while await dispatcher.work():
         await dispatcher.idle()
@@ -82,7 +82,7 @@ async def test_submissions_in_flight_are_limited(scheduler: Scheduler) -> None:
 
 
 async def test_a_hanging_cluster_does_not_delay_the_others(scheduler: Scheduler, other: FakeCluster) -> None:
-    other.open_for_answers.clear()
+    other.may_respond.clear()
     other.gpus = {"H100": (1000, 1000)}
     for _ in range(SLOTS):
         await scheduler.queue(gpu=GpuConfig(type="H100"))
@@ -93,7 +93,7 @@ async def test_a_hanging_cluster_does_not_delay_the_others(scheduler: Scheduler,
         pass
     await eventually(lambda: _started(scheduler, job))
     assert await scheduler.pool.fetchval("SELECT count(*) FROM attempts WHERE state = 'submitting'") > 0
-    other.open_for_answers.set()
+    other.may_respond.set()
     await dispatcher.idle()
 
 
@@ -110,11 +110,11 @@ async def test_a_response_that_cannot_be_saved_does_not_stop_the_others(schedule
     broken = scheduler.another(apply=apply)
     while await broken.work():
         await broken.idle()
-    assert [len(await scheduler.said(JobStarted, job)) for job in jobs] == [1] * len(jobs)
-    await scheduler.let_leases_lapse()
+    assert [len(await scheduler.recorded(JobStarted, job)) for job in jobs] == [1] * len(jobs)
+    await scheduler.expire_leases()
     await scheduler.decide()
     assert scheduler.cluster.submissions(poison) == [1, 1]
-    assert len(scheduler.cluster.runs_of(poison)) == len(await scheduler.said(JobStarted, poison)) == 1
+    assert len(scheduler.cluster.runs_of(poison)) == len(await scheduler.recorded(JobStarted, poison)) == 1
 
 
 async def test_a_data_set_url_is_signed_once_for_many_jobs(scheduler: Scheduler) -> None:
@@ -125,7 +125,7 @@ async def test_a_data_set_url_is_signed_once_for_many_jobs(scheduler: Scheduler)
     scheduler.artifacts.owners[first.dataset.dataset_id] = first.user_id
     await scheduler.dispatch_all()
     assert scheduler.artifacts.signed == 1
-    [completed] = await scheduler.said(JobCompleted, stranger)
+    [completed] = await scheduler.recorded(JobCompleted, stranger)
     assert completed.error
     assert completed.error.code == "dataset_not_found"
 
@@ -135,4 +135,4 @@ async def _submissions(cluster: FakeCluster, count: int) -> bool:
 
 
 async def _started(scheduler: Scheduler, job) -> bool:
-    return len(await scheduler.said(JobStarted, job)) == 1
+    return len(await scheduler.recorded(JobStarted, job)) == 1

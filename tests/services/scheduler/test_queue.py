@@ -14,14 +14,14 @@ from tests.builders import NOON
 from tests.services.scheduler.conftest import Scheduler
 
 
-async def test_a_redelivered_job_is_placed_once(scheduler: Scheduler) -> None:
+async def test_a_redelivered_job_is_queued_once(scheduler: Scheduler) -> None:
     job = await scheduler.queue()
     await scheduler.deliver(job)
     assert await scheduler.dispatch()
     await scheduler.deliver(job)
     assert not await scheduler.dispatch()
     assert scheduler.cluster.submissions(job) == [1]
-    assert len(await scheduler.said(JobStarted, job)) == 1
+    assert len(await scheduler.recorded(JobStarted, job)) == 1
 
 
 async def test_jobs_are_submitted_first_come_first_served(scheduler: Scheduler) -> None:
@@ -45,7 +45,7 @@ async def test_a_job_that_does_not_fit_waits_and_a_smaller_one_goes_ahead(schedu
     assert scheduler.cluster.submissions(large) == [1]
 
 
-async def test_two_schedulers_that_decide_at_the_same_time_submit_each_job_once(scheduler: Scheduler) -> None:
+async def test_concurrent_schedulers_submit_each_job_once(scheduler: Scheduler) -> None:
     jobs = [await scheduler.queue() for _ in range(20)]
     await scheduler.probe()
     schedulers = [scheduler.another() for _ in range(4)]
@@ -55,11 +55,11 @@ async def test_two_schedulers_that_decide_at_the_same_time_submit_each_job_once(
     assert [scheduler.cluster.submissions(job) for job in jobs] == [[1]] * len(jobs)
 
 
-async def test_two_schedulers_that_take_over_a_submission_do_not_share_it(scheduler: Scheduler) -> None:
+async def test_a_submission_is_taken_over_by_one_scheduler(scheduler: Scheduler) -> None:
     await scheduler.queue()
     await scheduler.probe()
     [first] = await _lease(scheduler)
-    await scheduler.let_leases_lapse()
+    await scheduler.expire_leases()
     taken = await asyncio.gather(_take_over(scheduler), _take_over(scheduler))
     [second] = [lease for leases in taken for lease in leases]
     assert (second.attempt.key, second.attempt.fence) == (first.attempt.key, first.attempt.fence + 1)
@@ -74,4 +74,4 @@ async def _take_over(scheduler: Scheduler) -> Sequence[Lease]:
 async def _lease(scheduler: Scheduler) -> Sequence[Lease]:
     async with transaction(scheduler.pool) as conn:
         await lock_queue(conn)
-        return await actions.lease(conn, {"local": 8}, None, 8)
+        return await actions.lease(conn, {"local": 8}, None)

@@ -50,9 +50,7 @@ async def test_a_signed_callback_wakes_the_watcher(client: httpx.AsyncClient, wo
     await asyncio.wait_for(woken.wait(), 10)
 
 
-async def test_a_callback_hastens_the_look_at_its_run_alone_however_often_it_comes(
-    scheduler: Scheduler, client: httpx.AsyncClient
-) -> None:
+async def test_a_callback_has_only_its_run_polled_at_once(scheduler: Scheduler, client: httpx.AsyncClient) -> None:
     job, other = await scheduler.queue_live(), await scheduler.queue_live()
     await scheduler.pool.execute("UPDATE attempts SET poll_at = now() + interval '1 hour'")
     body = RunCallback(external_job_id=scheduler.cluster.run_of(job), job_id=job.job_id, status="running")
@@ -63,11 +61,11 @@ async def test_a_callback_hastens_the_look_at_its_run_alone_however_often_it_com
     due = {row["job_id"] for row in await scheduler.pool.fetch("SELECT job_id FROM attempts WHERE poll_at <= now()")}
     assert due == {job.job_id}
     assert other.job_id not in due
-    assert await scheduler.said(JobCompleted, job) == []
+    assert await scheduler.recorded(JobCompleted, job) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"external_job_id": null}'])
-async def test_a_signed_callback_about_nothing_changes_nothing(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_a_signed_callback_without_a_run_changes_nothing(client: httpx.AsyncClient, body: bytes) -> None:
     answer = await client.post("/callbacks", content=body, headers=sign(CALLBACK_SECRET, body))
     assert answer.status_code == 202
 
@@ -82,12 +80,12 @@ async def test_a_signed_callback_about_nothing_changes_nothing(client: httpx.Asy
     ],
     ids=["unsigned", "forged", "of another body", "old"],
 )
-async def test_any_other_callback_is_refused(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_an_invalid_signature_is_rejected(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     answer = await client.post("/callbacks", content=BODY, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-async def test_a_user_sees_the_place_of_a_waiting_job_among_all(
+async def test_a_user_sees_the_position_of_a_waiting_job_among_all(
     scheduler: Scheduler, client: httpx.AsyncClient
 ) -> None:
     user = new_id()
@@ -103,14 +101,14 @@ async def test_a_user_sees_the_place_of_a_waiting_job_among_all(
     assert await _place(client, mine.job_id, user) is None
 
 
-async def test_a_job_of_somebody_else_has_no_place(scheduler: Scheduler, client: httpx.AsyncClient) -> None:
+async def test_another_users_job_has_no_position(scheduler: Scheduler, client: httpx.AsyncClient) -> None:
     job = await scheduler.queue()
     for job_id in (job.job_id, new_id()):
         answer = await client.get(f"/jobs/{job_id}/queue", headers=_token(new_id()))
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_nobody_is_told_a_place_without_a_token(scheduler: Scheduler, client: httpx.AsyncClient) -> None:
+async def test_a_position_needs_a_token(scheduler: Scheduler, client: httpx.AsyncClient) -> None:
     job = await scheduler.queue()
     assert (await client.get(f"/jobs/{job.job_id}/queue")).status_code == 401
 

@@ -1,4 +1,4 @@
-"""Users share GPUs by weight, under quotas that hold whoever decides at the same time."""
+"""Users share GPUs by weight, under quotas that hold for concurrent schedulers."""
 
 import asyncio
 from datetime import timedelta
@@ -20,7 +20,7 @@ ANNA, BEN = new_id(), new_id()
 HOUR = expected_seconds(job_queued())
 
 
-async def test_a_quota_holds_though_many_schedulers_decide_at_once(scheduler: Scheduler) -> None:
+async def test_a_quota_holds_for_concurrent_schedulers(scheduler: Scheduler) -> None:
     await _set_share(scheduler, ANNA, quota=3)
     jobs = [await scheduler.queue(user_id=ANNA) for _ in range(12)]
     await scheduler.probe()
@@ -30,7 +30,7 @@ async def test_a_quota_holds_though_many_schedulers_decide_at_once(scheduler: Sc
     assert len(_submitted(scheduler, jobs)) == 3
 
 
-async def test_who_has_no_quota_of_his_own_has_the_settings(scheduler: Scheduler) -> None:
+async def test_a_user_without_a_quota_gets_the_settings_quota(scheduler: Scheduler) -> None:
     scheduler.quota_gpus = 1
     scheduler.dispatcher = scheduler.another()
     await _set_share(scheduler, BEN, quota=2)
@@ -40,7 +40,7 @@ async def test_who_has_no_quota_of_his_own_has_the_settings(scheduler: Scheduler
     assert (len(_submitted(scheduler, hers)), len(_submitted(scheduler, his))) == (1, 2)
 
 
-async def test_the_end_of_a_run_makes_room_in_the_quota(scheduler: Scheduler) -> None:
+async def test_the_end_of_a_run_frees_the_quota(scheduler: Scheduler) -> None:
     await _set_share(scheduler, ANNA, quota=1)
     first, second = [
         await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(seconds=number)) for number in (1, 2)
@@ -53,7 +53,7 @@ async def test_the_end_of_a_run_makes_room_in_the_quota(scheduler: Scheduler) ->
     assert _submitted(scheduler, [first, second]) == [first, second]
 
 
-async def test_users_take_turns_whoever_asked_first_and_for_more(scheduler: Scheduler) -> None:
+async def test_users_take_turns_in_any_order_of_submission(scheduler: Scheduler) -> None:
     for number in range(4):
         await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(seconds=number))
     for number in range(4):
@@ -69,7 +69,7 @@ async def test_twice_the_weight_is_twice_the_turns(scheduler: Scheduler) -> None
     assert (await _users_in_order(scheduler))[:6].count(ANNA) == 4
 
 
-async def test_who_was_away_joins_the_clock(scheduler: Scheduler) -> None:
+async def test_a_returning_user_joins_the_clock(scheduler: Scheduler) -> None:
     await scheduler.queue(user_id=BEN)
     await scheduler.dispatch_all()
     for number in range(5):
@@ -82,17 +82,17 @@ async def test_who_was_away_joins_the_clock(scheduler: Scheduler) -> None:
     assert await _virtual_time(scheduler, BEN) == pytest.approx(clock)
 
 
-async def test_a_job_that_did_not_start_costs_its_user_nothing(scheduler: Scheduler) -> None:
-    scheduler.cluster.moods.extend(["busy", "unsupported"])
+async def test_a_job_that_did_not_start_is_refunded(scheduler: Scheduler) -> None:
+    scheduler.cluster.outcomes.extend(["busy", "unsupported"])
     await scheduler.queue(user_id=ANNA)
     await scheduler.dispatch()
     assert await _virtual_time(scheduler, ANNA) == pytest.approx(0)
-    await scheduler.let_pauses_end()
+    await scheduler.end_pauses()
     await scheduler.dispatch()
     assert await _virtual_time(scheduler, ANNA) == pytest.approx(0)
 
 
-async def test_a_user_is_charged_for_what_a_run_really_took(scheduler: Scheduler) -> None:
+async def test_a_user_is_charged_for_a_runs_actual_time(scheduler: Scheduler) -> None:
     await _set_share(scheduler, ANNA, weight=2)
     job = await scheduler.queue(user_id=ANNA, gpu=GpuConfig(type="CPU", count=4))
     await scheduler.dispatch()
@@ -103,7 +103,7 @@ async def test_a_user_is_charged_for_what_a_run_really_took(scheduler: Scheduler
     assert await _virtual_time(scheduler, ANNA) == pytest.approx(4 * 100 / 2, rel=0.05)
 
 
-async def test_a_large_job_is_overtaken_a_few_times_only(scheduler: Scheduler) -> None:
+async def test_a_large_job_is_bypassed_a_limited_number_of_times(scheduler: Scheduler) -> None:
     large = await scheduler.queue(user_id=ANNA, gpu=GpuConfig(type="CPU", count=8))
     small = [await scheduler.queue(user_id=BEN) for _ in range(MAX_BYPASSES + 2)]
     scheduler.cluster.gpus = {"CPU": (8, 1)}
@@ -123,7 +123,7 @@ async def test_priorities_order_a_users_own_jobs(scheduler: Scheduler) -> None:
     assert await _jobs_in_order(scheduler) == [job.job_id for job in (high, unknown, normal, low)]
 
 
-async def test_an_urgent_job_goes_before_everybodys(scheduler: Scheduler) -> None:
+async def test_an_urgent_job_goes_before_all_others(scheduler: Scheduler) -> None:
     await scheduler.queue(user_id=BEN, priority="high")
     first, second = [
         await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(days=number)) for number in (1, 2)
@@ -135,7 +135,7 @@ async def test_an_urgent_job_goes_before_everybodys(scheduler: Scheduler) -> Non
     assert order[-1] == first.job_id
 
 
-async def test_a_job_that_is_not_known_has_no_priority(scheduler: Scheduler) -> None:
+async def test_an_unknown_job_has_no_priority(scheduler: Scheduler) -> None:
     async with transaction(scheduler.pool) as conn:
         with pytest.raises(NotFound):
             await actions.set_priority(conn, new_id(), "high")

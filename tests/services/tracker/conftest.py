@@ -24,4 +24,4 @@ async def pool(slice_pool: SlicePool) -> Pool:
 @pytest.fixture
 def ask(pool: Pool) -> Callable[[UUID], httpx.AsyncClient]:
     """`ask(user_id)` is an HTTP client that speaks for the user."""
-    return slices.asking("tracker", routes.router, pool)
+    return slices.client_factory("tracker", routes.router, pool)

@@ -99,9 +99,9 @@ async def test_a_batch_of_progress_is_one_transaction(pool) -> None:
         acknowledged.append(await pool.fetchval("SELECT count(*) FROM metric_chunks"))
 
     records = tuple(SimpleNamespace(value=event.model_dump_json().encode()) for event in events)
-    bus = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "tracker")
-    delivery = Consumer(bus, pool, subscribers.on_job_progress)
-    await delivery.consume(SimpleNamespace(raw_message=records, ack=ack))
+    kafka = KafkaClient(KafkaSettings(kafka_bootstrap="127.0.0.1:1"), "tracker")
+    consumer = Consumer(kafka, pool, subscribers.on_job_progress)
+    assert await consumer.consume(records, ack)
     assert acknowledged == [500]
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM metric_chunks") == 1
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 500

@@ -16,7 +16,7 @@ from tests.conftest import SECRET
 
 NOW = int(time.time())
 CLAIMS = {"iss": "api", "aud": "tracker", "iat": NOW, "exp": NOW + 86_400}
-"""What is right of each token here whose wrong is something else, however long the tests before took."""
+"""Valid claims; they do not expire while the tests run."""
 HEADER = {"alg": "HS256", "typ": "JWT"}
 OTHERS = "another-secret-that-is-long-enough-too"
 
@@ -27,7 +27,7 @@ def segment(content: object) -> str:
 
 
 def signed(claims: object, header: object = HEADER, secret: str = SECRET, digest: str = "sha256") -> str:
-    """A token made by hand: JWT libraries refuse to write most of what is wanted here."""
+    """Sign a token by hand: JWT libraries reject most of these."""
     message = f"{segment(header)}.{segment(claims)}"
     signature = hmac.digest(secret.encode(), message.encode(), digest)
     return f"{message}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
@@ -46,7 +46,7 @@ def tampered() -> str:
     return f"{header}.{segment(CLAIMS | {'sub': str(new_id())})}.{signature}"
 
 
-def test_the_callee_learns_who_asks_and_for_whom() -> None:
+def test_a_token_names_the_calling_service_and_its_user() -> None:
     user = new_id()
     assert verify(SECRET, "tracker", issue(SECRET, "api", "tracker", user)) == Caller("api", user)
     assert verify(SECRET, "tracker", signed(CLAIMS | {"sub": str(user)})) == Caller("api", user)
@@ -65,7 +65,7 @@ def test_an_unsigned_token_is_refused(alg: str) -> None:
         verify(SECRET, "tracker", signed(CLAIMS, {"alg": alg, "typ": "JWT"}))
 
 
-def test_an_own_key_in_the_header_opens_nothing() -> None:
+def test_a_key_in_the_header_is_ignored() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     shared = {"kty": "oct", "k": segment(OTHERS)}

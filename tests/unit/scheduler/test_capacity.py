@@ -22,7 +22,7 @@ def capabilities(*types: str) -> Capabilities:
     return Capabilities(name="local", version="1", executor="ray", gpu_types=types)
 
 
-def test_gpus_of_each_type_are_counted_apart() -> None:
+def test_gpus_are_counted_by_type() -> None:
     said = Capacity(
         total_gpus=10,
         free_gpus=3,
@@ -31,23 +31,23 @@ def test_gpus_of_each_type_are_counted_apart() -> None:
     assert capacity.pools_of(capabilities("CPU", "H100"), said) == (pool(free=2), pool(H100, 2, 1))
 
 
-def test_an_older_clusters_types_share_what_is_free() -> None:
+def test_the_types_of_an_older_cluster_share_its_free_gpus() -> None:
     said = Capacity(total_gpus=10, free_gpus=3)
     assert capacity.pools_of(capabilities("CPU", "H100"), said) == (pool(CPU | H100, 10, 3),)
 
 
-def test_a_cluster_that_says_nothing_takes_any_type_until_it_says_that_it_is_full() -> None:
+def test_a_cluster_without_capacity_takes_any_type_until_it_is_busy() -> None:
     pools = capacity.pools_of(capabilities(), None)
     assert pools == (GpuPool(None, None, None, None),)
     assert [gpus.free for gpus in capacity.free_gpus_of([report(*pools, CPU=5)])] == [UNLIMITED]
 
 
 @pytest.mark.parametrize(("taken", "free"), [({}, 5), ({"CPU": 2}, 3), ({"H100": 2}, 5), ({"CPU": 9}, 0)])
-def test_what_was_sent_since_the_report_is_not_free(taken: dict[str, int], free: int) -> None:
+def test_gpus_taken_since_the_report_are_not_free(taken: dict[str, int], free: int) -> None:
     assert [gpus.free for gpus in capacity.free_gpus_of([report(pool(free=5), **taken)])] == [free]
 
 
-def test_nothing_is_sent_to_a_cluster_that_cannot_be_used_or_was_never_heard() -> None:
+def test_unusable_and_unknown_clusters_have_no_free_gpus() -> None:
     unheard = ClusterReport("new", None, {}, True)
     assert capacity.free_gpus_of([report(pool(), usable=False), unheard]) == []
 
@@ -59,7 +59,7 @@ def test_a_node_that_is_down_is_expected_back() -> None:
     assert capacity.can_never_run([report(*now)], "CPU", 9)
 
 
-def test_a_job_is_refused_only_when_every_cluster_is_known_not_to_have_its_gpus() -> None:
+def test_a_job_can_never_run_only_if_every_cluster_is_known_to_lack_its_gpus() -> None:
     here, down = report(pool()), report(pool(H100, 2), name="down", usable=False)
     assert capacity.can_never_run([here, down], "A100-80GB", 1)
     assert not capacity.can_never_run([here, down], "H100", 2), "it may come back"

@@ -75,7 +75,7 @@ def test_no_quota_is_exceeded_and_no_gpu_is_given_twice(clusters, jobs, quotas) 
 
 
 @given(CLUSTERS, JOBS, QUOTAS)
-def test_every_job_that_could_run_has_run_in_the_end(clusters, jobs, quotas) -> None:
+def test_every_job_that_can_run_runs(clusters, jobs, quotas) -> None:
     simulation = Simulation(clusters, quotas=quotas)
     play(simulation, jobs, lambda: None)
     for job in simulation.waiting.values():
@@ -84,7 +84,7 @@ def test_every_job_that_could_run_has_run_in_the_end(clusters, jobs, quotas) -> 
 
 
 @given(CLUSTERS, JOBS, QUOTAS)
-def test_gpus_idle_only_for_a_job_that_was_overtaken_often(clusters, jobs, quotas) -> None:
+def test_gpus_idle_only_for_a_job_that_was_bypassed_often(clusters, jobs, quotas) -> None:
     simulation = Simulation(clusters, quotas=quotas)
 
     def check() -> None:
@@ -111,7 +111,7 @@ def test_jobs_run_where_their_gpus_are(clusters, jobs) -> None:
     play(simulation, jobs, check)
 
 
-def test_a_large_job_is_overtaken_a_few_times_only_and_then_gpus_are_kept_for_it() -> None:
+def test_gpus_are_reserved_for_a_large_job_after_some_bypasses() -> None:
     simulation = Simulation([cluster_gpus(gpus=8)])
     for number in range(1, 9):
         simulation.submit(ANNA, number, takes=100 + number)
@@ -127,7 +127,7 @@ def test_a_large_job_is_overtaken_a_few_times_only_and_then_gpus_are_kept_for_it
     assert _started_before(simulation, large, since=2000) == MAX_BYPASSES
 
 
-def test_a_job_that_waits_for_its_users_quota_is_overtaken_by_the_users_jobs_a_few_times_only() -> None:
+def test_a_job_over_quota_is_bypassed_by_its_users_jobs_a_limited_number_of_times() -> None:
     simulation = Simulation([cluster_gpus(gpus=8)], quotas={ANNA: 2})
     for number in (1, 2):
         simulation.submit(ANNA, number, takes=100 + number)
@@ -141,7 +141,7 @@ def test_a_job_that_waits_for_its_users_quota_is_overtaken_by_the_users_jobs_a_f
     assert _started_before(simulation, large, since=2000) == MAX_BYPASSES
 
 
-def test_a_kept_cluster_does_not_keep_others_from_another_one() -> None:
+def test_a_reserved_cluster_does_not_block_another_one() -> None:
     simulation = Simulation([cluster_gpus("large", 8), cluster_gpus("small", 2)])
     simulation.submit(ANNA, 1, gpus=6, takes=1000)
     simulation.decide()
@@ -152,7 +152,7 @@ def test_a_kept_cluster_does_not_keep_others_from_another_one() -> None:
     assert small[-1] in simulation.waiting, "two GPUs of the large cluster are kept free"
 
 
-def test_who_asks_first_is_served_first_among_equals() -> None:
+def test_equal_users_are_served_in_order_of_submission() -> None:
     simulation = Simulation([cluster_gpus(gpus=1)])
     users = [UUID(int=number) for number in (30, 10, 20)]
     for number, user in enumerate(users, 1):
@@ -161,7 +161,7 @@ def test_who_asks_first_is_served_first_among_equals() -> None:
     assert _order_of(simulation) == users
 
 
-def test_users_take_turns_though_one_asks_for_much_more() -> None:
+def test_users_take_turns_even_if_one_submits_many_jobs() -> None:
     simulation = Simulation([cluster_gpus(gpus=1)])
     for number in range(1, 9):
         simulation.submit(ANNA, number)
@@ -170,7 +170,7 @@ def test_users_take_turns_though_one_asks_for_much_more() -> None:
     assert _order_of(simulation)[:4] == [ANNA, BEN, ANNA, BEN]
 
 
-def test_who_was_away_has_nothing_to_catch_up_with() -> None:
+def test_a_returning_user_does_not_catch_up() -> None:
     simulation = Simulation([cluster_gpus(gpus=1)])
     for number in range(1, 30):
         simulation.submit(ANNA, number)
@@ -182,7 +182,7 @@ def test_who_was_away_has_nothing_to_catch_up_with() -> None:
     assert _order_of(simulation)[:6].count(ANNA) == 3
 
 
-def test_a_users_urgent_and_high_jobs_come_first_and_only_urgent_ones_before_others() -> None:
+def test_priorities_order_a_users_jobs_and_urgent_goes_before_other_users() -> None:
     simulation = Simulation([cluster_gpus(gpus=1)])
     for number, priority in ((1, 0), (2, 1), (3, 2)):
         simulation.submit(ANNA, number, priority=priority)
@@ -196,7 +196,7 @@ def test_a_users_urgent_and_high_jobs_come_first_and_only_urgent_ones_before_oth
     assert order.index(3) < order.index(5), "a high priority takes nothing from others"
 
 
-def test_a_job_goes_home_while_home_can_be_used() -> None:
+def test_a_job_goes_to_its_preferred_cluster_while_it_is_usable() -> None:
     simulation = Simulation([cluster_gpus("a", 4), cluster_gpus("b", 1)])
     simulation.submit(ANNA, 1, preferred_cluster="a")
     simulation.submit(ANNA, 2, preferred_cluster="gone")
@@ -204,14 +204,14 @@ def test_a_job_goes_home_while_home_can_be_used() -> None:
     assert {job.job_id.int: cluster for _, _, job, cluster in simulation.running} == {1: "a", 2: "b"}
 
 
-def test_no_more_is_sent_to_a_cluster_than_it_may_be_sent_now() -> None:
+def test_a_cluster_gets_no_more_jobs_than_its_slots() -> None:
     jobs = [WaitingJob(UUID(int=n), ANNA, "CPU", 1, "", 1, simulation_start(), 1.0) for n in range(10)]
     share = Simulation([cluster_gpus()]).share(ANNA)
     plan = fairness.Planner(jobs, [share], [cluster_gpus("a"), cluster_gpus("b")], 0.0, {"a": 2, "b": 1}, 10).plan()
     assert sorted(one.cluster for one in plan.placements) == ["a", "a", "b"]
 
 
-def test_a_plan_ends_where_it_no_longer_sees_who_is_next() -> None:
+def test_a_plan_ends_where_the_next_job_is_not_visible() -> None:
     jobs = [WaitingJob(UUID(int=n), ANNA, "CPU", 1, "", URGENT, simulation_start(), 1.0) for n in range(3)]
     jobs.append(WaitingJob(UUID(int=9), BEN, "CPU", 1, "", 1, simulation_start(), 1.0))
     shares = [Simulation([]).share(user) for user in (ANNA, BEN)]
@@ -246,7 +246,7 @@ def test_fifty_users_with_random_loads_get_their_weights_share() -> None:
     _are_by_weight(simulation, users)
 
 
-def test_what_some_do_not_want_is_shared_by_the_others() -> None:
+def test_unused_shares_are_divided_among_the_others() -> None:
     """Ten users want a twentieth of all together, and get it; the rest divides what is left."""
     dice = random.Random(3)  # noqa: S311
     modest, greedy = ([UUID(int=number) for number in range(first, first + 10)] for first in (1, 100))

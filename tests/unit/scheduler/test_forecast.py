@@ -52,7 +52,7 @@ def test_a_job_waits_for_as_many_runs_to_end_as_it_needs_gpus() -> None:
     assert look([waiting(10, gpus=2)], runs).expected_start == later(20)
 
 
-def test_jobs_ahead_take_their_time_at_the_pace_of_finished_ones() -> None:
+def test_jobs_ahead_take_as_long_as_finished_ones_relative_to_their_estimates() -> None:
     jobs = [waiting(10, gpus=2), waiting(11, gpus=2), waiting(12)]
     found = look(jobs, [running(2, minutes=5)], ratio=0.5)
     assert found == position(3, 4, later(5 + 5 + 5), "gpus")
@@ -68,12 +68,12 @@ def test_the_order_is_the_fair_one() -> None:
     [([running(2, minutes=None)], 1.0), ([running(2, minutes=5)], None)],
     ids=["a run", "a job ahead"],
 )
-def test_nobody_can_tell_when_something_on_the_way_is_not_known(runs, ratio: float | None) -> None:
+def test_a_start_that_depends_on_something_unknown_is_unknown(runs, ratio: float | None) -> None:
     jobs = [waiting(10, gpus=2), waiting(11)]
     assert look(jobs, runs, ratio=ratio).expected_start is None
 
 
-def test_gpus_that_strangers_use_come_free_nobody_knows_when() -> None:
+def test_gpus_used_by_others_have_no_known_end() -> None:
     free_gpus = [FreeGpus("local", frozenset(["CPU"]), 2, 1)]
     assert look([waiting(10)], free_gpus=free_gpus).expected_start == NOON
     assert look([waiting(10, gpus=2)], free_gpus=free_gpus).expected_start is None
@@ -99,12 +99,12 @@ def test_a_quota_holds_a_job_until_the_users_own_runs_end() -> None:
     assert found == position(1, 0, later(7), "quota")
 
 
-def test_a_job_that_no_cluster_can_take_now_waits_for_one() -> None:
+def test_a_job_that_no_usable_cluster_can_hold_waits_for_one() -> None:
     assert look([waiting(10, gpu_type="H100")]) == position(1, 0, None, "cluster")
     assert look([waiting(10, gpus=3)]) == position(1, 0, None, "cluster")
 
 
-def test_a_job_that_does_not_wait_has_no_place() -> None:
+def test_a_job_that_does_not_wait_has_no_position() -> None:
     assert forecast.position_of(UUID(int=99), [waiting(10)], Snapshot([], [], [], NOON, None)) is None
 
 

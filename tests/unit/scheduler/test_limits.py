@@ -30,7 +30,7 @@ def segments(*lengths: float) -> list[Segment]:
     ]
 
 
-def test_a_job_without_limits_may_train_for_ever() -> None:
+def test_a_job_without_limits_has_no_allowance() -> None:
     assert not limits.has_limit(job())
     assert limits.allowance(job(), []) is None
     assert limits.billed_until(job(), [], NOON, NOON + timedelta(days=900)) == NOON + timedelta(days=900)
@@ -51,13 +51,13 @@ def test_a_job_without_limits_may_train_for_ever() -> None:
         (job(max_cost="1.5", rate="0"), (), Allowance(limits.MAX_DURATION.total_seconds(), "budget")),
     ],
 )
-def test_what_is_left_is_the_shorter_of_both_after_storage_and_what_was_billed(limited, before, allowed) -> None:
+def test_the_allowance_is_the_shorter_limit_after_storage_and_billed_segments(limited, before, allowed) -> None:
     assert limits.has_limit(limited)
     assert limits.allowance(limited, segments(*before)) == allowed
 
 
 @given(MONEY, RATES, MONEY, st.lists(SECONDS, max_size=4), SECONDS)
-def test_no_end_of_a_run_makes_a_job_cost_more_than_its_cap(cap, rate, storage, before, length) -> None:
+def test_a_job_never_costs_more_than_its_cap(cap, rate, storage, before, length) -> None:
     """Whatever was billed before kept to the cap too."""
     capped = job(max_cost=cap, rate=str(rate), storage=str(storage))
     billed: list[Segment] = []
@@ -78,7 +78,7 @@ def test_a_run_within_its_allowance_is_billed_to_its_end(rate, seconds, length) 
 
 
 @given(SECONDS, SECONDS, st.none() | st.floats(0, 1e4), st.floats(0, 1e3))
-def test_a_run_is_told_before_its_time_is_up_and_never_before_half_of_it(allowed, trained, saving, step) -> None:
+def test_a_run_is_stopped_after_half_and_before_all_of_its_allowance(allowed, trained, saving, step) -> None:
     left = limits.stop_in(allowed, trained, saving, step).total_seconds()
     assert 0 <= left <= max(allowed - trained, 0) + 1e-6
     if trained <= allowed / 2:
@@ -86,12 +86,12 @@ def test_a_run_is_told_before_its_time_is_up_and_never_before_half_of_it(allowed
 
 
 @given(SECONDS, st.floats(0, 1e4), st.floats(0, 1e4))
-def test_the_longer_saving_takes_the_earlier_it_begins(allowed, one, other) -> None:
+def test_slower_checkpoints_stop_a_run_earlier(allowed, one, other) -> None:
     quick, slow = sorted([one, other])
     assert limits.stop_in(allowed, 0, slow, 0) <= limits.stop_in(allowed, 0, quick, 0)
 
 
-def test_the_reserve_holds_what_ending_takes() -> None:
+def test_the_reserve_covers_the_end_of_a_run() -> None:
     assert limits.reserve(3600, 20.0, 2.0) >= 2.0 + 2 * 20.0
     assert limits.stop_in(3600, 0, 20.0, 2.0) <= timedelta(seconds=3600 - 42)
 

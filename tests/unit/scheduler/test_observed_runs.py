@@ -28,7 +28,7 @@ def update(run: ObservedRun, *events: RunEvent, now=NOON) -> ObservedRun | None:
     return updates[0] if updates else None
 
 
-def test_the_start_and_the_last_checkpoint_are_noted_once() -> None:
+def test_the_start_and_the_last_checkpoint_are_saved_once() -> None:
     started = update(RUN, event())
     assert started
     assert started.started_at == NOON
@@ -39,12 +39,12 @@ def test_the_start_and_the_last_checkpoint_are_noted_once() -> None:
     assert update(saved, event()) is None, "what is not told again is still so"
 
 
-def test_an_end_and_an_unknown_run_are_not_noted() -> None:
+def test_an_end_and_an_unknown_run_are_not_saved() -> None:
     assert update(RUN, event(status="completed")) is None
     assert stream.updates_of([event()], {}, NOON) == []
 
 
-def test_the_moment_to_stop_is_by_our_clock_whatever_the_cluster_s_shows() -> None:
+def test_the_time_to_stop_is_by_our_clock() -> None:
     ahead = NOON + timedelta(hours=5)
     noted = update(LIMITED, event(ahead + timedelta(seconds=100), started_at=ahead, checkpoint_seconds=5.0))
     assert noted
@@ -52,7 +52,7 @@ def test_the_moment_to_stop_is_by_our_clock_whatever_the_cluster_s_shows() -> No
     assert timedelta(seconds=480) < noted.stop_at - NOON < timedelta(seconds=500)
 
 
-def test_the_moment_to_stop_comes_earlier_when_saving_takes_longer() -> None:
+def test_the_time_to_stop_is_earlier_when_saving_takes_longer() -> None:
     quick = update(LIMITED, event(checkpoint_seconds=1.0))
     assert quick
     assert quick.stop_at
@@ -62,7 +62,7 @@ def test_the_moment_to_stop_comes_earlier_when_saving_takes_longer() -> None:
     assert quick.stop_at - slow.stop_at == timedelta(seconds=118)
 
 
-def test_a_difference_that_does_not_matter_is_not_written() -> None:
+def test_a_small_difference_is_not_saved() -> None:
     noted = update(LIMITED, event(eta_seconds=300))
     assert noted
     assert update(noted, event(NOON + timedelta(seconds=9), eta_seconds=295), now=NOON + timedelta(seconds=9.2)) is None

@@ -47,14 +47,14 @@ STOP_REQUESTS = st.builds(
 
 
 @given(STOP_REQUESTS, st.booleans())
-def test_a_run_that_completed_has_completed_whatever_was_wished(requests: StopRequests, early: bool) -> None:
+def test_a_completed_run_completes_its_job_whatever_was_requested(requests: StopRequests, early: bool) -> None:
     assert decide_outcome(run("completed", stopped_early=early), requests, 3) == Complete(
         JobStatus.COMPLETED, requests.limit if early else None
     )
 
 
 @given(STOP_REQUESTS)
-def test_the_user_s_own_mistake_is_not_tried_again(requests: StopRequests) -> None:
+def test_a_failure_that_is_not_retryable_fails_the_job(requests: StopRequests) -> None:
     assert decide_outcome(run("failed", error=WRONG), requests, 3) == Complete(JobStatus.FAILED)
     assert decide_outcome(run("failed", error_message="out of memory"), requests, 3) == Complete(JobStatus.FAILED)
 
@@ -71,7 +71,7 @@ def test_the_user_s_own_mistake_is_not_tried_again(requests: StopRequests) -> No
         ({"limit": "budget"}, Retry()),
     ],
 )
-def test_a_lost_run_is_tried_again_unless_nobody_wants_it(changes, expected) -> None:
+def test_a_lost_run_is_retried_unless_a_stop_was_requested(changes, expected) -> None:
     assert decide_outcome(run("failed", error=LOST), replace(NONE, **changes), 3) == expected
 
 
@@ -86,7 +86,7 @@ def test_a_lost_run_is_tried_again_unless_nobody_wants_it(changes, expected) -> 
         ({}, Complete(JobStatus.CANCELLED)),
     ],
 )
-def test_a_run_that_was_stopped_means_what_was_wished(changes, expected) -> None:
+def test_a_cancelled_run_means_what_was_requested(changes, expected) -> None:
     assert decide_outcome(run("cancelled"), replace(NONE, **changes), 3) == expected
 
 
@@ -106,11 +106,11 @@ def test_a_run_that_was_stopped_means_what_was_wished(changes, expected) -> None
         ({}, OURS, None),
     ],
 )
-def test_a_run_is_told_what_its_cluster_can_do_of_what_is_wished(changes, cluster, signal) -> None:
+def test_the_signal_is_what_the_cluster_can_do_of_the_request(changes, cluster, signal) -> None:
     assert stopping.signal_for(replace(RUN, **changes), cluster, NOON) == signal
 
 
-def test_an_order_is_given_again_after_a_while_and_a_stronger_one_at_once() -> None:
+def test_a_signal_is_repeated_after_a_while_and_a_stronger_one_sent_at_once() -> None:
     sent = replace(RUN, sent="checkpoint", sent_at=NOON)
     assert stopping.is_due(RUN, "checkpoint", NOON)
     assert not stopping.is_due(sent, "checkpoint", NOON + timedelta(seconds=1))
@@ -118,7 +118,7 @@ def test_an_order_is_given_again_after_a_while_and_a_stronger_one_at_once() -> N
     assert stopping.is_due(sent, "checkpoint", NOON + stopping.REPEAT)
 
 
-def test_a_cancellation_that_nobody_hears_is_over_within_five_seconds() -> None:
+def test_an_unacknowledged_cancellation_ends_within_five_seconds() -> None:
     assert stopping.CANCEL_DEADLINE + timedelta(seconds=1) <= timedelta(seconds=5)
 
 
@@ -130,7 +130,7 @@ def test_the_pauses_before_retries_grow() -> None:
     ]
 
 
-def test_a_sentence_alone_is_a_reason() -> None:
+def test_an_error_message_alone_is_an_error() -> None:
     assert error_of(run("failed", error=LOST, error_message="gone")) == LOST
     assert error_of(run("failed", error_message="gone")) == JobError(code="run_failed", message="gone")
     assert error_of(run("running")) is None

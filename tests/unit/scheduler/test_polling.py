@@ -62,20 +62,20 @@ def test_the_longer_nothing_changes_the_longer_the_pause(one: int, other: int, l
 
 
 @given(st.lists(QUIET, min_size=1, max_size=300))
-def test_a_cluster_is_not_asked_more_often_than_it_can_bear(runs: list[int]) -> None:
+def test_a_cluster_gets_a_limited_number_of_requests_per_second(runs: list[int]) -> None:
     live = len(runs) * 100
     rate = sum(100 / pause(PollState(quiet=quiet), live, stopping=False).total_seconds() for quiet in runs)
     assert rate <= polling.MAX_PER_SECOND + 1e-6
 
 
-def test_a_run_that_is_ending_or_missing_is_asked_about_soon() -> None:
+def test_a_stopping_or_missing_run_is_polled_soon() -> None:
     quiet = PollState(quiet=100)
     assert pause(quiet, 1, stopping=True).total_seconds() <= 1
     assert pause(quiet.model_copy(update={"missing": 1}), 1, stopping=False).total_seconds() <= 1
 
 
 @given(st.lists(BODIES, max_size=12))
-def test_no_answer_whatever_is_in_it_breaks_the_order_of_events(bodies) -> None:
+def test_no_response_breaks_the_order_of_events(bodies) -> None:
     results = read_all(*(Reported(body) for body in bodies))
     events = [result.event for result in results if result.event]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -84,7 +84,7 @@ def test_no_answer_whatever_is_in_it_breaks_the_order_of_events(bodies) -> None:
 
 
 @given(BODIES)
-def test_an_answer_that_comes_again_is_no_event(body) -> None:
+def test_a_repeated_response_is_not_an_event(body) -> None:
     first, again = read_all(Reported(body), Reported(body))
     assert again.event is None
     assert again.state.quiet == (first.state.quiet + 1)
@@ -111,7 +111,7 @@ def test_metrics_become_points_once_each() -> None:
 
 
 @pytest.mark.parametrize("bad", ["1.5", None, True, float("nan"), float("inf"), [1.5], {"value": 1.5}])
-def test_what_is_no_number_was_not_measured(bad) -> None:
+def test_a_value_that_is_not_a_number_is_ignored(bad) -> None:
     [result] = read_all(reported(metrics={"training_loss": bad, "validation_loss": 2}))
     assert result.event
     [point] = result.event.points
@@ -126,13 +126,13 @@ def test_what_is_no_number_was_not_measured(bad) -> None:
         (["running", "canceled"], ["running", "cancelled"]),
     ],
 )  # fmt: skip
-def test_a_word_that_nobody_knows_is_a_stage_and_no_end(words, states) -> None:
+def test_an_unknown_status_is_a_stage_and_not_an_end(words, states) -> None:
     events = [result.event for result in read_all(*(reported(status=word) for word in words))]
     assert [event and event.run.status for event in events] == states
     assert [event and event.run.stage for event in events] == words
 
 
-def test_times_are_ours_unless_the_cluster_tells_both() -> None:
+def test_times_are_ours_unless_the_cluster_reports_both() -> None:
     [first] = read_all(reported(started_at="2020-01-01T00:00:00Z"))
     assert first.event
     assert first.event.run.started_at == NOON
@@ -153,7 +153,7 @@ def test_a_run_is_gone_when_it_is_not_known_three_times_in_a_row() -> None:
     assert [result.lost for result in results] == [None, None, None, None, None, GONE]
 
 
-def test_a_run_that_nothing_is_heard_of_for_too_long_is_lost() -> None:
+def test_a_run_without_usable_responses_for_too_long_is_lost() -> None:
     answers = [
         reported(),
         Unanswered("500"),
@@ -174,7 +174,7 @@ def test_a_run_that_nothing_is_heard_of_for_too_long_is_lost() -> None:
         ({"error": {"reason": "?"}, "error_message": "sad"}, None, "sad"),
     ],
 )
-def test_a_reason_is_kept_as_far_as_it_is_one(error, code, words) -> None:
+def test_an_error_is_kept_as_far_as_it_is_valid(error, code, words) -> None:
     [result] = read_all(reported(status="failed", **error))
     assert result.event
     run = result.event.run

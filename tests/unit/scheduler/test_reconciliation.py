@@ -32,10 +32,10 @@ def test_a_run_is_owned_by_the_attempt_that_may_have_started_it(owner, owned) ->
     assert orphan_runs("local", [RUN], {(JOB, 1): owner} if owner else {}) == ([] if owned else [RUN])
 
 
-def test_a_run_that_is_over_is_no_stray() -> None:
+def test_a_run_that_is_over_is_not_an_orphan() -> None:
     assert orphan_runs("local", [RUN.model_copy(update={"live": False})], {}) == []
 
 
-def test_only_what_was_submitted_by_us_is_known_to_be_ours() -> None:
+def test_only_submitted_attempts_are_known() -> None:
     assert is_known(RUN, {(JOB, 1): Owner("other", AttemptState.OVER, None, job_over=True)})
     assert not is_known(RUN, {(JOB, 2): Owner("local", AttemptState.LIVE, "run-1", job_over=False)})

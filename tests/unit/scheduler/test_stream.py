@@ -60,7 +60,7 @@ def test_every_event_of_our_runs_is_progress_or_an_end(page: list[RunEvent]) -> 
 
 
 @given(PAGES)
-def test_progress_says_whose_and_which_run_it_is_of(page: list[RunEvent]) -> None:
+def test_progress_names_its_user_and_run(page: list[RunEvent]) -> None:
     events = {one.event_id: one for one in page}
     for progress in stream.progress_of(page, ATTEMPTS):
         source = events[progress.event_id]
@@ -73,7 +73,7 @@ def test_progress_says_whose_and_which_run_it_is_of(page: list[RunEvent]) -> Non
 
 
 @given(PAGES)
-def test_an_unanswered_attempt_is_adopted_once_and_an_answered_one_never(page: list[RunEvent]) -> None:
+def test_an_unanswered_attempt_is_accepted_once_and_an_answered_one_never(page: list[RunEvent]) -> None:
     adopted = [attempt.key for attempt, _ in stream.accepted_by(page, ATTEMPTS)]
     assert len(adopted) == len(set(adopted))
     assert set(adopted) == {

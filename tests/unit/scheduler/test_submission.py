@@ -10,11 +10,11 @@ def test_a_lease_outlives_its_submission() -> None:
     assert LEASE > SUBMISSION_TIMEOUT
 
 
-def test_a_database_that_starts_again_is_waited_for_but_not_past_the_lease() -> None:
+def test_a_restarting_database_is_waited_for_within_the_lease() -> None:
     assert 5 < sum(DATABASE_PAUSES) < LEASE.total_seconds()
 
 
-def test_a_cluster_that_is_full_or_cannot_be_reached_is_left_alone_for_a_while() -> None:
+def test_a_busy_or_unreachable_cluster_gets_a_pause() -> None:
     responses = [
         Busy(),
         Undelivered("refused"),

@@ -14,7 +14,7 @@ from brightrun.local.supervisor import Supervisor, Wave
 
 SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster", "web")
 SPEAKS_TO_CLUSTER = ("scheduler", "artifacts", "cluster")
-MINIMUM_FREE_BYTES = 1_000_000_000
+MIN_FREE_BYTES = 1_000_000_000
 EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
 """The embedded broker waits out about half of these, on every empty fetch and on every join of a reader."""
 
@@ -124,10 +124,10 @@ def running(settings: LocalSettings, say: Callable[[str], None]) -> Iterator[Pla
             yield platform
 
 
-def check(settings: LocalSettings) -> None:
+def check(settings: LocalSettings, min_free_bytes: int = MIN_FREE_BYTES) -> None:
     """Raise `StartError` when something that the platform needs is not here."""
     free = shutil.disk_usage(settings.home).free
-    if free < MINIMUM_FREE_BYTES:
+    if free < min_free_bytes:
         raise StartError(f"the disk of {settings.home} is full ({free // 1_000_000} MB free): free at least 1 GB")
     for name, port in (("API", settings.api_port), ("WEB", settings.web_port)):
         if not is_free(port):

@@ -9,7 +9,7 @@ import psutil
 
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation, read_json, write_json
-from brightrun.local.program import end, family, is_over
+from brightrun.local.program import GRACE_SECONDS, end, family, is_over
 
 CLOCK_TOLERANCE = 1.0
 """Seconds by which a process's start may seem to move when the system clock is set."""
@@ -18,8 +18,9 @@ CLOCK_TOLERANCE = 1.0
 class ProcessLedger:
     """The processes that were started for one installation, with their children's children."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self._path = path
+        self._grace_seconds = grace_seconds
         self._alive: set[psutil.Process] = set()
 
     def update(self, programs: Iterable[int]) -> None:
@@ -33,7 +34,7 @@ class ProcessLedger:
 
     def end_all(self) -> None:
         """End every process that still runs."""
-        end([process for process in self._alive if not is_over(process)])
+        end([process for process in self._alive if not is_over(process)], self._grace_seconds)
         self._alive = set()
         self._path.unlink(missing_ok=True)
 
@@ -46,7 +47,9 @@ class ProcessLedger:
 
 
 @contextmanager
-def claim(installation: Installation, say: Callable[[str], None]) -> Iterator[ProcessLedger]:
+def claim(
+    installation: Installation, say: Callable[[str], None], grace_seconds: float = GRACE_SECONDS
+) -> Iterator[ProcessLedger]:
     """Hold the installation alone, with nothing of an earlier run left; raises `StartError` when another holds it."""
     with (installation.home / "lock").open("a") as lock:
         try:
@@ -54,7 +57,7 @@ def claim(installation: Installation, say: Callable[[str], None]) -> Iterator[Pr
         except BlockingIOError:
             home = installation.home
             raise StartError(f"BrightRun already runs in {home}: stop it, or set BRIGHTRUN_HOME elsewhere") from None
-        ledger = ProcessLedger(installation.home / "processes.json")
+        ledger = ProcessLedger(installation.home / "processes.json", grace_seconds)
         if leftovers := ledger.adopt_leftovers():
             say(f"ending {leftovers} processes that an earlier run left behind")
         ledger.end_all()

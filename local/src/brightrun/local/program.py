@@ -26,6 +26,7 @@ class Program(ABC):
     """One subprocess of ours: how it starts, when it is ready, and how it ends with all that it started."""
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    grace_seconds: ClassVar[float] = GRACE_SECONDS
 
     def __init__(self, installation: Installation, name: str) -> None:
         self.installation = installation
@@ -100,17 +101,17 @@ class Program(ABC):
             self._process.send_signal(self.stop_signal)
 
     def stop(self) -> None:
-        """End the process in good order, or by force after `GRACE_SECONDS`, and with it all that it started."""
+        """End the process in good order, or by force after `grace_seconds`, and with it all that it started."""
         if not self._process:
             return
         started = descendants(self._process.pid)
         self.ask_to_stop()
         try:
-            self._process.wait(GRACE_SECONDS)
+            self._process.wait(self.grace_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        end(started)
+        end(started, self.grace_seconds)
         self._process = None
 
     def kill(self) -> None:
@@ -177,13 +178,13 @@ def family(pids: set[int]) -> set[psutil.Process]:
     return found
 
 
-def end(processes: Collection[psutil.Process]) -> None:
-    """End these processes: politely, then after `GRACE_SECONDS` by force."""
+def end(processes: Collection[psutil.Process], grace_seconds: float = GRACE_SECONDS) -> None:
+    """End these processes: politely, then after `grace_seconds` by force."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + grace_seconds
         while (processes := [p for p in processes if not is_over(p)]) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 

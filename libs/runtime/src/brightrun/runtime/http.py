@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ from brightrun.runtime.errors import ServiceError, Unavailable
 log = structlog.get_logger()
 
 T = TypeVar("T")
+UNAVAILABLE = (ConnectionError, TimeoutError)
 CODES = {400: "unreadable_body", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -42,11 +44,8 @@ def create_app(
     app.state.service_secret = service_secret
     app.state.stopping = asyncio.Event()
     app.add_middleware(RequestId)
-    app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.exception_handlers |= dict.fromkeys((ConnectionError, TimeoutError, *unavailable), _on_unavailable)
-    app.add_exception_handler(Exception, _on_unexpected)
+    errors = (ServiceError, RequestValidationError, HTTPException, *unavailable, *UNAVAILABLE, Exception)
+    app.exception_handlers |= dict.fromkeys(errors, partial(_on_error, unavailable=(*unavailable, *UNAVAILABLE)))
 
     @app.get("/health", include_in_schema=False)
     async def health() -> Envelope[str]:
@@ -60,7 +59,7 @@ def create_app(
 
 
 def error_response(
-    status: int, error: str, code: str, details: Any = None, headers: dict[str, str] | None = None
+    status: int, error: str, code: str, details: Any = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An error answer in the one shape."""
     return JSONResponse({"error": error, "code": code, "details": jsonable_encoder(details)}, status, headers)
@@ -75,27 +74,20 @@ def field_errors(error: RequestValidationError) -> dict[str, list[str]]:
     return errors
 
 
-async def _on_service_error(_: Request, error: Any) -> Response:
+async def _on_error(_: Request, error: Exception, unavailable: tuple[type[Exception], ...]) -> Response:
+    match error:
+        case RequestValidationError():
+            return error_response(400, "Validation error", "validation_error", field_errors(error))
+        case HTTPException():
+            code = CODES.get(error.status_code, "refused")
+            return error_response(error.status_code, str(error.detail), code, None, error.headers)
+    if isinstance(error, unavailable):
+        log.warning("request.database_down", error=repr(error))
+        error = Unavailable("the database does not answer")
+    if not isinstance(error, ServiceError):
+        log.error("request.failed", exc_info=error)
+        return error_response(500, "Something went wrong on our side.", "internal_error")
     return error_response(error.status, error.message, error.code, error.details, error.headers)
-
-
-async def _on_invalid(_: Request, error: Any) -> Response:
-    return error_response(400, "Validation error", "validation_error", field_errors(error))
-
-
-async def _on_http_error(_: Request, error: Any) -> Response:
-    code = CODES.get(error.status_code, "refused")
-    return error_response(error.status_code, str(error.detail), code, None, error.headers)
-
-
-async def _on_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("request.database_down", error=repr(error))
-    return await _on_service_error(request, Unavailable("the database does not answer"))
-
-
-async def _on_unexpected(_: Request, error: Exception) -> Response:
-    log.error("request.failed", exc_info=error)
-    return error_response(500, "Something went wrong on our side.", "internal_error")
 
 
 class BoundedRoute(APIRoute):
@@ -109,23 +101,19 @@ class BoundedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            return await handle(Request(request.scope, _bounded(request.receive, self.max_body_bytes)))
+            remaining = self.max_body_bytes
+
+            async def receive() -> Message:
+                nonlocal remaining
+                message = await request.receive()
+                remaining -= len(message.get("body", b""))
+                if remaining < 0:
+                    raise HTTPException(413, f"The body is larger than {self.max_body_bytes} bytes.")
+                return message
+
+            return await handle(Request(request.scope, receive))
 
         return handle_bounded
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    remaining = limit
-
-    async def receive_bounded() -> Message:
-        nonlocal remaining
-        message = await receive()
-        remaining -= len(message.get("body", b""))
-        if remaining < 0:
-            raise HTTPException(413, f"The body is larger than {limit} bytes.")
-        return message
-
-    return receive_bounded
 
 
 class SecurityHeaders:
@@ -137,15 +125,18 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and complete its response."""
+        await self._app(scope, receive, _with_headers(send, self._headers))
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-            await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            response_headers = MutableHeaders(scope=message)
+            for name, value in headers.items():
+                response_headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
 
 
 class RequestId:
@@ -161,18 +152,13 @@ class RequestId:
         """Pass the request on with its id bound to the logs."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        app, sent = scope["app"], dict(scope["headers"]).get(b"x-request-id", b"")[:64]
-        request_id = sent if sent.isascii() and sent.replace(b"-", b"").isalnum() else str(new_id()).encode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+        sent = Headers(scope=scope).get("x-request-id", "")[:64]
+        request_id = sent if sent.isascii() and sent.replace("-", "").isalnum() else str(new_id())
+        send = _with_headers(send, {"x-request-id": request_id})
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive, send)
             except Exception as error:
-                response = await app.exception_handlers[Exception](Request(scope), error)
+                response = await scope["app"].exception_handlers[Exception](Request(scope), error)
                 with contextlib.suppress(RuntimeError):  # the response has begun: the server aborts it
-                    await response(scope, receive, send_with_id)
+                    await response(scope, receive, send)

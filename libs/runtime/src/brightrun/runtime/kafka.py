@@ -1,24 +1,21 @@
-"""Kafka in and out: topics from the catalogue, acknowledged sends, and subscriptions that lose and double nothing.
+"""Kafka: topics from the catalogue, acknowledged sends, and the subscriptions of a service.
 
-FastStream is given bytes and manual acknowledgement only. What happens to a message is decided in `consumer.py`.
+What happens to a message is decided in `consumer.py`.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
-from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
-from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from brightrun.contracts.event import Event, Topic
 from brightrun.runtime.database import Connection
@@ -32,8 +29,7 @@ Handler: TypeAlias = Callable[[T, Connection], Awaitable[None]]
 
 DEAD_SUFFIX = ".dead"
 DEAD_RETENTION = timedelta(days=30)
-BATCH_RECORDS = 500
-BATCH_WAIT_MS = 500
+RECONNECT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -66,80 +62,38 @@ def subscribe_batch(event: type[E]) -> Callable[[Handler[Sequence[E]]], Subscrip
     return lambda handler: Subscription(event, handler, batch=True)
 
 
-async def _next_batch(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
-    """The records of a fetch. FastStream's own function sleeps after each empty fetch."""
-    found = await consumer.getmany(timeout_ms=BATCH_WAIT_MS, max_records=BATCH_RECORDS)
-    return tuple(chain.from_iterable(found.values()))
-
-
-async def raw(message: KafkaMessage) -> KafkaMessage:
-    """Decode nothing: one malformed body must not fail its batch."""
-    return message
-
-
 class KafkaClient:
-    """The Kafka connections of one process: a producer, and a consumer for each subscription."""
+    """The producer and the consumers of one process."""
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
-        self._consumers: list[tuple[Subscription[Any], Callable[[KafkaMessage], Awaitable[None]]]] = []
-        self._follower: AIOKafkaConsumer | None = None
+        self._broker: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap, "client_id": client_id}
+        self._consumers: set[AIOKafkaConsumer] = set()
         self.client_id = client_id
-        self.broker = KafkaBroker(
-            settings.kafka_bootstrap,
-            client_id=client_id,
-            acks="all",
-            enable_idempotence=settings.kafka_idempotence,
-            linger_ms=0,
-            graceful_timeout=10.0,
-            apply_types=False,
-            allow_auto_create_topics=False,
-            logger=None,
-        )
-
-    def consume(self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]) -> None:
-        """Consume the subscription's topic from `start` on; `consume` acknowledges its messages itself."""
-        self._consumers.append((subscription, consume))
 
     async def start(self) -> None:
-        """Connect, and join all consumer groups side by side; FastStream would join them one after the other."""
-        await self.broker.start()
-        await asyncio.gather(*(self.subscriber(*consumer).start() for consumer in self._consumers))
+        """Connect the producer."""
+        idempotence = self._settings.kafka_idempotence
+        self._producer = AIOKafkaProducer(**self._broker, acks="all", enable_idempotence=idempotence)
+        await self._producer.start()
 
     async def stop(self) -> None:
-        """Finish messages in progress, leave the groups, flush the producer."""
-        await self.broker.stop()
+        """Flush the producer and disconnect it."""
+        await self._producer.stop()
 
-    def subscriber(
-        self, subscription: Subscription[Any], consume: Callable[[KafkaMessage], Awaitable[None]]
-    ) -> LogicSubscriber[Any]:
-        """FastStream's subscriber, with everything off that acknowledges by itself."""
-        subscriber: LogicSubscriber[Any] = self.broker.subscriber(
-            subscription.event.topic,
-            group_id=f"{self.client_id}.{subscription.event.topic}",
-            ack_policy=AckPolicy.MANUAL,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
-            session_timeout_ms=self._settings.kafka_session_ms,
-            heartbeat_interval_ms=self._settings.kafka_session_ms // 4,
-            decoder=raw,
-            batch=cast("Any", subscription.batch),
-        )
-        subscriber(consume)
-        if subscription.batch:
-            subscriber.get_msg = _next_batch  # type: ignore[method-assign]
-        return subscriber
+    async def ping(self) -> None:
+        """Raise KafkaError unless the broker answers."""
+        await self._producer.client.fetch_all_metadata()
 
     async def send(self, topic: str, key: str, value: bytes, headers: dict[str, str] | None = None) -> None:
         """Send one record; returns once the broker's in-sync replicas have it."""
-        await self.broker.publish(value, topic, key=key.encode(), headers=headers)
+        encoded = [(name, text.encode()) for name, text in (headers or {}).items()]
+        await self._producer.send_and_wait(topic, value, key=key.encode(), headers=encoded)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Send events from a replayable source, which need no outbox; returns once the broker has them all."""
         sends = [
-            await self.broker.publish(
-                event.model_dump_json().encode(), event.topic, key=event.key.encode(), no_confirm=True
-            )
+            await self._producer.send(event.topic, event.model_dump_json().encode(), key=event.key.encode())
             for event in events
         ]
         await asyncio.gather(*sends)
@@ -149,15 +103,32 @@ class KafkaClient:
 
         Keeps no offset: records that are sent while this does not run are missed.
         """
-        self._follower = AIOKafkaConsumer(
-            *topics,
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            client_id=self.client_id,
-            fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
-        )
-        async with self._follower:
-            async for record in self._follower:
+        async with self.consuming(*topics, auto_offset_reset="latest") as consumer:
+            async for record in consumer:
                 on_record(record.topic, record.key, record.value)
+
+    @asynccontextmanager
+    async def consuming(self, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer that has its partitions, and leaves them when the block ends."""
+        consumer = self.create_consumer(*topics, **options)
+        try:
+            await consumer.start()
+            self._consumers.add(consumer)
+            yield consumer
+        finally:
+            self._consumers.discard(consumer)
+            await consumer.stop()
+
+    def create_consumer(self, *topics: str, **options: Any) -> AIOKafkaConsumer:
+        """A consumer that commits nothing by itself, and begins with the oldest record."""
+        defaults: dict[str, Any] = {
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "fetch_max_wait_ms": self._settings.kafka_fetch_wait_ms,
+            "session_timeout_ms": self._settings.kafka_session_ms,
+            "heartbeat_interval_ms": self._settings.kafka_session_ms // 4,
+        }
+        return AIOKafkaConsumer(*topics, **self._broker | defaults | options)
 
     async def lag(self) -> dict[str, int]:
         """Unread records by topic, as of the last fetches."""
@@ -175,48 +146,36 @@ class KafkaClient:
         return min((fetch for fetch in fetches if fetch), default=None)
 
     def _assigned(self) -> list[tuple[AIOKafkaConsumer, TopicPartition]]:
-        subscribers = (each for each in self.broker.subscribers if isinstance(each, LogicSubscriber))
-        consumers = [subscriber.consumer for subscriber in subscribers]
-        consumers.append(self._follower)
-        return [(consumer, partition) for consumer in consumers if consumer for partition in consumer.assignment()]
+        return [(consumer, partition) for consumer in self._consumers for partition in consumer.assignment()]
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> None:
     """Create the catalogue's topics and their dead-letter topics where they are missing; waits for the broker."""
-    admin = await _connect_admin(settings)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
+        await _connect(admin)
         existing = set(await admin.list_topics())
-        required = [_new_topic(topic.name, topic.partitions, topic.retention, settings) for topic in topics]
-        required += [_new_topic(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION, settings) for topic in topics]
-        if missing := [topic for topic in required if topic.name not in existing]:
-            _raise_errors(await admin.create_topics(missing))
+        required = [(topic.name, topic.partitions, topic.retention) for topic in topics]
+        required += [(topic.name + DEAD_SUFFIX, 1, DEAD_RETENTION) for topic in topics]
+        missing = []
+        for name, partitions, retention in required:
+            if name not in existing:
+                config = {"retention.ms": str(int(retention.total_seconds() * 1000))}
+                missing.append(NewTopic(name, partitions, settings.kafka_replication, topic_configs=config))
+        created = await admin.create_topics(missing) if missing else None
+        for name, code, *message in created.topic_errors if created else ():
+            # Several services create the topics at once: one that exists by now is no error.
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise for_code(code)(f"topic {name} was not created: {message}")
     finally:
         await admin.close()
 
 
-def _new_topic(name: str, partitions: int, retention: timedelta, settings: KafkaSettings) -> NewTopic:
-    return NewTopic(
-        name,
-        num_partitions=partitions,
-        replication_factor=settings.kafka_replication,
-        topic_configs={"retention.ms": str(int(retention.total_seconds() * 1000))},
-    )
-
-
-def _raise_errors(response: Any) -> None:
-    """Several services create the topics at once: one that exists by now is no error."""
-    for name, code, *message in response.topic_errors:
-        if code not in (0, TopicAlreadyExistsError.errno):
-            raise for_code(code)(f"topic {name} was not created: {message}")
-
-
-async def _connect_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
+async def _connect(admin: AIOKafkaAdminClient) -> None:
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
         try:
             await admin.start()
-            return admin
+            return
         except KafkaConnectionError as error:
-            await admin.close()
-            log.warning("kafka.unreachable", bootstrap=settings.kafka_bootstrap, error=str(error))
-            await asyncio.sleep(1)
+            log.warning("kafka.unreachable", error=str(error))
+            await asyncio.sleep(RECONNECT_SECONDS)

@@ -29,5 +29,5 @@ def configure(service: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("aiokafka", "faststream", "httpx", "uvicorn.access"):
+    for chatty in ("aiokafka", "httpx", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -25,10 +26,11 @@ async def repeat(
     failures = 0
     while True:
         wake.clear()
+        began = time.monotonic()
         try:
             more, failures = await work(), 0
         except Exception as error:
-            failures += 1
+            failures = 1 if time.monotonic() - began > MAX_BACKOFF_SECONDS else failures + 1
             log.warning("loop.failed", loop=name, error=repr(error), exc_info=not isinstance(error, expected))
             await asyncio.sleep(min(0.2 * 2**failures, MAX_BACKOFF_SECONDS))
             continue

@@ -5,13 +5,9 @@ from collections import defaultdict
 from functools import partial
 
 import asyncpg
-import structlog
 
-from brightrun.runtime.database import DATABASE_DOWN, Connection, Pool
+from brightrun.runtime.database import Connection, Pool
 
-log = structlog.get_logger()
-
-RECONNECT_SECONDS = 0.5
 KEEPALIVE_SECONDS = 5.0
 
 
@@ -37,24 +33,16 @@ class Listener:
         for event in self._events[channel]:
             event.set()
 
-    async def listen(self) -> None:
-        """Listen for ever, over a connection of its own."""
-        while True:
-            try:
-                connection = await asyncpg.connect(self._database_url)
-                try:
-                    await self._listen(connection)
-                finally:
-                    connection.terminate()
-            except (*DATABASE_DOWN, asyncpg.PostgresError) as error:
-                log.warning("listener.database_down", error=repr(error))
-                await asyncio.sleep(RECONNECT_SECONDS)
-
-    async def _listen(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        schema = await connection.fetchval("SELECT current_schema()")
-        for channel in self._events:
-            await connection.add_listener(f"{schema}.{channel}", partial(self.wake, channel))
-            self.wake(channel)
-        while True:
-            await asyncio.sleep(KEEPALIVE_SECONDS)
-            await connection.execute("SELECT 1")
+    async def listen(self) -> bool:
+        """Listen over a connection of its own until that breaks."""
+        connection = await asyncpg.connect(self._database_url)
+        try:
+            schema = await connection.fetchval("SELECT current_schema()")
+            for channel in self._events:
+                await connection.add_listener(f"{schema}.{channel}", partial(self.wake, channel))
+                self.wake(channel)
+            while True:
+                await asyncio.sleep(KEEPALIVE_SECONDS)
+                await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()

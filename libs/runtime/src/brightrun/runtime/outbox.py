@@ -52,25 +52,18 @@ class Relay:
     twice, which the consumers' inboxes absorb.
     """
 
-    def __init__(self, database_url: str, kafka: KafkaClient) -> None:
-        self._leadership = Leadership(database_url, "outbox")
+    def __init__(self, leadership: Leadership, kafka: KafkaClient) -> None:
+        self._leadership = leadership
         self._kafka = kafka
 
     async def work(self) -> bool:
         """Send one batch; True if anything was sent, so that the caller looks again at once."""
         session = await self._leadership.acquire()
-        return session is not None and await self._send_waiting(session)
-
-    async def close(self) -> None:
-        """Give up the leadership."""
-        await self._leadership.release()
-
-    async def _send_waiting(self, session: Connection) -> bool:
-        rows = await session.fetch(FIND_WAITING, RELAY_BATCH)
+        rows = await session.fetch(FIND_WAITING, RELAY_BATCH) if session else []
         OLDEST.set((utc_now() - rows[0]["created_at"]).total_seconds() if rows else 0)
         sent = await _send(rows, self._kafka)
         failpoint("relay.sent")
-        if sent:
+        if session and sent:
             await session.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
         if len(sent) < len(rows):
             raise SendError(f"{len(rows) - len(sent)} events are still to be sent")

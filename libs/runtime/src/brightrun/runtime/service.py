@@ -19,6 +19,7 @@ from brightrun.runtime.consumer import Consumer
 from brightrun.runtime.database import DATABASE_DOWN, Pool, create_pool, migrate
 from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.kafka import KafkaClient, Subscription, ensure_topics
+from brightrun.runtime.locks import Leadership
 from brightrun.runtime.loops import repeat
 from brightrun.runtime.notify import Listener
 from brightrun.runtime.server import STOP_SECONDS, serve_http
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 STALLED_AFTER_SECONDS = 60.0
 CHECK_SECONDS = 5.0
+PING_SECONDS = 2.0
 
 LAG = Gauge("brightrun_consumer_lag", "Records of a topic that this consumer group has not read.", ["topic"])
 
@@ -42,25 +44,28 @@ class Service:
         self.app = app
         self.kafka = KafkaClient(settings, name)
         self._topics = topics
-        self._consumers: list[Consumer] = []
+        self.consumers: list[Consumer] = []
         self._listener = Listener(settings.database_url.get_secret_value())
-        self._background: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._relay = outbox.Relay(settings.database_url.get_secret_value(), self.kafka)
-        self.every("outbox.relay", outbox.SAFETY_POLL_SECONDS, self._relay.work, wake="outbox")
+        self._relay_leadership = Leadership(settings.database_url.get_secret_value(), "outbox")
+        self._loops: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        relay = outbox.Relay(self._relay_leadership, self.kafka)
+        self.every("outbox.relay", outbox.SAFETY_POLL_SECONDS, relay.work, wake="outbox")
         self.every("inbox.prune", 3600.0, lambda: inbox.prune(pool))
+        self.every("consumers.check", CHECK_SECONDS, self._check_consumers)
+        self.every("notifications.listen", 0.0, self._listener.listen)
         app.add_api_route("/ready", self._ready, include_in_schema=False)
 
     def subscribe(self, *subscriptions: Subscription[Any]) -> None:
         """Consume the subscriptions' topics while the service runs."""
         for subscription in subscriptions:
             consumer = Consumer(self.kafka, self.pool, subscription)
-            self.kafka.consume(subscription, consumer.consume)
-            self._consumers.append(consumer)
+            self.consumers.append(consumer)
+            self.every(f"consume.{consumer.topic}", 0.0, consumer.run)
 
     def every(self, name: str, seconds: float, work: Callable[[], Awaitable[bool]], wake: str | None = None) -> None:
         """Run `work` each `seconds`, and on `NOTIFY <schema>.<wake>`; at once again while it returns True."""
         event = self._listener.subscribe(wake) if wake else asyncio.Event()
-        self._background.append(lambda: repeat(name, work, event, seconds, DATABASE_DOWN))
+        self._loops.append(lambda: repeat(name, work, event, seconds, DATABASE_DOWN))
 
     def waker(self, name: str) -> Callable[[], None]:
         """Wakes this process's loops of that channel, without the database."""
@@ -71,16 +76,15 @@ class Service:
         """Consumers, relay and loops, without the HTTP server."""
         await ensure_topics(self.settings, self._topics)
         await self.kafka.start()
-        tasks = [
-            asyncio.create_task(work()) for work in (self._listener.listen, self._watch_consumers, *self._background)
-        ]
+        loops = [asyncio.create_task(work()) for work in self._loops]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._relay.close()
+            await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._relay_leadership.release()
             await self.kafka.stop()
 
     async def run(self) -> None:
@@ -92,26 +96,28 @@ class Service:
 
     async def _ready(self, response: Response) -> Envelope[dict[str, bool]]:
         """503 until both the database and the broker answer."""
-        checks = {"database": await self._database_answers(), "kafka": await self.kafka.broker.ping(timeout=2.0)}
+        database, kafka = await _answers(self.pool.fetchval("SELECT true")), await _answers(self.kafka.ping())
+        checks = {"database": database, "kafka": kafka}
         if not all(checks.values()):
             response.status_code = 503
         return Envelope(success=all(checks.values()), data=checks)
 
-    async def _database_answers(self) -> bool:
-        with contextlib.suppress(Exception):
-            return bool(await self.pool.fetchval("SELECT true", timeout=2.0))
+    async def _check_consumers(self) -> bool:
+        """End the process when fetching has stopped though no handler is busy: aiokafka may stall after a restart."""
+        for topic, lag in (await self.kafka.lag()).items():
+            LAG.labels(topic).set(lag)
+        oldest, busy = self.kafka.oldest_fetch_ms(), any(consumer.busy_since for consumer in self.consumers)
+        if oldest and not busy and time.time() - oldest / 1000 > STALLED_AFTER_SECONDS:
+            log.critical("consumer.stalled", seconds=STALLED_AFTER_SECONDS)
+            os._exit(70)
         return False
 
-    async def _watch_consumers(self) -> None:
-        """End the process when fetching has stopped though no handler is busy: aiokafka may stall after a restart."""
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            for topic, waiting in (await self.kafka.lag()).items():
-                LAG.labels(topic).set(waiting)
-            oldest, busy = self.kafka.oldest_fetch_ms(), any(consumer.busy_since for consumer in self._consumers)
-            if oldest and not busy and time.time() - oldest / 1000 > STALLED_AFTER_SECONDS:
-                log.critical("consumer.stalled", seconds=STALLED_AFTER_SECONDS)
-                os._exit(70)
+
+async def _answers(ping: Awaitable[Any]) -> bool:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(ping, PING_SECONDS)
+        return True
+    return False
 
 
 @asynccontextmanager

@@ -18,13 +18,6 @@ class ServiceSettings(EnvironmentSettings):
     log_level: str = "INFO"
 
 
-class DatabaseSettings(EnvironmentSettings):
-    """The slice of PostgreSQL that a service owns, by its own login role."""
-
-    database_url: SecretStr
-    database_pool_size: int = 10
-
-
 class KafkaSettings(EnvironmentSettings):
     """The broker. `kafka_idempotence` is off only for brokers without the idempotent producer.
 
@@ -40,11 +33,12 @@ class KafkaSettings(EnvironmentSettings):
     kafka_replication: int = 1
 
 
-class TokenSettings(EnvironmentSettings):
-    """The secret that services sign their calls to each other with; at least 32 bytes."""
+class SliceSettings(ServiceSettings, KafkaSettings):
+    """A service with a slice: its part of PostgreSQL by its own login role, Kafka, and calls between services.
 
+    `service_secret` signs those calls; at least 32 bytes.
+    """
+
+    database_url: SecretStr
+    database_pool_size: int = 10
     service_secret: SecretStr
-
-
-class SliceSettings(ServiceSettings, DatabaseSettings, KafkaSettings, TokenSettings):
-    """A service with a slice of the database that talks through Kafka and to its peer services."""

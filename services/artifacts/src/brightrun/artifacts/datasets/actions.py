@@ -8,13 +8,13 @@ from brightrun.artifacts.datasets import queries
 from brightrun.artifacts.datasets.models import Dataset, Report
 from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
 from brightrun.artifacts.keys import DATASETS, dataset_key, dataset_prefix
+from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.source import StoredObject
 from brightrun.contracts.errors import ServiceError
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.leases import Lease
 from brightrun.runtime.notify import notify
 
 MAX_WRITE = timedelta(days=1)

@@ -10,10 +10,10 @@ from brightrun.artifacts.datasets import actions, queries
 from brightrun.artifacts.datasets.models import Dataset, Report
 from brightrun.artifacts.datasets.rules.validation import Validation, report_missing
 from brightrun.artifacts.keys import DATASETS, dataset_key
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.storage import ObjectMissing, ObjectStore
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from brightrun.runtime.leases import Lease
+from brightrun.artifacts.leases import Lease
 
 
 @dataclass(frozen=True, slots=True)

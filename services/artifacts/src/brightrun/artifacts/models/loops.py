@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from brightrun.artifacts.keys import MAX_FILE_BYTES, MODELS, model_key
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import actions, queries
 from brightrun.artifacts.models.models import Model
 from brightrun.artifacts.models.rules.manifest import MANIFEST, write_manifest
@@ -19,7 +20,6 @@ from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import ArtifactFile
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.failpoints import failpoint
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 
 log = structlog.get_logger()
 

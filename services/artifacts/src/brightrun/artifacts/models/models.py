@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import Field
 
+from brightrun.artifacts.leases import Lease
 from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing
 from brightrun.contracts.serving import Serving
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Sha256, Value
-from brightrun.runtime.leases import Lease
 
 MAX_TURNS = 100
 MAX_SAMPLES = 10

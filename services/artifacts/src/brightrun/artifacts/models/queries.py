@@ -11,12 +11,12 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel
 
+from brightrun.artifacts import leases
+from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.models.models import Curve, Model, ModelReport, QualityMetrics
 from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, JobCompleted, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
-from brightrun.runtime import leases
 from brightrun.runtime.database import Connection, Pool
-from brightrun.runtime.leases import Lease
 
 COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
              trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, curve, quality, created_at,

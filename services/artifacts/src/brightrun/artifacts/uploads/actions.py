@@ -9,6 +9,7 @@ from brightrun.artifacts.datasets.models import Dataset
 from brightrun.artifacts.datasets.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
 from brightrun.artifacts.keys import DATASETS, dataset_key, part_key, upload_prefix
+from brightrun.artifacts.leases import LEASE
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.uploads import queries, rules
 from brightrun.artifacts.uploads.models import Assembly, Part, Upload
@@ -16,7 +17,6 @@ from brightrun.contracts.errors import ServiceError, UploadMismatch, UploadOver
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.leases import LEASE
 
 
 class UploadFull(ServiceError):

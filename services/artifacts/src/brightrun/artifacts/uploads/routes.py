@@ -15,6 +15,7 @@ from brightrun.artifacts.datasets import queries as datasets
 from brightrun.artifacts.datasets.models import Dataset
 from brightrun.artifacts.dependencies import LimitsOf, Store
 from brightrun.artifacts.keys import DATASETS, dataset_key, part_key
+from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore
 from brightrun.artifacts.uploads import actions, queries
@@ -28,7 +29,6 @@ from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.failpoints import failpoint
 from brightrun.runtime.http import Envelope
-from brightrun.runtime.leases import LEASE, LeaseLost, while_leased
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()

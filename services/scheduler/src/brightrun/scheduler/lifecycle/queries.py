@@ -106,21 +106,24 @@ async def lock_attempts(conn: Connection, keys: Collection[Key]) -> None:
 
 
 async def accept_attempts(conn: Connection, runs: Sequence[tuple[Attempt, str]]) -> list[StartedAttempt]:
-    """Record which run each attempt is, by its external id; returns those that have started their job.
+    """Lock the attempts, record their runs' external ids, and return those that have started their job.
 
     Needs no fence: a cluster has one run of an attempt. A run of a job that is over meanwhile is recorded too, so that
     it is stopped.
     """
     rows = await conn.fetch(
         f"""
-        WITH a AS (
+        WITH run AS (
+            SELECT job_id, attempt, run.external_job_id FROM attempts
+            JOIN unnest($1::uuid[], $2::int[], $3::text[], $4::text[])
+                AS run (job_id, attempt, cluster, external_job_id) USING (job_id, attempt, cluster)
+            ORDER BY job_id, attempt FOR UPDATE OF attempts),
+        a AS (
             UPDATE attempts SET state = '{ACCEPT_ATTEMPT.target}', external_job_id = run.external_job_id,
                 accepted_at = now(), poll_at = now(), stop_decided_at = CASE WHEN EXISTS (
                     SELECT FROM queue q WHERE q.job_id = attempts.job_id AND q.state = '{JobState.OVER}') THEN now() END
-            FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[])
-                AS run (job_id, attempt, cluster, external_job_id)
-            WHERE (attempts.job_id, attempts.attempt, attempts.cluster) = (run.job_id, run.attempt, run.cluster)
-              AND state IN {ACCEPT_ATTEMPT.allowed}
+            FROM run
+            WHERE (attempts.job_id, attempts.attempt) = (run.job_id, run.attempt) AND state IN {ACCEPT_ATTEMPT.allowed}
             RETURNING attempts.*)
         UPDATE queue q SET state = '{ACCEPT_JOB.target}', attempt = greatest(q.attempt, a.attempt)
         FROM a JOIN clusters c ON c.name = a.cluster

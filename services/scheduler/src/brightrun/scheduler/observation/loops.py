@@ -109,7 +109,7 @@ class Poller:
             case Missing():
                 bound_log.warning("poll.missing")
         result = read_response(due.run, due.state, response, utc_now(), self._max_silence)
-        failpoint("poll.heard")
+        failpoint("poll.read")
         try:
             async with transaction(self._pool) as conn:
                 await actions.apply_poll(conn, due, result, live, self._max_attempts)

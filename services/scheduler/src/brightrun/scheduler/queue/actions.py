@@ -33,7 +33,6 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
             await complete_job(conn, queued[job_id], JobStatus.CANCELLED)
         else:
             await pause_waiting_job(conn, queued[job_id])
-    await notify(conn, "queue")
 
 
 async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
+
+from brightrun.scheduler.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,26 @@ class RunningGpus:
     gpu_type: str
     gpus: int
     ends_at: datetime | None
+
+
+class EarlyStop(NamedTuple):
+    """A stop request that came before its job: to pause, the `turn`-th of its kind, or to cancel (None)."""
+
+    job_id: UUID
+    turn: int | None
+
+
+class Heads(NamedTuple):
+    """`visible`: how many jobs of each user and shape are shown at most. `clock`: the virtual clock."""
+
+    jobs: list[WaitingJob]
+    shares: list[UserShare]
+    clock: float
+    visible: int
+
+
+class Position(NamedTuple):
+    """`backing_off`: the job waits for the pause before its next attempt to end."""
+
+    state: JobState
+    backing_off: bool

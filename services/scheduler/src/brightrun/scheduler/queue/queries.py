@@ -1,13 +1,12 @@
 """SQL of the queue: waiting jobs, users' shares, and what forecasts are made from."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.scheduling import Share
 from brightrun.runtime.database import Connection, Pool
-from brightrun.scheduler.queue.models import RunningGpus, UserShare, WaitingJob
+from brightrun.scheduler.queue.models import EarlyStop, Heads, Position, RunningGpus, UserShare, WaitingJob
 from brightrun.scheduler.states import HOLDS_GPUS, AttemptState, JobState
 
 SHARE = f"""
@@ -70,19 +69,10 @@ SHAPES = f"""
 """
 """The users with waiting jobs and what these need; the index is skipped through, however long the queue is."""
 
+MAX_HEADS = 512
+"""Waiting jobs that one decision reads, unless `MIN_VISIBLE` of each user and shape are more."""
 
-class EarlyStop(NamedTuple):
-    """A stop request that came before its job: to pause, the `turn`-th of its kind, or to cancel (None)."""
-
-    job_id: UUID
-    turn: int | None
-
-
-class Position(NamedTuple):
-    """`backing_off`: the job waits for the pause before its next attempt to end."""
-
-    state: JobState
-    backing_off: bool
+MIN_VISIBLE = 4
 
 
 async def insert_jobs(
@@ -90,7 +80,7 @@ async def insert_jobs(
 ) -> list[EarlyStop]:
     """Put new jobs, with how long each is expected to train, into the queue. Users without any join the clock.
 
-    Returns the stop requests that came before their jobs; they are noted with the jobs, and deleted.
+    Returns the stop requests that came before their jobs; they are noted with the jobs, and deleted. Wakes dispatch.
     """
     rows = await conn.fetch(
         f"""
@@ -111,38 +101,41 @@ async def insert_jobs(
                 queued_at, coalesce(turn, 0), CASE WHEN turn IS NOT NULL THEN now() END,
                 CASE WHEN turn IS NULL THEN early.requested_at END
             FROM new LEFT JOIN early_stop_requests early USING (job_id)
-            ON CONFLICT DO NOTHING RETURNING job_id)
-        DELETE FROM early_stop_requests early USING queued WHERE early.job_id = queued.job_id
-        RETURNING early.job_id, early.turn
+            ON CONFLICT DO NOTHING RETURNING job_id),
+        noted AS (
+            DELETE FROM early_stop_requests early USING queued WHERE early.job_id = queued.job_id
+            RETURNING early.job_id, early.turn)
+        SELECT noted.* FROM (SELECT pg_notify(current_schema() || '.queue', '')) woken LEFT JOIN noted ON true
         """,
         [job.job_id for job in jobs], [job.user_id for job in jobs],
         [job.gpu.type for job in jobs], [job.gpu.count for job in jobs],
         [job.model_dump_json() for job in jobs], priorities, seconds, [job.occurred_at for job in jobs],
     )  # fmt: skip
-    return [EarlyStop(*row) for row in rows]
+    return [EarlyStop(*row) for row in rows if row["job_id"]]
 
 
-async def read_heads(
-    conn: Connection, visible: int, default_quota: int | None
-) -> tuple[list[WaitingJob], list[UserShare], float]:
-    """The first `visible` jobs of each user and shape that may start now; their users' shares; the virtual clock."""
+async def read_heads(conn: Connection, max_visible: int, default_quota: int | None) -> Heads:
+    """The first jobs of each user and shape that may start now: fewer of each, the more users and shapes there are."""
     rows = await conn.fetch(
         f"""
         WITH {SHAPES},
         shares AS MATERIALIZED (SELECT {SHARE} FROM users u WHERE u.user_id IN (SELECT user_id FROM shapes))
-        SELECT w.*, shares.*, clock.moment
-        FROM shapes s JOIN shares USING (user_id) CROSS JOIN virtual_clock clock CROSS JOIN LATERAL (
+        SELECT w.*, shares.*, clock.moment, visible.jobs
+        FROM (SELECT least($2, greatest({MIN_VISIBLE}, {MAX_HEADS} / count(*))) AS jobs FROM shapes
+              HAVING count(*) > 0) visible
+        CROSS JOIN shapes s JOIN shares USING (user_id) CROSS JOIN virtual_clock clock CROSS JOIN LATERAL (
             SELECT {WAITING_JOB} FROM queue w
             WHERE w.state = '{JobState.WAITING}' AND w.not_before <= now()
               AND (w.user_id, w.gpu_type, w.gpus, w.preferred_cluster)
                 = (s.user_id, s.gpu_type, s.gpus, s.preferred_cluster)
-            ORDER BY w.priority DESC, w.queued_at, w.job_id LIMIT $2) w
+            ORDER BY w.priority DESC, w.queued_at, w.job_id LIMIT visible.jobs) w
         """,
-        default_quota, visible,
+        default_quota, max_visible,
     )  # fmt: skip
     jobs = [WaitingJob(*row[:9]) for row in rows]
     shares = {share.user_id: share for share in (UserShare(*row[9:14]) for row in rows)}
-    return jobs, list(shares.values()), rows[0]["moment"] if rows else 0.0
+    clock, visible = (rows[0]["moment"], rows[0]["jobs"]) if rows else (0.0, max_visible)
+    return Heads(jobs, list(shares.values()), clock, visible)
 
 
 async def count_bypasses(conn: Connection, times: Mapping[UUID, int]) -> None:

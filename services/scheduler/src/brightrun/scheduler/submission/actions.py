@@ -33,18 +33,18 @@ async def take_over(conn: Connection, slots: Mapping[str, int]) -> Sequence[Leas
     return leases
 
 
-async def lease(conn: Connection, slots: Mapping[str, int], default_quota: int | None, visible: int) -> Sequence[Lease]:
-    """Lease what fairness puts next, at most `slots` for each cluster and `visible` jobs of each user and shape.
+async def lease(conn: Connection, slots: Mapping[str, int], default_quota: int | None) -> Sequence[Lease]:
+    """Lease what fairness puts next, at most `slots` for each cluster.
 
     The caller holds the queue's lock, which makes quotas hold: the next decision sees what was leased here.
     """
     free_gpus = free_gpus_of(await _usable(conn, slots))
     if not any(free.free > 0 and slots[free.cluster] > 0 for free in free_gpus):
         return []
-    waiting, shares, clock = await read_heads(conn, visible, default_quota)
-    if not waiting:
+    heads = await read_heads(conn, max(slots.values()), default_quota)
+    if not heads.jobs:
         return []
-    plan = fairness.Planner(waiting, shares, free_gpus, clock, slots, visible).plan()
+    plan = fairness.Planner(heads.jobs, heads.shares, free_gpus, heads.clock, slots, heads.visible).plan()
     if plan.bypassed:
         await count_bypasses(conn, plan.bypassed)
     leases = await queries.lease(conn, plan.placements, plan.clock, rules.LEASE) if plan.placements else []
@@ -63,12 +63,13 @@ def _count(leases: Sequence[Lease], kind: str) -> None:
 
 async def apply_submissions(conn: Connection, submissions: Sequence[tuple[Lease, SubmissionResult]]) -> None:
     """Apply what clusters responded. Unanswered submissions are repeated by the next holder of their leases."""
-    await lock_attempts(conn, [lease.attempt.key for lease, _ in submissions])
     accepted = [
         (lease.attempt, submission.external_job_id)
         for lease, submission in submissions
         if isinstance(submission, Accepted)
     ]
+    if len(accepted) < len(submissions):
+        await lock_attempts(conn, [lease.attempt.key for lease, _ in submissions])
     if accepted:
         await accept_attempts(conn, accepted)
     refunds: dict[UUID, float] = defaultdict(float)

@@ -22,11 +22,8 @@ from brightrun.scheduler.submission.models import Lease, NoInputs, SubmissionRes
 
 log = structlog.get_logger()
 
-MAX_CONCURRENT = 32
+MAX_CONCURRENT = 64
 """Submissions to one cluster at a time."""
-
-VISIBLE = 16
-"""Jobs of a user and shape that one decision looks at; the next decision follows at once."""
 
 DATABASE_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds; together less than a lease, and enough for a restart."""
@@ -120,7 +117,7 @@ class Dispatcher:
             return False
         async with transaction(self._pool) as conn:
             await lock_queue(conn)
-            leases = await actions.lease(conn, slots, self._quota_gpus, VISIBLE)
+            leases = await actions.lease(conn, slots, self._quota_gpus)
             if leases:
                 failpoint("dispatch.leasing")
         self._submit_all(leases)

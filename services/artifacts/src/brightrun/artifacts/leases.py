@@ -47,9 +47,8 @@ async def while_leased(
     """The result of `work`, which is cancelled when `renew` returns False. Raises LeaseLost then."""
     task = asyncio.create_task(work)
     try:
-        while not task.done():
-            await asyncio.wait([task], timeout=renew_seconds)
-            if not task.done() and not await renew():
+        while (await asyncio.wait([task], timeout=renew_seconds))[1]:
+            if not await renew():
                 raise LeaseLost
         return task.result()
     finally:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from brightrun.runtime.leases import LeaseLost, while_leased
+from brightrun.artifacts.leases import LeaseLost, while_leased
 
 PERIOD = 0.01
 """Seconds."""
