@@ -249,7 +249,7 @@ async def test_a_cap_below_the_estimate_is_the_users_choice(ada: User, pool: Poo
     assert job["hyperparameters"]["max_cost"] == "0.0100"
 
 
-async def test_a_submission_takes_seven_statements(ada: User, pool: Pool):
+async def test_a_submission_takes_six_statements_in_its_transaction(ada: User, pool: Pool):
     body = submission(await validated_dataset(pool, ada))
     async with statements(pool) as sent:
         await ada.post("/api/jobs", json=body)  # a connection's first submission also asks for the types that it meets
@@ -258,8 +258,8 @@ async def test_a_submission_takes_seven_statements(ada: User, pool: Pool):
 
     queries = [query for query, _ in sent]
     inside = queries[queries.index("BEGIN;") : queries.index("COMMIT;") + 1]
-    # begin, keep the data set, read it, read the prices, insert the job, insert its event, commit
-    assert len(inside) == 7, inside
+    # begin, lock the data set, read the prices, insert the job unless that is deleted, insert its event, commit
+    assert len(inside) == 6, inside
 
 
 @pytest.mark.parametrize(
