@@ -19,7 +19,9 @@ from tests.services.artifacts.test_datasets import LINE, left_over, upload
 from tests.services.artifacts.test_models import deliver, the_model
 
 
-async def test_a_deleted_data_set_is_gone_at_once_and_its_file_soon_after(artifacts: Artifacts, ask: Ask, s3: Minio):
+async def test_a_deleted_data_set_disappears_at_once_and_its_file_is_deleted_later(
+    artifacts: Artifacts, ask: Ask, s3: Minio
+):
     user = new_id()
     gone, kept = [(await upload(ask, user, LINE * 10)).json()["data"]["id"] for _ in range(2)]
     assert (await ask(user).delete(f"/datasets/{gone}")).status_code == 200
@@ -93,7 +95,7 @@ async def test_data_sets_come_in_slices_by_age(artifacts: Artifacts, ask: Ask):
     last = newest[-1]
     older = await names(at=last["created_at"], id=last["id"])
     oldest = await names(order="asc", limit=3)
-    assert [[one["name"] for one in part] for part in (newest, older, oldest)] == [
+    assert [[dataset["name"] for dataset in part] for part in (newest, older, oldest)] == [
         ["four", "three"],
         ["two", "one"],
         ["one", "two", "three"],

@@ -196,7 +196,7 @@ async def test_a_validation_that_the_store_interrupts_is_repeated(
     assert (await ask(user).get(f"/datasets/{dataset['id']}")).json()["data"]["status"] == "ready"
 
 
-async def test_a_data_set_whose_file_is_lost_says_so(artifacts: Artifacts, ask: Ask, s3: Minio):
+async def test_a_data_set_whose_file_is_lost_is_invalid(artifacts: Artifacts, ask: Ask, s3: Minio):
     user = new_id()
     dataset = (await upload(ask, user, LINE * 10)).json()["data"]
     s3.remove_object(DATASETS, f"{user}/{dataset['id']}/data.jsonl")

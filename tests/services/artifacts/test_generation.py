@@ -15,7 +15,7 @@ ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "My chain slip
 TOKEN = b'{"kind":"token","side":"adapter","text":"Wear"}\n'
 
 
-async def test_what_the_cluster_says_is_passed_on(artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster):
+async def test_the_events_of_the_cluster_are_forwarded(artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster):
     job = job_completed()
     await deliver(artifacts, job)
     await artifacts.transfer()
@@ -28,7 +28,7 @@ async def test_what_the_cluster_says_is_passed_on(artifacts: Artifacts, ask: Ask
     assert (asked["max_tokens"], asked["sides"]) == (9, ["base", "adapter"])
 
 
-async def test_an_answer_that_breaks_off_says_so(artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster):
+async def test_a_broken_generation_ends_with_a_failed_event(artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster):
     job = job_completed()
     await deliver(artifacts, job)
     await artifacts.transfer()
@@ -49,7 +49,7 @@ async def test_an_answer_that_breaks_off_says_so(artifacts: Artifacts, ask: Ask,
         (500, (503, "unavailable")),
     ],
 )
-async def test_a_refusal_of_the_cluster_is_told(
+async def test_an_error_of_the_cluster_is_mapped(
     *, artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster, status: int, refusal: tuple[int, str]
 ):
     job = job_completed()
@@ -72,7 +72,7 @@ async def test_only_ones_own_stored_model_is_tried(artifacts: Artifacts, ask: As
     assert (await ask(new_id()).post(url, json=ASKED)).status_code == 404
 
 
-async def test_a_model_of_a_cluster_that_is_gone_cannot_be_tried(artifacts: Artifacts, ask: Ask):
+async def test_a_model_of_an_unknown_cluster_cannot_generate(artifacts: Artifacts, ask: Ask):
     job = job_completed()
     await deliver(artifacts, job)
     await artifacts.transfer()
@@ -82,7 +82,9 @@ async def test_a_model_of_a_cluster_that_is_gone_cannot_be_tried(artifacts: Arti
     assert (answer.status_code, answer.json()["code"]) == (409, "generation_unsupported")
 
 
-async def test_what_the_cluster_told_is_shown_with_the_model(artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster):
+async def test_the_report_of_the_cluster_is_part_of_the_model(
+    artifacts: Artifacts, ask: Ask, fake_cluster: FakeCluster
+):
     job = job_completed()
     fake_cluster.metadata = {
         "revision": "4f2e",

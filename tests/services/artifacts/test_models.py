@@ -118,8 +118,8 @@ async def test_a_model_tells_what_it_was_evaluated_on_and_started_from(
     second = job_completed(user_id=job.user_id, start=start, validation=validation)
     await deliver(artifacts, second)
     await artifacts.transfer()
-    told = (await ask(job.user_id).get("/models")).json()["data"]["models"]
-    (model,) = (one for one in told if one["job_id"] == str(second.job_id))
+    models_listed = (await ask(job.user_id).get("/models")).json()["data"]["models"]
+    (model,) = (model_view for model_view in models_listed if model_view["job_id"] == str(second.job_id))
     assert model["start"] == {"model_id": first["id"], "name": first["name"]}
     assert model["validation"] == validation.model_dump(mode="json")
     manifest = json.loads(s3.get_object(MODELS, f"{job.user_id}/{model['id']}/manifest.json").read())
@@ -362,7 +362,7 @@ async def test_a_curve_counts_each_progress_once_and_in_order(artifacts: Artifac
     assert await artifacts.pool.fetchval("SELECT (summary->>'points')::int FROM curves") == len(losses)
 
 
-async def test_a_job_that_was_paused_and_ended_by_a_limit_says_so_and_costs_all_of_its_parts(
+async def test_a_model_reports_the_limit_that_ended_its_job_and_the_cost_of_all_segments(
     artifacts: Artifacts, ask: Ask, s3: Minio
 ):
     hour = timedelta(hours=1)

@@ -33,12 +33,12 @@ async def service(slice_pool: SlicePool, settings: Settings, tansu: TansuBroker)
     await slice_pool("artifacts")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    given = {"port": port, "kafka_bootstrap": tansu.bootstrap, "kafka_idempotence": False}
+    changes = {"port": port, "kafka_bootstrap": tansu.bootstrap, "kafka_idempotence": False}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "brightrun.artifacts.main",
-        env=os.environ | environment(settings.model_copy(update=given)),
+        env=os.environ | environment(settings.model_copy(update=changes)),
     )
     url = f"http://127.0.0.1:{port}"
 

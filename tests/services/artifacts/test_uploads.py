@@ -45,7 +45,7 @@ async def filled(ask: Ask, user: UUID) -> tuple[str, list[str]]:
     return upload_id, [first, second]
 
 
-async def test_parts_become_a_data_set_in_the_order_that_is_asked_for(artifacts: Artifacts, ask: Ask, s3: Minio):
+async def test_parts_are_assembled_in_the_requested_order(artifacts: Artifacts, ask: Ask, s3: Minio):
     user = new_id()
     upload_id, parts = await filled(ask, user)
     answer = await complete(ask, user, upload_id, parts, md5=hashlib.md5(WHOLE, usedforsecurity=False).hexdigest())
@@ -147,7 +147,7 @@ async def test_an_abandoned_upload_is_swept(artifacts: Artifacts, ask: Ask, s3: 
     assert (await ask(user).post(f"/uploads/{upload_id}/parts", content=LINE)).status_code == 409
 
 
-async def test_a_part_has_its_limit_and_an_upload_has_its_fill(artifacts: Artifacts, ask: Ask, s3: Minio):
+async def test_the_size_of_parts_and_uploads_is_limited(artifacts: Artifacts, ask: Ask, s3: Minio):
     artifacts.limit(part_bytes=1024)
     user = new_id()
     upload_id = await opened(ask, user, size=512)
@@ -161,7 +161,7 @@ async def test_a_part_has_its_limit_and_an_upload_has_its_fill(artifacts: Artifa
 
 
 @pytest.mark.parametrize("body", [{"filename": "x", "size": 0}, {"filename": "", "size": 1}, {"size": 2**40}, {}])
-async def test_an_upload_says_what_it_will_be(artifacts: Artifacts, ask: Ask, body: dict[str, Any]):
+async def test_an_upload_needs_a_valid_name_and_size(artifacts: Artifacts, ask: Ask, body: dict[str, Any]):
     assert (await ask(new_id()).post("/uploads", json=body)).status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""Notifications: one for each fact, in their user's list only."""
+"""Notifications: one for each event, in their user's list only."""
 
 from datetime import timedelta
 
@@ -32,8 +32,8 @@ async def test_each_fact_becomes_one_notification_however_often_it_is_delivered(
     makers = [job_queued, job_started, job_completed, dataset_validated, artifact_ready, budget_reached, job_refused]
     facts = [make(user_id=user, occurred_at=NOON + timedelta(minutes=at)) for at, make in enumerate(makers)]
     await deliver(pool, *facts, *reversed(facts))
-    told = await listed(ask, user)
-    assert [one["type"] for one in told["notifications"]] == [
+    response = await listed(ask, user)
+    assert [notification["type"] for notification in response["notifications"]] == [
         "job_failed",
         "budget_reached",
         "artifact_ready",
@@ -42,7 +42,7 @@ async def test_each_fact_becomes_one_notification_however_often_it_is_delivered(
         "job_started",
         "job_queued",
     ]
-    assert told["unread_count"] == 7
+    assert response["unread_count"] == 7
 
 
 def test_every_topic_that_names_the_notifier_has_a_reader() -> None:
@@ -50,11 +50,11 @@ def test_every_topic_that_names_the_notifier_has_a_reader() -> None:
     assert read == {topic.event for topic in CATALOGUE if "notifier" in topic.readers}
 
 
-async def test_a_notification_tells_when_the_fact_happened(pool, ask) -> None:
+async def test_a_notification_has_the_time_of_its_event(pool, ask) -> None:
     queued = job_queued(occurred_at=NOON)
     await deliver(pool, queued)
-    [told] = (await listed(ask, queued.user_id))["notifications"]
-    assert told | {"id": ""} == {
+    [notification] = (await listed(ask, queued.user_id))["notifications"]
+    assert notification | {"id": ""} == {
         "id": "",
         "type": "job_queued",
         "title": "Training Job Queued",
@@ -78,7 +78,7 @@ async def test_a_read_notification_stays_read_since_the_first_time(pool, ask) ->
     assert first.json()["data"]["read"] is True
     assert again.json() == first.json()
     unread = await listed(ask, user, unread=True)
-    assert [one["type"] for one in unread["notifications"]] == ["job_queued"]
+    assert [notification["type"] for notification in unread["notifications"]] == ["job_queued"]
     assert unread["unread_count"] == 1
     assert len((await listed(ask, user))["notifications"]) == 2
 
@@ -92,20 +92,20 @@ async def test_all_are_marked_read_for_their_user_only(pool, ask) -> None:
     assert (await listed(ask, other))["unread_count"] == 1
 
 
-async def test_a_foreign_notification_does_not_exist(pool, ask) -> None:
+async def test_another_users_notification_does_not_exist(pool, ask) -> None:
     queued = job_queued()
     await deliver(pool, queued)
-    [told] = (await listed(ask, queued.user_id))["notifications"]
+    [notification] = (await listed(ask, queued.user_id))["notifications"]
     stranger = new_id()
     assert (await listed(ask, stranger)) == {"notifications": [], "unread_count": 0}
-    foreign = await ask(stranger).patch(f"/notifications/{told['id']}/read")
+    foreign = await ask(stranger).patch(f"/notifications/{notification['id']}/read")
     unknown = await ask(stranger).patch(f"/notifications/{new_id()}/read")
     assert foreign.status_code == unknown.status_code == 404
     assert foreign.json() == unknown.json()
     assert (await listed(ask, queued.user_id))["unread_count"] == 1
 
 
-async def test_the_list_is_as_long_as_asked_for(pool, ask) -> None:
+async def test_the_list_has_the_requested_length(pool, ask) -> None:
     user = new_id()
     await deliver(pool, *(job_queued(user_id=user) for _ in range(25)))
     assert len((await listed(ask, user))["notifications"]) == 20
@@ -124,7 +124,7 @@ async def test_a_length_out_of_bounds_is_refused(ask, limit: int) -> None:
     ("method", "path"),
     [("GET", "/notifications"), ("PATCH", f"/notifications/{UNKNOWN_ID}/read"), ("POST", "/notifications/read-all")],
 )
-async def test_nobody_reads_or_marks_without_a_token_for_a_user(ask, method: str, path: str) -> None:
+async def test_notifications_need_a_token_of_a_user(ask, method: str, path: str) -> None:
     async with ask(None) as client:
         assert (await client.request(method, path)).status_code == 401
         client.headers.pop("authorization")

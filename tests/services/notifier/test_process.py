@@ -60,7 +60,7 @@ async def notifier(postgres: Postgres, tansu: TansuBroker) -> AsyncIterator[str]
         await asyncio.wait_for(process.wait(), 30)
 
 
-async def test_a_finished_job_is_told_to_its_owners_program(
+async def test_a_completed_job_is_delivered_to_its_owners_webhook(
     pool: Pool, postgres: Postgres, tansu: TansuBroker, receiver: Receiver
 ):
     job = artifact_ready(user_id=new_id())
@@ -80,6 +80,6 @@ async def test_a_finished_job_is_told_to_its_owners_program(
 
         await eventually(received, within=START_SECONDS)
 
-    [event] = [one.unwrap(made["secret"]) for one in receiver.received]
+    [event] = [request.unwrap(made["secret"]) for request in receiver.received]
     assert (event.type, event.data.id) == ("fine_tuning.job.succeeded", f"ftjob-{job.job_id.hex}")
     assert await pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE status = 'delivered'") == 1

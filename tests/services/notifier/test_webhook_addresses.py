@@ -57,7 +57,7 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-async def test_a_name_that_changes_its_address_after_it_was_accepted_reaches_nobody(receiver: Receiver, pool: Pool):
+async def test_a_host_whose_address_becomes_private_receives_nothing(receiver: Receiver, pool: Pool):
     names = Names([PUBLIC], ["127.0.0.1"])
     sender = WebhookSender(SECRET_BOX, PRIVATE_HOSTS, names)
     user = new_id()
@@ -194,14 +194,14 @@ async def test_tls_and_host_header_keep_the_name_though_an_address_is_connected_
     assert len(it.requests) == 1
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path):
+async def test_an_untrusted_certificate_is_rejected(tmp_path: Path):
     async with tls_receiver(tmp_path) as it:
         reply = await send(WebhookSender(SECRET_BOX, {NAME}, Names(["127.0.0.1"])), f"https://{NAME}:{it.port}/")
     assert str(reply.error).startswith("no TLS connection: self")
     assert it.requests == []
 
 
-async def test_a_receiver_that_does_not_speak_tls_or_http_is_told_apart(receiver: Receiver):
+async def test_receivers_without_tls_or_http_have_their_own_errors(receiver: Receiver):
     sender = WebhookSender(SECRET_BOX, {NAME}, Names(["127.0.0.1"]))
     assert (await send(sender, f"https://{NAME}:{port_of(receiver.url)}/")).error == "no TLS connection"
 

@@ -49,11 +49,11 @@ def webhooks(webhooks_of: Callable[[UUID], Webhooks]) -> Webhooks:
 
 async def test_openais_client_unwraps_the_end_of_a_job(webhooks: Webhooks, receiver: Receiver, pool: Pool):
     made = await webhooks.create(f"{receiver.url}/hooks?team=ours")
-    told = {"user_id": webhooks.user, "occurred_at": NOON}
+    fields = {"user_id": webhooks.user, "occurred_at": NOON}
     jobs = [
-        artifact_ready(**told),
-        job_completed(outcome=JobStatus.FAILED, **told),
-        job_completed(outcome=JobStatus.CANCELLED, **told),
+        artifact_ready(**fields),
+        job_completed(outcome=JobStatus.FAILED, **fields),
+        job_completed(outcome=JobStatus.CANCELLED, **fields),
     ]
     ends = [
         FineTuningJobSucceededWebhookEvent,
@@ -70,7 +70,9 @@ async def test_openais_client_unwraps_the_end_of_a_job(webhooks: Webhooks, recei
     assert {(received.method, received.path) for received in receiver.received} == {("POST", "/hooks?team=ours")}
 
 
-async def test_a_webhook_is_what_the_standard_says(webhooks: Webhooks, receiver: Receiver, pool: Pool):
+async def test_a_webhook_follows_the_standard_webhooks_specification(
+    webhooks: Webhooks, receiver: Receiver, pool: Pool
+):
     made = await webhooks.create(receiver.url)
     started = job_started(user_id=webhooks.user, attempt=2)
     await deliver(pool, started)
@@ -159,7 +161,7 @@ async def test_after_nine_attempts_a_delivery_is_given_up(webhooks: Webhooks, re
     assert (await webhooks.get(made))["enabled"], "one lost event is no reason to stop"
 
 
-async def test_a_receiver_says_when_to_come_again(webhooks: Webhooks, receiver: Receiver, pool: Pool):
+async def test_retry_after_delays_the_next_attempt(webhooks: Webhooks, receiver: Receiver, pool: Pool):
     made = await webhooks.create(receiver.url)
     await deliver(pool, job_queued(user_id=webhooks.user))
     receiver.answers, receiver.headers = [429], {"Retry-After": "3600"}
@@ -169,14 +171,14 @@ async def test_a_receiver_says_when_to_come_again(webhooks: Webhooks, receiver: 
     assert datetime.fromisoformat(delivery["next_attempt_at"]) >= before + timedelta(hours=1)
 
 
-async def test_a_receiver_that_is_gone_is_sent_nothing_more(webhooks: Webhooks, receiver: Receiver, pool: Pool):
+async def test_a_receiver_that_answers_410_is_disabled(webhooks: Webhooks, receiver: Receiver, pool: Pool):
     made = await webhooks.create(receiver.url, description="Old one")
     await deliver(pool, job_queued(user_id=webhooks.user), job_started(user_id=webhooks.user))
     receiver.answers = [410]
     assert await webhooks.send() == 1
     gone = await webhooks.get(made)
     assert (gone["enabled"], gone["disabled_reason"]) == (False, "gone")
-    assert sorted(one["status"] for one in await webhooks.deliveries(made)) == ["failed", "pending"]
+    assert sorted(item["status"] for item in await webhooks.deliveries(made)) == ["failed", "pending"]
     assert (await webhooks.told())[0] == "webhook_disabled"
     await deliver(pool, job_completed(user_id=webhooks.user))
     assert await webhooks.send() == 0
@@ -186,7 +188,7 @@ async def test_a_receiver_that_is_gone_is_sent_nothing_more(webhooks: Webhooks, 
     assert (await webhooks.get(made))["failing_since"] is None
 
 
-async def test_an_endpoint_that_failed_for_five_days_is_disabled_and_its_owner_told_once(
+async def test_an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_notified_once(
     webhooks: Webhooks, receiver: Receiver, pool: Pool
 ):
     made = await webhooks.create(receiver.url)
@@ -306,7 +308,7 @@ async def test_a_test_is_sent_now_and_tells_what_came_back(webhooks: Webhooks, r
     assert (wild.status_code, set(wild.json()["details"])) == (400, {"event_type"})
 
 
-async def test_without_an_answer_the_reason_is_told(webhooks: Webhooks, receiver: Receiver, pool: Pool):
+async def test_an_attempt_without_a_response_has_a_reason(webhooks: Webhooks, receiver: Receiver, pool: Pool):
     made = await webhooks.create("http://127.0.0.1:9/")
     result = (await webhooks.client.post(f"/webhooks/{made['id']}/test", json={})).json()["data"]
     assert (result["status_code"], result["error"]) == (None, "no connection")
@@ -384,7 +386,7 @@ async def test_a_sender_that_lost_its_lease_changes_nothing(
     sender.send = send_late
     await loops.deliver_next(pool, sender)
     [delivery] = await webhooks.deliveries(made)
-    assert (delivery["status"], [one["status_code"] for one in delivery["attempts"]]) == ("delivered", [200])
+    assert (delivery["status"], [item["status_code"] for item in delivery["attempts"]]) == ("delivered", [200])
     assert (await webhooks.get(made))["failing_since"] is None
 
 
@@ -422,5 +424,5 @@ async def test_old_deliveries_are_forgotten(webhooks: Webhooks, receiver: Receiv
     await pool.execute("UPDATE webhook_deliveries SET created_at = now() - interval '31 days'")
     await deliver(pool, job_started(user_id=webhooks.user))
     assert await loops.prune(pool) is False
-    assert [one["event_type"] for one in await webhooks.deliveries(made)] == ["fine_tuning.job.started"]
+    assert [item["event_type"] for item in await webhooks.deliveries(made)] == ["fine_tuning.job.started"]
     assert await pool.fetchval("SELECT count(*) FROM webhook_attempts") == 0

@@ -36,7 +36,7 @@ async def test_a_new_webhook_wants_everything_and_shows_its_secret_only_once(web
 async def test_the_newest_webhook_is_listed_first(webhooks: Webhooks, receiver: Receiver):
     first, second = await webhooks.create(receiver.url), await webhooks.create(receiver.url)
     listed = (await webhooks.client.get("/webhooks")).json()["data"]["webhooks"]
-    assert [one["id"] for one in listed] == [second["id"], first["id"]]
+    assert [webhook["id"] for webhook in listed] == [second["id"], first["id"]]
 
 
 async def test_no_secret_is_in_the_database(webhooks: Webhooks, receiver: Receiver, pool: Pool):
@@ -72,7 +72,7 @@ async def test_a_webhook_is_turned_off_and_on(webhooks: Webhooks, receiver: Rece
     assert (on["enabled"], on["disabled_reason"]) == (True, None)
 
 
-async def test_a_deleted_webhook_is_gone_with_what_waits_for_it(webhooks: Webhooks, receiver: Receiver, pool: Pool):
+async def test_a_deleted_webhook_loses_its_pending_deliveries(webhooks: Webhooks, receiver: Receiver, pool: Pool):
     made = await webhooks.create(receiver.url)
     await deliver(pool, job_queued(user_id=webhooks.user))
     assert (await webhooks.client.delete(f"/webhooks/{made['id']}")).status_code == 200
@@ -81,14 +81,14 @@ async def test_a_deleted_webhook_is_gone_with_what_waits_for_it(webhooks: Webhoo
     assert receiver.received == []
 
 
-async def test_a_user_has_at_most_20_even_when_all_are_made_at_once(webhooks: Webhooks, receiver: Receiver):
+async def test_a_user_has_at_most_20_webhooks_even_if_created_concurrently(webhooks: Webhooks, receiver: Receiver):
     answers = await asyncio.gather(*(webhooks.client.post("/webhooks", json={"url": receiver.url}) for _ in range(25)))
     refused = [answer.json() for answer in answers if answer.status_code == 409]
     assert [answer["code"] for answer in refused] == ["too_many_webhooks"] * 5
     assert len((await webhooks.client.get("/webhooks")).json()["data"]["webhooks"]) == 20
 
 
-async def test_a_foreign_webhook_does_not_exist(webhooks: Webhooks, receiver: Receiver, pool: Pool, ask: Ask):
+async def test_another_users_webhook_does_not_exist(webhooks: Webhooks, receiver: Receiver, pool: Pool, ask: Ask):
     made = await webhooks.create(receiver.url)
     await deliver(pool, job_queued(user_id=webhooks.user))
     [delivery] = await webhooks.deliveries(made)
@@ -113,9 +113,9 @@ async def test_a_foreign_webhook_does_not_exist(webhooks: Webhooks, receiver: Re
 
 
 async def test_a_delivery_is_replayed_only_at_its_own_webhook(webhooks: Webhooks, receiver: Receiver, pool: Pool):
-    one, other = await webhooks.create(receiver.url), await webhooks.create(receiver.url, event_types=["none"])
+    webhook, other = await webhooks.create(receiver.url), await webhooks.create(receiver.url, event_types=["none"])
     await deliver(pool, job_queued(user_id=webhooks.user))
-    [delivery] = await webhooks.deliveries(one)
+    [delivery] = await webhooks.deliveries(webhook)
     answer = await webhooks.client.post(f"/webhooks/{other['id']}/deliveries/{delivery['id']}/replay")
     assert answer.status_code == 404
 
@@ -200,11 +200,11 @@ async def test_the_log_is_paged_newest_first(webhooks: Webhooks, receiver: Recei
         (await webhooks.client.get(f"/webhooks/{made['id']}/deliveries", params={"page": page, "limit": 2})).json()
         for page in (1, 2, 3, 4)
     ]
-    assert [one for page in pages for one in page["data"]["deliveries"]] == whole
-    assert [one["id"] for one in whole] == sorted((one["id"] for one in whole), reverse=True)
+    assert [delivery for page in pages for delivery in page["data"]["deliveries"]] == whole
+    assert [delivery["id"] for delivery in whole] == sorted((delivery["id"] for delivery in whole), reverse=True)
     assert pages[0]["data"]["pagination"] == {"page": 1, "limit": 2, "total": 5, "totalPages": 3}
 
 
-async def test_nobody_reaches_webhooks_without_a_token_for_a_user(ask: Ask):
+async def test_webhooks_need_a_token_of_a_user(ask: Ask):
     for method, path in [("GET", "/webhooks"), ("POST", "/webhooks"), ("DELETE", f"/webhooks/{new_id()}")]:
         assert (await ask(None).request(method, path, json={"url": "https://93.184.215.14"})).status_code == 401

@@ -57,22 +57,29 @@ async def test_a_resumed_attempts_checkpoints_come_before_those_it_was_resumed_f
     whose = {"job_id": first.job_id, "user_id": first.user_id, "attempt": 2}
     resumed = tuple(MetricPoint(step=step, epoch=0, training_loss=0.5) for step in (5, 6))
     await deliver(pool, first, job_progress(seq=1, points=resumed, checkpoints=saved(6), **whose))
-    told = [(one["attempt"], one["step"], one["training_loss"]) for one in await checkpoints_of(ask, first)]
-    assert told == [(2, 6, 0.5), (1, 8, 2), (1, 4, 6)]
+    found = [
+        (checkpoint["attempt"], checkpoint["step"], checkpoint["training_loss"])
+        for checkpoint in await checkpoints_of(ask, first)
+    ]
+    assert found == [(2, 6, 0.5), (1, 8, 2), (1, 4, 6)]
 
 
 async def test_a_checkpoint_is_stored_once(pool, ask) -> None:
     event = job_progress(checkpoints=saved(1, 1))
     again = event.model_copy(update={"event_id": new_id(), "seq": 2, "points": (), "checkpoints": saved(1)})
     await deliver(pool, event, event, again)
-    assert [one["id"] for one in await checkpoints_of(ask, event)] == ["1-1"]
+    assert [checkpoint["id"] for checkpoint in await checkpoints_of(ask, event)] == ["1-1"]
 
 
 async def test_a_checkpoint_before_any_measurement_has_no_values(pool, ask) -> None:
     event = job_progress(points=(), checkpoints=saved(1))
     await deliver(pool, event)
-    [told] = await checkpoints_of(ask, event)
-    assert (told["training_loss"], told["token_accuracy"], told["validation_loss"]) == (None, None, None)
+    [checkpoint] = await checkpoints_of(ask, event)
+    assert (
+        checkpoint["training_loss"],
+        checkpoint["token_accuracy"],
+        checkpoint["validation_loss"],
+    ) == (None, None, None)
 
 
 async def test_checkpoints_are_paged_by_the_last_id_seen(pool, ask) -> None:
@@ -80,11 +87,11 @@ async def test_checkpoints_are_paged_by_the_last_id_seen(pool, ask) -> None:
     await deliver(pool, event)
     page = await checkpoints_of(ask, event, limit=4)
     rest = await checkpoints_of(ask, event, after=page[-1]["id"])
-    assert [one["step"] for one in page + rest] == list(range(9, 0, -1))
+    assert [checkpoint["step"] for checkpoint in page + rest] == list(range(9, 0, -1))
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"after": "1"}, {"after": "1-x"}, {"after": "-1-1"}])
-async def test_what_is_asked_for_is_bounded(ask, params: dict[str, int | str]) -> None:
+async def test_query_parameters_are_bounded(ask, params: dict[str, int | str]) -> None:
     answer = await ask(new_id()).get(f"/jobs/{new_id()}/checkpoints", params=params)
     assert answer.status_code == 400
     assert list(answer.json()["details"]) == list(params)

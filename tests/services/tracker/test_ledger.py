@@ -58,7 +58,7 @@ async def test_a_redelivered_ending_is_charged_once(pool, ask) -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-async def test_a_paused_job_owes_each_of_its_parts_once_whatever_is_heard_first(pool, ask, order) -> None:
+async def test_each_segment_of_a_paused_job_is_billed_once_in_any_order_of_events(pool, ask, order) -> None:
     user, job_id = new_id(), new_id()
     minutes = [NOON + timedelta(minutes=number) for number in range(9)]
     ids = {"job_id": job_id, "user_id": user}

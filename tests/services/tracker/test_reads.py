@@ -130,19 +130,19 @@ async def test_a_refused_job_has_failed_with_its_reason(pool, ask) -> None:
     assert entry["data"]["error"]["code"] == refused.error.code
 
 
-async def test_each_entry_is_told_once_with_the_one_before_it(pool, ask) -> None:
+async def test_each_entry_is_published_once_with_its_predecessor(pool, ask) -> None:
     queued = job_queued()
     whose = {"job_id": queued.job_id, "user_id": queued.user_id}
     facts = [queued, job_started(**whose), job_progress(**whose), job_completed(**whose)]
     await deliver(pool, *facts, job_queued())
     await deliver(pool, *facts)
-    told = [JobLogged.model_validate_json(value) for value in await outbox(pool, queued.job_id)]
+    logged = [JobLogged.model_validate_json(value) for value in await outbox(pool, queued.job_id)]
     entries = (await read(ask, queued, "events"))["events"]
-    assert [one.model_dump(include={"id", "type", "level", "message", "data"}) for one in told] == [
+    assert [entry.model_dump(include={"id", "type", "level", "message", "data"}) for entry in logged] == [
         {name: value for name, value in entry.items() if name != "occurred_at"} for entry in entries
     ]
-    assert [one.previous_id for one in told] == [0, *(one.id for one in told[:-1])]
-    assert {one.user_id for one in told} == {queued.user_id}
+    assert [entry.previous_id for entry in logged] == [0, *(entry.id for entry in logged[:-1])]
+    assert {entry.user_id for entry in logged} == {queued.user_id}
 
 
 async def outbox(pool, job_id: UUID) -> list[bytes]:
@@ -182,7 +182,7 @@ async def test_what_comes_after_a_deletion_brings_nothing_back_but_is_paid_for(p
 
 
 @pytest.mark.parametrize("what", JOB_READS)
-async def test_a_foreign_job_does_not_exist(pool, ask, what: str) -> None:
+async def test_another_users_job_does_not_exist(pool, ask, what: str) -> None:
     fact = job_progress()
     await deliver(pool, fact)
     foreign = await ask(new_id()).get(f"/jobs/{fact.job_id}/{what}")
@@ -192,7 +192,7 @@ async def test_a_foreign_job_does_not_exist(pool, ask, what: str) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/jobs/{UNKNOWN_ID}/{what}" for what in JOB_READS] + ["/costs"])
-async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
+async def test_reads_need_a_token_of_a_user(ask, path: str) -> None:
     params = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
     async with ask(None) as client:
         assert (await client.get(path, params=params)).status_code == 401
@@ -213,7 +213,7 @@ async def test_nobody_reads_without_a_token_for_a_user(ask, path: str) -> None:
         ("events", {"order": "newest"}),
     ],
 )
-async def test_what_is_asked_for_is_bounded(ask, path: str, params: dict[str, int]) -> None:
+async def test_query_parameters_are_bounded(ask, path: str, params: dict[str, int]) -> None:
     answer = await ask(new_id()).get(f"/jobs/{new_id()}/{path}", params=params)
     assert answer.status_code == 400
     assert list(answer.json()["details"]) == list(params)

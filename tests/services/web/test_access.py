@@ -36,7 +36,7 @@ async def test_who_is_not_signed_in_is_sent_to_do_so(anonymous: httpx.AsyncClien
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
 
 
-async def test_a_forged_cookie_is_nobodys(ada: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+async def test_a_forged_cookie_is_rejected(ada: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
     payload, _, signature = ada.cookies["brightrun"].partition(".")
     anonymous.cookies.set("brightrun", f"{payload[:-4]}AAAA.{signature}")
     assert (await anonymous.get("/")).headers["location"] == "/sign-in"
@@ -50,7 +50,7 @@ async def test_a_token_that_the_api_no_longer_knows_is_dropped(
     assert "brightrun" not in ada.cookies
 
 
-async def test_a_wrong_password_is_said_and_the_address_kept(anonymous: httpx.AsyncClient) -> None:
+async def test_a_wrong_password_shows_an_error_and_keeps_the_address(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.post("/sign-in", data={"email": f'"{HOSTILE}', "password": "wrong"})
     assert answer.status_code == 401
     assert "The e-mail address or the password is wrong." in answer.text
@@ -61,7 +61,7 @@ async def test_a_wrong_password_is_said_and_the_address_kept(anonymous: httpx.As
 @pytest.mark.parametrize(
     ("before", "told"), [({}, "127.0.0.1"), ({"x-forwarded-for": "192.0.2.1"}, "192.0.2.1, 127.0.0.1")]
 )
-async def test_the_api_is_told_who_signs_in(
+async def test_the_address_of_the_visitor_is_forwarded(
     anonymous: httpx.AsyncClient, api: FakeApi, before: dict[str, str], told: str
 ) -> None:
     browser = {"user-agent": "Firefox é".encode("latin-1")}
@@ -98,7 +98,7 @@ async def test_every_answer_tells_browsers_to_be_strict(ada: httpx.AsyncClient) 
         assert headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_dead_api_is_said_clearly(app: FastAPI, ada: httpx.AsyncClient) -> None:
+async def test_an_unavailable_api_shows_an_error_page(app: FastAPI, ada: httpx.AsyncClient) -> None:
     async with httpx.AsyncClient(base_url="http://127.0.0.1:1") as nowhere:
         app.state.http = nowhere
         for path in ("/", "/jobs/new"):

@@ -28,15 +28,15 @@ class Outline(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         self.headings += tag == "h1"
-        self.scripts += tag == "script" and "src" not in given
+        self.scripts += tag == "script" and "src" not in attributes
         self._labels += tag == "label"
         if tag == "html":
-            self.language = given.get("lang")
-        field = tag in ("input", "select", "textarea", "progress") and given.get("type") != "hidden"
-        if field and not self._labels and "aria-label" not in given:
-            self.unlabelled.append((tag, given))
+            self.language = attributes.get("lang")
+        field = tag in ("input", "select", "textarea", "progress") and attributes.get("type") != "hidden"
+        if field and not self._labels and "aria-label" not in attributes:
+            self.unlabelled.append((tag, attributes))
 
     def handle_endtag(self, tag: str) -> None:
         self._labels -= tag == "label"
@@ -61,7 +61,7 @@ async def test_names_are_text_and_never_markup(ada: httpx.AsyncClient, path: str
         assert "&lt;script&gt;alert(1)" in html
 
 
-async def test_a_new_user_is_told_what_to_do_first(ada: httpx.AsyncClient, api: FakeApi) -> None:
+async def test_a_new_user_sees_the_first_steps(ada: httpx.AsyncClient, api: FakeApi) -> None:
     api.datasets = []
     assert "Training needs a data set" in (await ada.get("/jobs/new")).text
     assert "Nothing here yet" in (await ada.get("/datasets")).text
@@ -126,7 +126,7 @@ async def test_a_job_is_submitted_at_the_price_that_was_shown(ada: httpx.AsyncCl
     }) in api.calls  # fmt: skip
 
 
-async def test_a_refused_job_keeps_the_form_and_says_why(ada: httpx.AsyncClient, api: FakeApi) -> None:
+async def test_a_rejected_job_keeps_the_form_and_shows_the_errors(ada: httpx.AsyncClient, api: FakeApi) -> None:
     api.refusal = {"error": "The estimate has changed.", "code": "estimate_changed", "details": {"estimated_cost": 2}}
     answer = await ada.post("/jobs/new", data=FORM | {"name": "mine"})
     assert answer.status_code == 409
@@ -159,7 +159,7 @@ async def test_a_live_job_can_be_followed(ada: httpx.AsyncClient, api: FakeApi) 
         ({"position": 1, "waits_for": "cluster"}, "Waits for a cluster"),
     ],
 )
-async def test_a_job_that_waits_says_for_what(ada: httpx.AsyncClient, api: FakeApi, place: Any, text: str) -> None:
+async def test_a_waiting_job_shows_the_reason(ada: httpx.AsyncClient, api: FakeApi, place: Any, text: str) -> None:
     api.job = job(status="queued", current_stage="queued")
     if minutes := place.pop("starts_in", None):
         place["expected_start"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
@@ -180,7 +180,7 @@ async def test_a_job_without_a_place_in_the_queue_shows_none(ada: httpx.AsyncCli
     assert "in the queue" not in answer.text
 
 
-async def test_a_failed_job_says_why_and_what_to_do(ada: httpx.AsyncClient, api: FakeApi) -> None:
+async def test_a_failed_job_shows_its_error_and_advice(ada: httpx.AsyncClient, api: FakeApi) -> None:
     api.job = job(status="failed", error={"message": "Out of memory.", "advice": "Take a smaller batch."})
     html = (await ada.get(f"/training/jobs/{ID}")).text
     assert "Out of memory." in html

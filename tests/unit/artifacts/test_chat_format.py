@@ -83,7 +83,7 @@ def test_a_sound_example_has_no_problems(sound: dict[str, Any]):
         (example(QUESTION, ANSWER, parallel_tool_calls="no"), "$.parallel_tool_calls", "invalid_tools"),
     ],
 )
-def test_a_broken_example_is_told_where_and_why(broken: Any, path: str, code: str):
+def test_an_invalid_example_has_a_path_and_a_code(broken: Any, path: str, code: str):
     assert [(problem[0], problem[1]) for problem in find_problems(broken)] == [(path, code)]
 
 

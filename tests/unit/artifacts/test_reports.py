@@ -22,7 +22,7 @@ TOLD: dict[str, Any] = {
 }
 
 
-def test_what_is_told_is_kept_without_nul():
+def test_a_report_is_stored_without_nul():
     report = read_report(TOLD)
     assert (report.base_revision, report.versions) == ("4f2e", {"peft": "0.21.2"})
     assert report.serving
@@ -32,7 +32,7 @@ def test_what_is_told_is_kept_without_nul():
 
 @pytest.mark.parametrize("name", TOLD)
 @pytest.mark.parametrize("wrong", [5, ["x"], {"file": 3}, "x" * 30_000])
-def test_what_is_told_wrongly_is_left_out_alone(name: str, wrong: Any):
+def test_an_invalid_field_alone_is_left_out(name: str, wrong: Any):
     field = "base_revision" if name == "revision" else name
     report = read_report(TOLD | {name: wrong})
     assert getattr(report, field) == getattr(ModelReport(), field)

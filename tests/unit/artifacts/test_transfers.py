@@ -59,9 +59,9 @@ def test_a_comparison_that_makes_no_sense_is_none(nonsense: str):
     assert read_comparison(json.loads(nonsense)) is None
 
 
-def test_a_comparison_is_read_from_what_the_trainer_says():
-    said = {"comparison": {"base_loss": 2.0, "adapter_loss": 1.0, "examples": 24, "more": "ignored"}}
-    assert read_comparison(said) == Comparison(base_loss=2.0, adapter_loss=1.0, examples=24)
+def test_a_comparison_is_read_from_the_trainers_metadata():
+    metadata = {"comparison": {"base_loss": 2.0, "adapter_loss": 1.0, "examples": 24, "more": "ignored"}}
+    assert read_comparison(metadata) == Comparison(base_loss=2.0, adapter_loss=1.0, examples=24)
 
 
 def test_pauses_double_up_to_ten_minutes():

@@ -77,18 +77,18 @@ def test_more_of_anything_needs_more(rank, batch, length, device):
 
 
 def test_the_advice_is_the_largest_batch_that_fits_and_trains_the_same():
-    told = advise(spec(batch_size=16, gradient_accumulation=2), LLAMA_8B, 24 * GIB)
+    advice = advise(spec(batch_size=16, gradient_accumulation=2), LLAMA_8B, 24 * GIB)
 
-    assert told == (
+    assert advice == (
         "Batch 16 needs about 29 GiB, the GPU has 24: try 8, with gradient_accumulation 4 to train the same."
     )
     assert needed(spec(batch_size=8), LLAMA_8B).total <= 24 * GIB
 
 
-def test_what_should_fit_is_not_made_smaller_without_saying_so():
-    told = advise(spec(), LLAMA_8B, 80 * GIB)
+def test_a_training_that_fits_gets_advice_that_says_so():
+    advice = advise(spec(), LLAMA_8B, 80 * GIB)
 
-    assert told.startswith("Batch 4 needs about 21 GiB, the GPU has 80: see what else uses it")
+    assert advice.startswith("Batch 4 needs about 21 GiB, the GPU has 80: see what else uses it")
 
 
 def test_where_no_batch_fits_examples_become_shorter_then_weights_then_the_gpu_larger():
@@ -103,13 +103,13 @@ def test_where_no_batch_fits_examples_become_shorter_then_weights_then_the_gpu_l
     st.integers(1, 64), st.integers(1, 8), st.integers(128, 8192), st.floats(2, 80), st.sampled_from(["cuda", "cpu"])
 )
 def test_what_is_advised_fits(batch, accumulation, length, gib, device):
-    wished = spec(batch_size=batch, gradient_accumulation=accumulation, max_length=length)
-    told = advise(wished, SMALL, int(gib * GIB), device)
+    requested = spec(batch_size=batch, gradient_accumulation=accumulation, max_length=length)
+    advice = advise(requested, SMALL, int(gib * GIB), device)
 
-    if "to train the same" not in told:
+    if "to train the same" not in advice:
         return
-    size, steps = (int(told.partition(word)[2].split()[0].strip(",")) for word in ("try ", "gradient_accumulation "))
-    smaller = wished.model_copy(update={"batch_size": size})
+    size, steps = (int(advice.partition(word)[2].split()[0].strip(",")) for word in ("try ", "gradient_accumulation "))
+    smaller = requested.model_copy(update={"batch_size": size})
     assert needed(smaller, SMALL, device).total <= gib * GIB
     assert size < batch
     assert size * steps <= batch * accumulation

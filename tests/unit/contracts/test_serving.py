@@ -41,7 +41,7 @@ def test_a_plain_adapter_is_served_by_both():
         (300, ("--max-lora-rank", "320")),
     ],
 )
-def test_vllm_is_told_the_next_rank_that_it_takes(rank: int, options: tuple[str, ...]):
+def test_vllm_options_have_the_next_supported_rank(rank: int, options: tuple[str, ...]):
     serving = evaluate(Adapter(rank=rank, base_model=BASE))
     assert (serving.vllm, serving.vllm_options) == (True, options)
     assert codes(serving) == ({"vllm_rank_option"} if options else set())
@@ -76,7 +76,7 @@ def test_what_vllm_does_not_load_is_refused_for_it_alone(change: dict[str, Any],
         ({}, {**TENSORS, f"{MODULE}.lora_B.weight": (128, 8)}, "tensor_shapes"),
     ],
 )
-def test_broken_files_are_served_by_nobody(config: dict[str, Any], tensors: dict[str, tuple[int, ...]], code: str):
+def test_broken_files_cannot_be_served(config: dict[str, Any], tensors: dict[str, tuple[int, ...]], code: str):
     serving = inspect(CONFIG | config, tensors)
     assert (serving.peft, serving.vllm) == (False, False)
     assert codes(serving) == {code}

@@ -29,7 +29,7 @@ def test_beta_belongs_to_dpo_alone() -> None:
     assert TrainingSpec().resolved().beta is None
 
 
-def test_a_constant_rate_warms_up_only_if_told_to() -> None:
+def test_a_constant_rate_warms_up_only_if_requested() -> None:
     assert TrainingSpec(scheduler="constant").resolved().warmup_ratio == 0
     assert TrainingSpec(scheduler="constant", warmup_steps=5).resolved().warmup_steps == 5
     assert TrainingSpec().resolved().warmup_ratio == 0.03

@@ -48,10 +48,10 @@ def test_a_naive_time_is_refused_and_another_zone_becomes_utc() -> None:
     assert event.finished_at.tzinfo is UTC
 
 
-def test_ids_sort_by_the_time_they_were_made() -> None:
+def test_ids_sort_by_creation_time() -> None:
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(ids)
-    assert {one.version for one in ids} == {7}
+    assert {value.version for value in ids} == {7}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_fields_that_contradict_each_other_are_refused(pair: dict[str, object]) 
         TrainingSpec.model_validate(pair)
 
 
-def test_a_resolved_spec_says_every_default_and_resolving_again_changes_nothing() -> None:
+def test_a_resolved_spec_has_every_default_and_resolving_again_changes_nothing() -> None:
     resolved = TrainingSpec(rank=8).resolved()
     assert (resolved.alpha, resolved.epochs, resolved.warmup_ratio) == (16, 3, 0.03)
     assert resolved.resolved() == resolved

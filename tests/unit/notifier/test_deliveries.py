@@ -42,7 +42,7 @@ def test_pauses_are_spread_by_a_tenth(tries: int, chance: float) -> None:
     assert PAUSES[tries] * 0.9 <= pause <= PAUSES[tries] * 1.1
 
 
-def test_gone_is_final() -> None:
+def test_a_410_is_final() -> None:
     assert judged(reply(410)) == Verdict("failed")
 
 
@@ -73,7 +73,7 @@ def test_no_retry_after_is_a_surprise(retry_after: str) -> None:
     assert PAUSES[0] * 0.9 <= judged(reply(503, retry_after)).pause <= MAX_WAIT
 
 
-def test_an_endpoint_is_given_up_when_it_is_gone_or_failed_for_five_days() -> None:
+def test_an_endpoint_is_disabled_after_a_410_or_five_days_of_failures() -> None:
     day = timedelta(days=1)
     assert disabled_reason(reply(410), NOON, NOON) == "gone"
     assert disabled_reason(reply(500), NOON - 5 * day, NOON) == "failing"

@@ -49,8 +49,8 @@ def test_the_guides_receivers_take_every_event_and_no_forgery(
 
 def test_the_guide_names_every_event_and_the_schedule() -> None:
     assert set(re.findall(r"^\| `([a-z_.]+)` \|", GUIDE, re.MULTILINE)) == set(EVENT_TYPES)
-    told = re.search(r"at once, then (.+?) and (\S+ \S+) after the failure", GUIDE)
-    assert told
+    sentence = re.search(r"at once, then (.+?) and (\S+ \S+) after the failure", GUIDE)
+    assert sentence
     units = {"s": 1, "min": 60, "h": 3600}
-    pauses = [part.split() for part in [*told[1].split(", "), told[2]]]
+    pauses = [part.split() for part in [*sentence[1].split(", "), sentence[2]]]
     assert [int(number) * units[unit] for number, unit in pauses] == [pause.total_seconds() for pause in PAUSES]

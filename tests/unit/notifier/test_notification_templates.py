@@ -117,7 +117,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("fact", "kind", "priority", "message"), WORDS)
-def test_each_fact_is_told_in_its_words(fact: Event, kind: str, priority: str, message: str) -> None:
+def test_each_event_has_its_notification(fact: Event, kind: str, priority: str, message: str) -> None:
     notice = notification_of(fact)
     assert (notice.type, notice.priority, notice.message) == (kind, priority, message)
 

@@ -10,7 +10,7 @@ from brightrun.contracts.event import Event
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.contracts.webhooks import EVENT_TYPES
-from brightrun.notifier.rules.webhook_events import headers_of, is_wanted, sample, webhook_event_of
+from brightrun.notifier.rules.webhook_events import headers_of, is_subscribed, sample, webhook_event_of
 from tests.builders import (
     NOON,
     artifact_ready,
@@ -96,8 +96,8 @@ def test_a_sample_is_about_nothing_that_exists(event_type: str) -> None:
         ([], False),
     ],
 )
-def test_an_event_is_wanted_by_name_by_prefix_or_with_all(patterns: list[str], wanted: bool) -> None:
-    assert is_wanted("fine_tuning.job.failed", patterns) is wanted
+def test_a_pattern_matches_a_type_by_name_by_prefix_or_all(patterns: list[str], wanted: bool) -> None:
+    assert is_subscribed("fine_tuning.job.failed", patterns) is wanted
 
 
 def test_each_secret_signs_and_no_other_fits() -> None:

@@ -64,7 +64,7 @@ def test_many_validations_are_thinned_too() -> None:
     assert 25 <= len(kept) <= 50
 
 
-def test_only_the_steps_asked_for_are_drawn() -> None:
+def test_only_the_requested_steps_are_drawn() -> None:
     assert list(worth_drawing(curve([1.0] * 10), 3, 5, 10)) == [3, 4, 5]
 
 

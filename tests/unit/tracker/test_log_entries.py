@@ -101,7 +101,7 @@ def test_a_failure_is_logged_as_an_error_in_the_clusters_words() -> None:
     assert entry.data["error"]["code"] == "out_of_memory"
 
 
-def test_each_stage_of_an_attempt_is_told_once() -> None:
+def test_each_stage_of_an_attempt_is_logged_once() -> None:
     job_id = new_id()
     visited = [(1, "loading"), (1, "training"), (1, "evaluating"), (1, "training"), (2, "training")]
     entries = stages_of(

@@ -25,14 +25,14 @@ RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)).map(lambda at
 def test_a_summary_will_do_just_where_nothing_else_tells_of_its_steps(
     spans: list[tuple[int, int]], chunks: list[tuple[int, int]]
 ) -> None:
-    given_spans = [span(*steps, seq=place) for place, steps in enumerate(spans)]
-    enough, lacking = split_spans(given_spans, [chunk(*steps) for steps in chunks], 5, 55, 1)
-    near = [one for one in given_spans if one.last_step >= 5 and one.first_step <= 55]
-    assert sorted([*enough, *lacking], key=lambda one: one.seq) == near
-    for one in near:
-        others = [steps for place, steps in enumerate(spans) if place != one.seq] + chunks
-        alone = not any(first <= one.last_step and last >= one.first_step for first, last in others)
-        assert (one in enough) == (alone and one.first_step >= 5 and one.last_step <= 55)
+    all_spans = [span(*steps, seq=place) for place, steps in enumerate(spans)]
+    enough, lacking = split_spans(all_spans, [chunk(*steps) for steps in chunks], 5, 55, 1)
+    near = [summarized for summarized in all_spans if summarized.last_step >= 5 and summarized.first_step <= 55]
+    assert sorted([*enough, *lacking], key=lambda summarized: summarized.seq) == near
+    for summarized in near:
+        others = [steps for place, steps in enumerate(spans) if place != summarized.seq] + chunks
+        alone = not any(first <= summarized.last_step and last >= summarized.first_step for first, last in others)
+        assert (summarized in enough) == (alone and summarized.first_step >= 5 and summarized.last_step <= 55)
 
 
 def test_summaries_that_hold_too_few_points_between_them_are_not_used() -> None:

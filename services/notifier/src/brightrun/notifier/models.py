@@ -23,16 +23,10 @@ class NewNotification:
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NewNotification):
     """A notification in the user's list; unread while `read_at` is None."""
 
     id: UUID
-    type: str
-    title: str
-    message: str
-    priority: Priority
-    action_url: str
-    metadata: dict[str, Any]
     read_at: datetime | None
     created_at: datetime
 

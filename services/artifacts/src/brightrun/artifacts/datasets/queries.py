@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-import asyncpg
-
 from brightrun.artifacts import leases
 from brightrun.artifacts.datasets.models import Dataset, Issue, Report
 from brightrun.artifacts.leases import Lease
@@ -28,13 +26,13 @@ async def insert_dataset(
         dataset_id, user_id, name, file_format, stored.size, stored.sha256,
     )  # fmt: skip
     assert row is not None  # noqa: S101 - RETURNING gives a row
-    return _dataset(row)
+    return Dataset(**row)
 
 
 async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset | None:
     """The user's data set; None if there is none or it is another's."""
     row = await pool.fetchrow(f"SELECT {COLUMNS} FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
-    return _dataset(row) if row else None
+    return Dataset(**row) if row else None
 
 
 async def list_datasets(pool: Pool, user_id: UUID, offset: int, limit: int) -> Sequence[Dataset]:
@@ -43,7 +41,7 @@ async def list_datasets(pool: Pool, user_id: UUID, offset: int, limit: int) -> S
         f"SELECT {COLUMNS} FROM datasets WHERE user_id = $1 ORDER BY created_at DESC, id OFFSET $2 LIMIT $3",
         user_id, offset, limit,
     )  # fmt: skip
-    return [_dataset(row) for row in rows]
+    return [Dataset(**row) for row in rows]
 
 
 async def slice_datasets(
@@ -57,7 +55,7 @@ async def slice_datasets(
             ORDER BY created_at {order}, id {order} LIMIT $4""",
         user_id, *(after or (None, None)), limit,
     )  # fmt: skip
-    return [_dataset(row) for row in rows]
+    return [Dataset(**row) for row in rows]
 
 
 async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> Dataset | None:
@@ -65,7 +63,7 @@ async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name
     row = await conn.fetchrow(
         f"UPDATE datasets SET name = $3 WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}", dataset_id, user_id, name
     )
-    return _dataset(row) if row else None
+    return Dataset(**row) if row else None
 
 
 async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> bool:
@@ -105,7 +103,7 @@ async def lease_dataset(conn: Connection, duration: timedelta) -> Dataset | None
             RETURNING {COLUMNS}""",
         duration,
     )
-    return _dataset(row) if row else None
+    return Dataset(**row) if row else None
 
 
 renew_validation = partial(leases.renew, "datasets", "validating")
@@ -120,7 +118,7 @@ async def save_report(conn: Connection, lease: Lease, status: str, report: Repor
         lease.id, lease.fence, status, report.format, report.training_pairs, report.tokens, report.duplicates,
         report.error_count, report.errors_by_code,
     )  # fmt: skip
-    return _dataset(row) if row else None
+    return Dataset(**row) if row else None
 
 
 async def insert_errors(conn: Connection, dataset_id: UUID, issues: Sequence[Issue]) -> None:
@@ -132,7 +130,3 @@ async def insert_errors(conn: Connection, dataset_id: UUID, issues: Sequence[Iss
             for position, issue in enumerate(issues)
         ),
     )
-
-
-def _dataset(row: asyncpg.Record) -> Dataset:
-    return Dataset(**row)

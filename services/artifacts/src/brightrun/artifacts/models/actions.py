@@ -17,11 +17,27 @@ from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox
-from brightrun.runtime.database import Connection
+from brightrun.runtime.database import Connection, Pool
 from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.notify import notify
 
 MAX_PROBLEM_LENGTH = 500
+
+
+async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
+    """The user's model. Raises NotFound."""
+    model = await queries.find_model(pool, user_id, model_id)
+    if model is None:
+        raise NotFound
+    return model
+
+
+async def find_stored_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
+    """The user's model. Raises NotFound, and ModelNotStored until its files are stored."""
+    model = await find_model(pool, user_id, model_id)
+    if model.status != "stored":
+        raise ModelNotStored({"status": model.status, "problem": model.problem})
+    return model
 
 
 async def expect_model(conn: Connection, job: JobCompleted) -> None:

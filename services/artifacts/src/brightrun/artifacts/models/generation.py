@@ -10,14 +10,13 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from brightrun.artifacts.dependencies import Clusters
-from brightrun.artifacts.models import queries
-from brightrun.artifacts.models.models import Model
+from brightrun.artifacts.models.actions import find_stored_model
 from brightrun.cluster_client.responses import ClusterError
-from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported
 from brightrun.contracts.generation import Failed, Generate
 from brightrun.contracts.training import JobError
-from brightrun.runtime.database import Db, Pool
-from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.database import Db
+from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.tokens import CallerOf
 
 log = structlog.get_logger()
@@ -35,7 +34,7 @@ BROKEN = Failed(
 @router.post("/{model_id}/generate")
 async def generate(model_id: UUID, body: Generate, caller: CallerOf, pool: Db, clusters: Clusters) -> StreamingResponse:
     """The answers to a conversation while they come, one JSON object a line."""
-    model = await _find_stored(pool, caller.user, model_id)
+    model = await find_stored_model(pool, caller.user, model_id)
     cluster = clusters.get(model.cluster)
     if cluster is None:
         raise GenerationUnsupported
@@ -61,12 +60,3 @@ async def _pass_on(lines: AsyncIterator[bytes], opened: AsyncExitStack) -> Async
     except ClusterError as error:
         log.warning("generation.broken", error=str(error))
         yield b"\n" + BROKEN.model_dump_json().encode() + b"\n"
-
-
-async def _find_stored(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
-    model = await queries.find_model(pool, user_id, model_id)
-    if model is None:
-        raise NotFound
-    if model.status != "stored":
-        raise ModelNotStored({"status": model.status, "problem": model.problem})
-    return model

@@ -7,13 +7,11 @@ from fastapi import APIRouter
 from brightrun.artifacts.dependencies import Configured, PageOf, Store
 from brightrun.artifacts.keys import CLUSTER_URL_LIFETIME, MODELS, model_key
 from brightrun.artifacts.models import actions, queries
-from brightrun.artifacts.models.models import Model
 from brightrun.artifacts.models.queries import Sort
 from brightrun.artifacts.models.schemas import ModelDetail, Models, ModelView
 from brightrun.contracts.artifacts import DownloadRequest, ModelChanges, SignedUrls
-from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import adapter_files
-from brightrun.runtime.database import Db, Pool, transaction
+from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
@@ -41,7 +39,7 @@ async def list_models(page: PageOf, caller: CallerOf, pool: Db, sort: Sort = "cr
 @router.get("/{model_id}")
 async def get_model(model_id: UUID, caller: CallerOf, pool: Db) -> Envelope[ModelDetail]:
     """One model, with all that is told of it."""
-    model = await _find(pool, caller.user, model_id)
+    model = await actions.find_model(pool, caller.user, model_id)
     view = ModelView.of(model, (await queries.list_files(pool, [model_id]))[model_id])
     return Envelope(data=ModelDetail(**dict(view), report=await queries.find_report(pool, model_id)))
 
@@ -69,16 +67,14 @@ async def sign_files(
     *, model_id: UUID, body: DownloadRequest, caller: CallerOf, pool: Db, store: Store, settings: Configured
 ) -> Envelope[SignedUrls]:
     """A URL for each file that is wanted."""
-    model = await _find(pool, caller.user, model_id)
-    if model.status != "stored":
-        raise ModelNotStored({"status": model.status, "problem": model.problem})
+    model = await actions.find_stored_model(pool, caller.user, model_id)
     known = [file.name for file in (await queries.list_files(pool, [model_id]))[model_id]]
-    wanted = known if body.files is None else body.files
-    if unknown := sorted(set(wanted) - set(known)):
+    requested = known if body.files is None else body.files
+    if unknown := sorted(set(requested) - set(known)):
         raise UnknownFiles({"unknown": unknown, "files": known})
     urls = {
         name: store.sign(MODELS, model_key(model.user_id, model.id, name), settings.download_url_lifetime)
-        for name in wanted
+        for name in requested
     }
     return Envelope(data=SignedUrls(download_urls=urls, expires_in=settings.download_url_seconds))
 
@@ -86,17 +82,10 @@ async def sign_files(
 @router.get("/{model_id}/adapter")
 async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrls]:
     """URLs that a cluster fetches the model's adapter from, to go on with it."""
-    model = await _find(pool, caller.user, model_id)
+    model = await actions.find_model(pool, caller.user, model_id)
     files = adapter_files((await queries.list_files(pool, [model_id]))[model_id])
     urls = {
         file.name: store.sign(MODELS, model_key(model.user_id, model.id, file.name), CLUSTER_URL_LIFETIME)
         for file in files
     }
     return Envelope(data=SignedUrls(download_urls=urls, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
-
-
-async def _find(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
-    model = await queries.find_model(pool, user_id, model_id)
-    if model is None:
-        raise NotFound
-    return model

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-import asyncpg
-
 from brightrun.artifacts import leases
 from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.uploads.models import Part, Upload
@@ -27,7 +25,7 @@ async def insert_upload(
         upload_id, user_id, filename, size, expires_at,
     )  # fmt: skip
     assert row is not None  # noqa: S101 - RETURNING gives a row
-    return _upload(row)
+    return Upload(**row)
 
 
 async def lock_upload(conn: Connection, user_id: UUID, upload_id: UUID) -> Upload | None:
@@ -35,7 +33,7 @@ async def lock_upload(conn: Connection, user_id: UUID, upload_id: UUID) -> Uploa
     row = await conn.fetchrow(
         f"SELECT {COLUMNS} FROM uploads WHERE id = $1 AND user_id = $2 FOR UPDATE", upload_id, user_id
     )
-    return _upload(row) if row else None
+    return Upload(**row) if row else None
 
 
 async def list_parts(conn: Connection, upload_id: UUID) -> list[Part]:
@@ -80,7 +78,7 @@ async def save_cancelled(conn: Connection, upload_id: UUID) -> Upload:
     """End a locked upload that is not wanted any more."""
     row = await conn.fetchrow(f"UPDATE uploads SET status = 'cancelled' WHERE id = $1 RETURNING {COLUMNS}", upload_id)
     assert row is not None  # noqa: S101 - the row is locked
-    return _upload(row)
+    return Upload(**row)
 
 
 async def expire_uploads(conn: Connection) -> list[Upload]:
@@ -89,7 +87,7 @@ async def expire_uploads(conn: Connection) -> list[Upload]:
         f"""UPDATE uploads SET status = 'expired'
             WHERE status = 'pending' AND expires_at <= now() AND leased_until <= now() RETURNING {COLUMNS}"""
     )
-    return [_upload(row) for row in rows]
+    return [Upload(**row) for row in rows]
 
 
 async def delete_parts(conn: Connection, upload_id: UUID) -> None:
@@ -100,7 +98,3 @@ async def delete_parts(conn: Connection, upload_id: UUID) -> None:
 async def prune_uploads(conn: Connection, age: timedelta) -> None:
     """Forget uploads that have been over for long."""
     await conn.execute("DELETE FROM uploads WHERE created_at < now() - $1::interval AND status <> 'pending'", age)
-
-
-def _upload(row: asyncpg.Record) -> Upload:
-    return Upload(**row)

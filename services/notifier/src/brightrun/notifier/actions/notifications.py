@@ -1,13 +1,9 @@
 """Users are notified of events, in the web app and at their webhooks."""
 
-from uuid import UUID
-
-from brightrun.notifier.models import Notification
 from brightrun.notifier.queries import deliveries, notifications, webhooks
 from brightrun.notifier.rules.notification_templates import NotifiableEvent, notification_of
-from brightrun.notifier.rules.webhook_events import is_wanted, webhook_event_of
+from brightrun.notifier.rules.webhook_events import is_subscribed, webhook_event_of
 from brightrun.runtime.database import Connection
-from brightrun.runtime.errors import NotFound
 
 
 async def notify(conn: Connection, event: NotifiableEvent) -> None:
@@ -22,15 +18,7 @@ async def notify(conn: Connection, event: NotifiableEvent) -> None:
     subscribed = [
         endpoint.id
         for endpoint in await webhooks.list_endpoints(conn, event.user_id)
-        if endpoint.enabled and is_wanted(webhook_event.type, endpoint.event_types)
+        if endpoint.enabled and is_subscribed(webhook_event.type, endpoint.event_types)
     ]
     if subscribed:
         await deliveries.insert(conn, subscribed, webhook_event)
-
-
-async def mark_read(conn: Connection, user_id: UUID, notification_id: UUID) -> Notification:
-    """Mark the user's notification as read. Raises NotFound."""
-    notification = await notifications.mark_read(conn, user_id, notification_id)
-    if notification is None:
-        raise NotFound
-    return notification

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from brightrun.notifier.actions import notifications as actions
 from brightrun.notifier.queries import notifications as queries
 from brightrun.notifier.schemas import MarkedView, NotificationsView, NotificationView
 from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.errors import NotFound
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
@@ -31,7 +31,9 @@ async def list_notifications(
 async def mark_read(notification_id: UUID, caller: CallerOf, pool: Db) -> Envelope[NotificationView]:
     """Mark one as read; once more changes nothing."""
     async with transaction(pool) as conn:
-        notification = await actions.mark_read(conn, caller.user, notification_id)
+        notification = await queries.mark_read(conn, caller.user, notification_id)
+    if notification is None:
+        raise NotFound
     return Envelope(data=NotificationView.model_validate(notification))
 
 

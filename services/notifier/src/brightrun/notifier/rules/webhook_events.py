@@ -52,7 +52,7 @@ def sample(event_id: UUID, event_type: str, now: datetime) -> WebhookEvent:
     return _write(event_id, event_type, {"id": name}, now)
 
 
-def is_wanted(event_type: str, patterns: Iterable[str]) -> bool:
+def is_subscribed(event_type: str, patterns: Iterable[str]) -> bool:
     """Whether one of an endpoint's patterns matches the type."""
     return any(
         pattern in (ALL_EVENTS, event_type) or (pattern.endswith(".*") and event_type.startswith(pattern[:-1]))

@@ -3,10 +3,12 @@
 import re
 from uuid import UUID
 
-FILE = "file-"
+from brightrun.contracts import public_ids
+
+FILE = public_ids.FILE
 RESULTS = "file-results-"
 """A results file; the UUID is its job's."""
-JOB = "ftjob-"
+JOB = public_ids.JOB
 EVENT = "ftevent-"
 CHECKPOINT = "ftckpt-"
 UPLOAD = "upload_"
@@ -14,14 +16,10 @@ PART = "part_"
 WEBHOOK = "we_"
 ORGANIZATION = "org-"
 FINE_TUNED = "ft:"
+write = public_ids.write_id
 _HEX = re.compile("[0-9a-f]{32}")
 _CHECKPOINT = re.compile(CHECKPOINT + "[0-9a-f]{32}-([0-9]{1,9}-[0-9]{1,18})")
 _ENTRY = re.compile("[0-9]{1,18}")
-
-
-def write(prefix: str, value: UUID | str) -> str:
-    """The identifier of an object."""
-    return prefix + (value if isinstance(value, UUID) else UUID(value)).hex
 
 
 def read(prefix: str, text: str) -> UUID | None:
