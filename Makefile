@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := $(CURDIR)/.tools/bin/uv
 MODELS := .cache/models
+STEP = $(PYTHON) trainer/steps.py
+SETUP_LOG := .cache/setup.log
 RAY := tests/services/cluster/ray-requirements.txt
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup
@@ -56,36 +58,36 @@ trainer: $(UV)
 	@$(PYTHON) trainer/install.py .trainer-venv
 
 .ray-venv/installed.txt: $(RAY) | $(UV)
-	@echo "installing Ray into .ray-venv, for the tests"
 	@$(UV) venv --quiet --clear .ray-venv
-	@$(UV) pip install --quiet --python .ray-venv/bin/python --compile-bytecode -r $(RAY)
+	@$(STEP) "installing Ray into .ray-venv, for the tests" $(SETUP_LOG) \
+	  $(UV) pip install --python .ray-venv/bin/python --compile-bytecode -r $(RAY)
 	@cp $(RAY) $@
 
 $(MODELS)/tiny/config.json: | trainer
-	@echo "building the tiny base model in $(@D) (once, about a minute)"
-	@.trainer-venv/bin/python -m brightrun_trainer.tiny $(@D)
+	@$(STEP) "building the tiny base model in $(@D), once" $(SETUP_LOG) \
+	  .trainer-venv/bin/python -m brightrun_trainer.tiny $(@D)
 
 small: $(MODELS)/small/config.json ## build the second offline base model, of 7 M parameters; benchmarks use it
 
 $(MODELS)/small/config.json: | trainer
-	@echo "building the small base model in $(@D) (once, some minutes)"
-	@.trainer-venv/bin/python -m brightrun_trainer.tiny $(@D) --size small
+	@$(STEP) "building the small base model in $(@D), once" $(SETUP_LOG) \
+	  .trainer-venv/bin/python -m brightrun_trainer.tiny $(@D) --size small
 
 $(UV): .tools/uv-$(UV_VERSION)
 
 .tools/uv-$(UV_VERSION): | python
-	@echo "installing uv $(UV_VERSION) into .tools"
-	@$(PYTHON) -m venv --clear .tools || { echo "this Python cannot make a venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(STEP) "installing uv $(UV_VERSION) into .tools" $(SETUP_LOG) sh -c \
+	  "$(PYTHON) -m venv --clear .tools && .tools/bin/pip install --disable-pip-version-check uv==$(UV_VERSION)"
 	@touch $@
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "BrightRun needs Python 3.11 or newer and $(PYTHON) is not; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 
-# uv compares the environment with uv.lock itself; it is only let speak when there is something to do.
+# Compiled at once: the first start would otherwise compile every package in each service.
 define sync
-$(UV) sync --frozen $(1) --check --quiet 2>/dev/null || { echo "installing packages into .venv"; $(UV) sync --frozen $(1); }
+$(UV) sync --frozen $(1) --check --quiet 2>/dev/null || \
+  $(STEP) "installing the services into .venv" $(SETUP_LOG) $(UV) sync --frozen --compile-bytecode $(1)
 endef
 
 .PHONY: help demo run test test-fast coverage bench check clean setup services development trainer small python

@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from benchmarks import chart, dispatch, gateway, scale, train
+from benchmarks import chart, dispatch, gateway, scale, start, train
 from benchmarks.machine import describe
 from benchmarks.results import keep
 from brightrun.local.settings import APACHE, EMBEDDED
@@ -35,6 +35,9 @@ def main() -> None:
         case "scale":
             crowd = scale.Plan(asked.jobs, asked.seconds, asked.speed)
             _keep("scale", {"broker": BROKERS[-1], "plan": crowd}, partial(scale.run, BROKERS[-1], crowd))
+        case "start":
+            starts = start.Plan(asked.rounds)
+            _keep("start", {"broker": EMBEDDED, "plan": starts}, partial(start.run, starts))
         case "train":
             work = train.Plan(asked.rounds, asked.model, asked.steps, asked.batch_size)
             _keep("train", {"plan": work}, partial(train.run, work))
@@ -64,6 +67,9 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--jobs", type=int, default=scale.Plan.jobs, help="in the end; a tenth of it first")
     one.add_argument("--seconds", type=float, default=scale.Plan.seconds, help="watched, each time")
     one.add_argument("--speed", type=float, default=scale.Plan.speed, help="steps a second of each job")
+
+    one = names.add_parser("start", help="how long the platform takes to start again")
+    one.add_argument("--rounds", type=int, default=start.Plan.rounds)
 
     one = names.add_parser("train", help="how fast the trainer is, beside the libraries that it is made of")
     one.add_argument("--rounds", type=int, default=train.Plan.rounds)

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("aiokafka", "asyncpg", "fastapi", "faststream", "procrastinate", "psycopg", "starlette", "uvicorn")
+PACKAGES = ("aiokafka", "asyncpg", "fastapi", "procrastinate", "psycopg", "starlette", "uvicorn")
 
 
 def describe(load_before: float) -> dict[str, object]:

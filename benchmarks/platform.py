@@ -9,8 +9,8 @@ from typing import Any
 import uvloop
 
 from brightrun.local.installation import Installation
+from brightrun.local.pid_files import locked
 from brightrun.local.platform import Platform
-from brightrun.local.process_ledger import claim
 from brightrun.local.settings import LocalSettings
 from brightrun.local.supervisor import Supervisor
 
@@ -26,8 +26,8 @@ def measure_on(
         settings = LocalSettings(home=installation.home, api_port=installation.port("bench.api"), kafka=broker)
         platform = Platform(installation, settings, services)
         with (
-            claim(installation, print) as ledger,
-            Supervisor(platform.waves, ledger, print),
+            locked(installation, print) as pid_file,
+            Supervisor(platform.waves, pid_file, print),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             return runner.run(measure(platform))

@@ -11,12 +11,13 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from steps import StepError, run, step
 
 TRAINER = Path(__file__).resolve().parent
 REPOSITORY = TRAINER.parent
@@ -26,12 +27,7 @@ TORCH = TRAINER / "torch.txt"
 PROJECTS = (REPOSITORY / "libs" / "contracts", TRAINER)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 STEPS = 4
-QUIET_SECONDS = 10
 DISK_FULL = "No space left on device"
-
-
-class InstallError(Exception):
-    """A step failed; the message is one line with the cause and what to do."""
 
 
 class Environment:
@@ -47,14 +43,14 @@ class Environment:
     def create(self) -> None:
         """Create it anew: nothing of an earlier or broken one remains."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "pyvenv.cfg").exists():
-            raise InstallError(f"{self.folder} holds other files: give a new folder for the environment")
+            raise StepError(f"{self.folder} holds other files: give a new folder for the environment")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         (self.folder / "pyvenv.cfg").touch()
         if self.uv:
-            self._call([self.uv, "venv", "--allow-existing", "--python", sys.executable, str(self.folder)])
+            run([self.uv, "venv", "--allow-existing", "--python", sys.executable, str(self.folder)], self.log)
         else:
-            self._call([sys.executable, "-m", "venv", str(self.folder)])
+            run([sys.executable, "-m", "venv", str(self.folder)], self.log)
 
     def install(self, *arguments: str, retry: bool = True) -> None:
         """Install packages; `retry=False` gives up early on an index that does not answer."""
@@ -67,48 +63,7 @@ class Environment:
             command = [str(self.python), "-m", "pip", "install", "--progress-bar", "off"]
             if not retry:
                 command += ["--timeout", "15", "--retries", "1"]
-        self._call([*command, *arguments], env)
-
-    def _call(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
-        with self.log.open("a") as log:
-            log.write(f"$ {' '.join(command)}\n")
-            log.flush()
-            start = log.tell()
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)  # noqa: S603
-            try:
-                self._watch(process)
-            finally:
-                process.terminate()
-        if process.returncode:
-            raise InstallError(self._cause(start))
-
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        started = shown = time.monotonic()
-        while True:
-            try:
-                process.wait(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                now = time.monotonic()
-            if now - shown >= QUIET_SECONDS:
-                print(f"      {now - started:.0f} s: {self._last_line()}", flush=True)
-                shown = now
-
-    def _last_line(self) -> str:
-        lines = self.log.read_text(errors="replace").split("\n")
-        return next((line.strip()[:110] for line in reversed(lines) if line.strip()), "")
-
-    def _cause(self, start: int) -> str:
-        output = self.log.read_bytes()[start:].decode(errors="replace")
-        if DISK_FULL in output:
-            return f"the disk is full: free about 3 GB where {self.folder} lies, then run this again"
-        if "ensurepip is not" in output:
-            return (
-                "this Python has no venv module: install it (Debian: apt-get install python3-venv), then run this again"
-            )
-        lines = [line.strip() for line in output.split("\n") if line.strip()]
-        error = next((line for line in lines if line.lower().startswith(("error", "×"))), lines[-1] if lines else "?")
-        return f"{error[:200]} (all of it: {self.log})"
+        run([*command, *arguments], self.log, env)
 
 
 def main() -> None:
@@ -118,10 +73,10 @@ def main() -> None:
     environment = Environment(parser.parse_args().folder.resolve())
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - it runs on whatever Python is there
-            raise InstallError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+            raise StepError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
         with exclusive():
             build(environment)
-    except InstallError as error:
+    except StepError as error:
         sys.exit(f"trainer environment: {error}")
     except OSError as error:
         sys.exit(f"trainer environment: {error.strerror or error}: {error.filename or environment.folder}")
@@ -148,14 +103,14 @@ def build(environment: Environment) -> None:
     if environment.stamp.exists() and environment.stamp.read_text() == digest:
         return
     started = time.monotonic()
-    with step(1, f"virtual environment in {environment.folder}"):
+    with step(f"[1/{STEPS}] virtual environment in {environment.folder}"):
         environment.create()
     install_torch(environment, cpu)
     files = requirement_files(cpu)
     pins = sum(1 for file in files for line in file.read_text().splitlines() if "==" in line)
-    with step(3, f"{pins} pinned packages of {', '.join(file.name for file in files)}"):
+    with step(f"[3/{STEPS}] {pins} pinned packages of {', '.join(file.name for file in files)}"):
         environment.install(*(part for file in files for part in ("-r", str(file))))
-    with step(4, "BrightRun's trainer and contracts"):
+    with step(f"[4/{STEPS}] BrightRun's trainer and contracts"):
         environment.install("--no-deps", *(part for project in PROJECTS for part in ("-e", str(project))))
     environment.stamp.write_text(digest)
     print(f"trainer environment: ready in {time.monotonic() - started:.0f} s", flush=True)
@@ -173,16 +128,16 @@ def install_torch(environment: Environment, cpu: bool) -> None:
         sources.append(("CPU build, PyTorch's index", ("--no-deps", "--index-url", CPU_INDEX)))
     for name, options in sources:
         try:
-            with step(2, f"PyTorch ({name})"):
+            with step(f"[2/{STEPS}] PyTorch ({name})"):
                 environment.install(*options, *requirement, retry=False)
             return
-        except InstallError as error:
+        except StepError as error:
             if DISK_FULL in environment.log.read_text(errors="replace"):
                 raise
             print(f"      not available: {error}", flush=True)
     if cpu:
         print("      WARNING: no CPU build found, the default one may bring CUDA (some 3 GB)", flush=True)
-    with step(2, "PyTorch (default build)"):
+    with step(f"[2/{STEPS}] PyTorch (default build)"):
         environment.install(*requirement)
 
 
@@ -202,19 +157,6 @@ def inputs_digest(cpu: bool) -> str:
     for path in (*requirement_files(cpu), TORCH, *(project / "pyproject.toml" for project in PROJECTS)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def step(number: int, title: str) -> Iterator[None]:
-    """Print one step of the installation with its number and duration."""
-    print(f"[{number}/{STEPS}] {title} …", flush=True)
-    started = time.monotonic()
-    outcome = "failed after"
-    try:
-        yield
-        outcome = "done in"
-    finally:
-        print(f"      {outcome} {time.monotonic() - started:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
-from brightrun.local.process_ledger import claim
+from brightrun.local.pid_files import locked
 from brightrun.local.program import Program, is_over
 from brightrun.local.supervisor import Supervisor
 from tests.waiting import eventually
@@ -67,7 +67,7 @@ def home(tmp_path: Path) -> Installation:
 
 @contextmanager
 def supervised(home: Installation, programs: Sequence[Program], lines: list[str]) -> Iterator[None]:
-    with claim(home, lines.append, GRACE_SECONDS) as ledger, Supervisor([programs], ledger, lines.append):
+    with locked(home, lines.append, GRACE_SECONDS) as pid_file, Supervisor([programs], pid_file, lines.append):
         yield
 
 
@@ -109,19 +109,19 @@ async def test_a_program_that_was_stopped_on_purpose_stays_stopped(home: Install
 async def test_what_a_killed_supervisor_left_is_ended_by_the_next(home: Installation) -> None:
     left = leave_behind(home)
     lines = list[str]()
-    with claim(home, lines.append, GRACE_SECONDS):
+    with locked(home, lines.append, GRACE_SECONDS):
         assert all(is_over(process) for process in left)
     assert lines == [f"ending {len(left)} processes that an earlier run left behind"]
 
 
 def test_a_process_that_got_the_id_of_a_leftover_is_spared(home: Installation) -> None:
     (home.home / "processes.json").write_text(json.dumps([{"pid": os.getpid(), "created": 1.0}]))
-    with claim(home, pytest.fail):
+    with locked(home, pytest.fail):
         pass
 
 
 def test_an_installation_is_held_by_one_supervisor(home: Installation) -> None:
-    with claim(home, pytest.fail), pytest.raises(StartError, match="already runs in"), claim(home, pytest.fail):
+    with locked(home, pytest.fail), pytest.raises(StartError, match="already runs in"), locked(home, pytest.fail):
         pass
 
 

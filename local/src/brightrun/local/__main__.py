@@ -8,7 +8,6 @@ import sys
 
 from pydantic import ValidationError
 
-from brightrun.local import demo
 from brightrun.local.errors import DemoError, StartError
 from brightrun.local.platform import Platform, running
 from brightrun.local.program import descendants, end
@@ -20,7 +19,7 @@ CANNOT_START = 2
 
 
 def main() -> None:
-    """Run the command that was asked for; exits 2 with one line when the platform cannot run here."""
+    """Run the command; exits 2 with one line when the platform cannot run here."""
     parser = argparse.ArgumentParser(prog="python -m brightrun.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="serve until Ctrl-C")
@@ -55,6 +54,8 @@ def _serve(*, with_demo: bool, then_exit: bool) -> int:
 
 
 def _demonstrate(platform: Platform, settings: LocalSettings) -> bool:
+    from brightrun.local import demo  # noqa: PLC0415 - its HTTP client would delay the engines
+
     try:
         demo.run(platform, settings, say)
     except DemoError as error:
@@ -77,19 +78,19 @@ def _refuse(reason: str) -> int:
 
 
 def say(line: str) -> None:
-    """Tell the user one line, at once."""
+    """Print one line and flush it."""
     print(line, flush=True)
 
 
 def _stop_once(*_: object) -> None:
-    """Begin to stop; an impatient second signal must not leave half of it running."""
+    """Begin to stop, and ignore further signals: they would interrupt the clean-up."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _inherit_orphans() -> None:
-    """Become the parent of what a dying service leaves running, so that it can be found and ended."""
+    """Become the parent of processes that a dying service leaves behind, so that they can be found and ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

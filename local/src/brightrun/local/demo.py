@@ -1,4 +1,4 @@
-"""The main job as a first user does it: data set, estimate, training, adapter."""
+"""The demo: a first user uploads a data set, reads the estimate, trains, and downloads the adapter."""
 
 import json
 import shutil
@@ -8,8 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from brightrun.local.errors import DemoError
 from brightrun.local.first_user import FirstUser, Json
@@ -29,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def run(platform: Platform, settings: LocalSettings, say: Say) -> None:
-    """Train an adapter through the public API and prove it; raises `DemoError` when a step fails."""
+    """Train an adapter through the public API and evaluate it. Raises DemoError when a step fails."""
     user = FirstUser(platform.api_url)
     try:
         password = platform.installation.secret("demo.password")
@@ -45,7 +43,7 @@ def run(platform: Platform, settings: LocalSettings, say: Say) -> None:
 
 
 def upload(user: FirstUser, say: Say) -> Json:
-    """Upload the sample and show what the check found."""
+    """Upload the sample and print the result of its validation."""
     say(f"uploading {SAMPLE.name} ({SAMPLE.stat().st_size // 1024} KiB)")
     dataset = user.upload_dataset(SAMPLE)
     if not dataset["training_ready"]:
@@ -58,24 +56,24 @@ def upload(user: FirstUser, say: Say) -> Json:
 
 
 def train(user: FirstUser, dataset: Json, say: Say) -> Json:
-    """Estimate, submit and watch the training; returns the finished job."""
-    wanted = {"dataset_id": dataset["id"], **JOB}
-    estimate = user.post("/api/jobs/estimate", wanted)
+    """Estimate, submit and watch the job; returns it when it has completed."""
+    request = {"dataset_id": dataset["id"], **JOB}
+    estimate = user.post("/api/jobs/estimate", request)
     say(
         f"estimate: {_money(estimate['estimated_cost'])}, {estimate['estimated_duration_hours']} h, "
         f"{estimate['training_details']['total_steps']} steps"
     )
     price = {"estimated_cost": estimate["estimated_cost"]}
-    job = user.post("/api/jobs", {"preset_id": "custom", **wanted, **price})
+    job = user.post("/api/jobs", {"preset_id": "custom", **request, **price})
     say(f"job {job['id']} is queued")
-    finished = show(user.watch(job["id"]), say)
+    finished = show_progress(user.watch(job["id"]), say)
     if finished["status"] != "completed":
         raise DemoError(f"the job {finished['status']}: {finished['error_message'] or 'no reason given'}")
     return finished
 
 
 def download(user: FirstUser, job: Json, folder: Path, say: Say) -> Path:
-    """Fetch the adapter into an empty folder."""
+    """Download the adapter into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     files = user.download(job["artifact_id"], folder)
@@ -89,39 +87,24 @@ def verify(adapter: Path, settings: LocalSettings, say: Say) -> None:
     say("loading the adapter with PEFT and comparing it with its base model on held-out examples")
     base = settings.models / "tiny"
     command = [str(settings.trainer_python), "-m", "brightrun_trainer.verify", str(adapter), "--base", str(base)]
-    done = call(command)
-    if not done.stdout:
-        raise DemoError(f"the adapter could not be checked: {done.stderr.strip()[-300:]}")
-    found = json.loads(done.stdout)
+    result = call(command)
+    if not result.stdout:
+        raise DemoError(f"the adapter could not be checked: {result.stderr.strip()[-300:]}")
+    evaluation = json.loads(result.stdout)
     say(
-        f"loss on {found['examples']} held-out examples: base {found['base_loss']:.3f}, "
-        f"adapter {found['adapter_loss']:.3f}"
+        f"loss on {evaluation['examples']} held-out examples: base {evaluation['base_loss']:.3f}, "
+        f"adapter {evaluation['adapter_loss']:.3f}"
     )
-    for sample in found["samples"][:1]:
+    for sample in evaluation["samples"][:1]:
         say(f"  prompt   {sample['messages'][-1]['content'].strip()!r}")
         for speaker in ("base", "adapter"):
             say(f"  {speaker:8} {sample[speaker].strip()!r}")
-    if done.returncode != 0:
+    if result.returncode != 0:
         raise DemoError("the adapter is no better than its base model")
 
 
-def show(jobs: Iterable[Json], say: Say) -> Json:
-    """Show the job as it goes: a live bar on a terminal, else a line every two seconds. Returns its last state."""
-    console = Console()
-    return _show_bar(jobs, console) if console.is_terminal else _show_lines(jobs, say)
-
-
-def _show_bar(jobs: Iterable[Json], console: Console) -> Json:
-    job: Json = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("queued", total=100, numbers="")
-        for job in jobs:
-            progress.update(bar, description=_stage(job), completed=job["progress"] or 0, numbers=_numbers(job))
-    return job
-
-
-def _show_lines(jobs: Iterable[Json], say: Say) -> Json:
+def show_progress(jobs: Iterable[Json], say: Say) -> Json:
+    """Print the job's progress, a line every two seconds; returns its last state."""
     job: Json = {}
     shown = 0.0
     for job in jobs:

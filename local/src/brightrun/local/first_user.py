@@ -1,4 +1,4 @@
-"""A user of the public API, as the demo plays one."""
+"""The demo's client of the public API."""
 
 import hashlib
 import json
@@ -19,36 +19,36 @@ STREAM_SECONDS = 120
 
 
 class FirstUser:
-    """Speaks to one BrightRun over HTTP; raises `DemoError` when it refuses."""
+    """A user of one BrightRun, over HTTP. Raises DemoError when a request fails."""
 
     def __init__(self, url: str) -> None:
         # A service that was just started again refuses connections for a moment.
         self._http = httpx.Client(base_url=url, timeout=60, transport=httpx.HTTPTransport(retries=5))
 
     def sign_in(self, email: str, password: str) -> None:
-        """Create the account, or use it when it exists."""
+        """Register, or sign in when the account exists."""
         account = {"email": email, "password": password}
-        answer = self._http.post("/api/auth/register", json=account)
-        if answer.status_code == httpx.codes.CONFLICT:
-            answer = self._http.post("/api/auth/login", json=account)
-        self._http.headers["Authorization"] = f"Bearer {_data(answer)['token']}"
+        response = self._http.post("/api/auth/register", json=account)
+        if response.status_code == httpx.codes.CONFLICT:
+            response = self._http.post("/api/auth/login", json=account)
+        self._http.headers["Authorization"] = f"Bearer {_data(response)['token']}"
 
     def upload_dataset(self, path: Path) -> Json:
-        """Stream a JSON Lines file and wait until every line was checked; returns the data set."""
-        answer = self._http.post(
+        """Stream a JSON Lines file and wait for its validation; returns the data set."""
+        response = self._http.post(
             "/api/datasets",
             params={"name": path.stem},
             headers={"Content-Type": "application/jsonl"},
             content=_chunks(path),
         )
-        dataset = _data(answer)
+        dataset = _data(response)
         while dataset["status"] not in ("ready", "invalid"):
             time.sleep(POLL_SECONDS)
             dataset = self.get(f"/api/datasets/{dataset['id']}")
         return dataset
 
     def watch(self, job_id: str) -> Iterator[Json]:
-        """The job as it goes, until it is over and what it made is stored."""
+        """Poll the job until it has failed, was cancelled, or its adapter is stored."""
         while True:
             job: Json = self.get(f"/api/jobs/{job_id}")["job"]
             yield job
@@ -57,7 +57,7 @@ class FirstUser:
             time.sleep(POLL_SECONDS)
 
     def download(self, artifact_id: str, folder: Path) -> list[Path]:
-        """Fetch every file of an artifact and check its digest; returns where they are."""
+        """Download every file of an artifact and verify its digest; returns the paths."""
         digests = {file["name"]: file["sha256"] for file in self.get(f"/api/models/{artifact_id}")["files"]}
         urls: Mapping[str, str] = self.post(f"/api/models/{artifact_id}/download", {})["download_urls"]
         if urls.keys() != digests.keys():
@@ -69,23 +69,23 @@ class FirstUser:
         return _data(self._http.get(path))
 
     def post(self, path: str, body: Json) -> Json:
-        """The data that `path` answers to `body`."""
+        """The data in the response to a POST."""
         return _data(self._http.post(path, json=body))
 
     def hear(self, path: str, body: Json) -> list[tuple[str, Json]]:
-        """Ask for something that is answered by server-sent events, and hear them all: name and data of each."""
-        answer = self._http.post(path, json=body, timeout=STREAM_SECONDS)
-        if not answer.is_success:
-            _data(answer)
-        blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in answer.text.split("\n\n")]
+        """POST, and read the server-sent events of the response: name and data of each."""
+        response = self._http.post(path, json=body, timeout=STREAM_SECONDS)
+        if not response.is_success:
+            _data(response)
+        blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in response.text.split("\n\n")]
         return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
 
 
-def _data(answer: httpx.Response) -> Json:
-    if answer.is_error:
-        where = f"{answer.request.method} {answer.request.url.path}"
-        raise DemoError(f"{where} answered {answer.status_code}: {answer.text[:300]}")
-    data: Json = answer.json()["data"]
+def _data(response: httpx.Response) -> Json:
+    if response.is_error:
+        where = f"{response.request.method} {response.request.url.path}"
+        raise DemoError(f"{where} answered {response.status_code}: {response.text[:300]}")
+    data: Json = response.json()["data"]
     return data
 
 
@@ -97,10 +97,10 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _fetch(url: str, target: Path, sha256: str) -> Path:
     digest = hashlib.sha256()
-    with httpx.stream("GET", url, timeout=60) as answer, target.open("wb") as file:
-        if answer.is_error:
-            raise DemoError(f"the link to {target.name} answered {answer.status_code}")
-        for chunk in answer.iter_bytes():
+    with httpx.stream("GET", url, timeout=60) as response, target.open("wb") as file:
+        if response.is_error:
+            raise DemoError(f"the link to {target.name} answered {response.status_code}")
+        for chunk in response.iter_bytes():
             digest.update(chunk)
             file.write(chunk)
     if digest.hexdigest() != sha256:

@@ -1,4 +1,4 @@
-"""The whole platform as programs: which engines, which services, and what each service is told."""
+"""The whole platform as programs: the engines, the services, and the settings of each service."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -7,20 +7,21 @@ from contextlib import contextmanager
 from brightrun.local.engines import ROLES, ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation, is_free
-from brightrun.local.process_ledger import claim
+from brightrun.local.pid_files import locked
+from brightrun.local.program import Program
 from brightrun.local.service import Service
 from brightrun.local.settings import APACHE, EMBEDDED, LocalSettings
 from brightrun.local.supervisor import Supervisor, Wave
 
 SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster", "web")
-SPEAKS_TO_CLUSTER = ("scheduler", "artifacts", "cluster")
+CLUSTER_CLIENTS = ("scheduler", "artifacts", "cluster")
 MIN_FREE_BYTES = 1_000_000_000
 EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
-"""The embedded broker waits out about half of these, on every empty fetch and on every join of a reader."""
+"""The embedded broker delays every empty fetch and every join of a consumer group by about half of these."""
 
 
 class Platform:
-    """The programs of one installation, and the settings that join them."""
+    """The programs of one installation, and the settings that connect them."""
 
     def __init__(self, installation: Installation, settings: LocalSettings, names: Sequence[str] = SERVICES) -> None:
         self.installation = installation
@@ -32,6 +33,8 @@ class Platform:
         ports = {name: public.get(name) or installation.port(name) for name in SERVICES}
         self._urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.services = {name: Service(installation, name, ports[name], self._environment(name)) for name in names}
+        for name, service in self.services.items():
+            service.needs = self._needs_of(name)
 
     @property
     def api_url(self) -> str:
@@ -45,8 +48,8 @@ class Platform:
 
     @property
     def waves(self) -> list[Wave]:
-        """What starts together, in order."""
-        engines: list[Wave] = [(self.postgres, self.store)]
+        """The programs in groups; each group is stopped before the one in front of it."""
+        engines: list[Wave] = [(self.store, self.postgres)]
         if not isinstance(self.broker, ExternalKafka):
             engines.append((self.broker,))
         return [*engines, tuple(self.services.values())]
@@ -61,34 +64,40 @@ class Platform:
             raise StartError("BRIGHTRUN_KAFKA=apache needs KAFKA_HOME, the folder of an Apache Kafka distribution")
         return ApacheKafka(self.installation, kafka_home)
 
-    def _environment(self, service: str) -> dict[str, str]:
-        told = {f"{name.upper()}_URL": url for name, url in self._urls.items() if name != service}
-        told |= {"SERVICE_SECRET": self.installation.secret("service")}
-        if service in ROLES:
-            told |= self._slice(service)
-        if service in SPEAKS_TO_CLUSTER:
-            told |= self._cluster_access()
+    def _needs_of(self, service: str) -> tuple[Program, ...]:
+        """Services wait for Kafka themselves, so that they load while it starts."""
         if service == "artifacts":
-            told |= self._storage()
+            return self.postgres, self.store
+        return (self.postgres,) if service in ROLES else ()
+
+    def _environment(self, service: str) -> dict[str, str]:
+        variables = {f"{name.upper()}_URL": url for name, url in self._urls.items() if name != service}
+        variables |= {"SERVICE_SECRET": self.installation.secret("service")}
+        if service in ROLES:
+            variables |= self._slice(service)
+        if service in CLUSTER_CLIENTS:
+            variables |= self._cluster_access()
+        if service == "artifacts":
+            variables |= self._storage()
         if service == "cluster":
-            told |= self._cluster()
+            variables |= self._cluster()
         if service == "api":
-            told |= {"DEFAULT_GPU": "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
+            variables |= {"DEFAULT_GPU": "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
         if service == "notifier":
-            told |= {"WEBHOOK_KEY": self.installation.secret("webhooks")}
+            variables |= {"WEBHOOK_KEY": self.installation.secret("webhooks")}
         if service == "web":
-            told |= {"WEB_SECRET": self.installation.secret("web")}
-        return {f"BRIGHTRUN_{name}": value for name, value in told.items()}
+            variables |= {"WEB_SECRET": self.installation.secret("web")}
+        return {f"BRIGHTRUN_{name}": value for name, value in variables.items()}
 
     def _slice(self, service: str) -> dict[str, str]:
-        told = {
+        variables = {
             "DATABASE_URL": self.postgres.url(service),
             "KAFKA_BOOTSTRAP": self.broker.bootstrap,
             "KAFKA_IDEMPOTENCE": str(self.broker.idempotence).lower(),
         }
         if isinstance(self.broker, TansuBroker):
-            told |= EMBEDDED_KAFKA
-        return told
+            variables |= EMBEDDED_KAFKA
+        return variables
 
     def _cluster_access(self) -> dict[str, str]:
         return {
@@ -115,17 +124,17 @@ class Platform:
 
 @contextmanager
 def running(settings: LocalSettings, say: Callable[[str], None]) -> Iterator[Platform]:
-    """The platform, up and kept up inside the block; raises `StartError` when it cannot run here."""
+    """The platform, running inside the block. Raises StartError when it cannot run here."""
     installation = Installation(settings.home)
-    with claim(installation, say) as ledger:
+    with locked(installation, say) as pid_file:
         check(settings)
         platform = Platform(installation, settings)
-        with Supervisor(platform.waves, ledger, say):
+        with Supervisor(platform.waves, pid_file, say):
             yield platform
 
 
 def check(settings: LocalSettings, min_free_bytes: int = MIN_FREE_BYTES) -> None:
-    """Raise `StartError` when something that the platform needs is not here."""
+    """Raise StartError when something that the platform needs is missing."""
     free = shutil.disk_usage(settings.home).free
     if free < min_free_bytes:
         raise StartError(f"the disk of {settings.home} is full ({free // 1_000_000} MB free): free at least 1 GB")

@@ -31,6 +31,8 @@ class Program(ABC):
     def __init__(self, installation: Installation, name: str) -> None:
         self.installation = installation
         self.name = name
+        self.needs: tuple[Program, ...] = ()
+        """What has to serve before this is started."""
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         self._spawned = 0.0

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Mapping
-
-import httpx
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
 from brightrun.local.installation import Installation
 from brightrun.local.program import Program
@@ -14,7 +14,7 @@ class Service(Program):
 
     def __init__(self, installation: Installation, name: str, port: int, environment: Mapping[str, str]) -> None:
         super().__init__(installation, name)
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=2)
+        self._port = port
         self._environment = {
             "BRIGHTRUN_HOST": "127.0.0.1",
             "BRIGHTRUN_PORT": str(port),
@@ -23,7 +23,7 @@ class Service(Program):
         }
 
     def command(self) -> list[str]:
-        """The interpreter that we run on."""
+        """The service's main module, on the interpreter of this process."""
         return [sys.executable, "-m", f"brightrun.{self.name}.main"]
 
     def environment(self) -> Mapping[str, str]:
@@ -31,8 +31,12 @@ class Service(Program):
         return self._environment
 
     def is_ready(self) -> bool:
-        """Whether it says so itself."""
+        """Whether its `/ready` answers 200."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=2)  # httpx would take 0.2 s to import
         try:
-            return self._http.get("/ready").is_success
-        except httpx.TransportError:
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()

@@ -1,4 +1,4 @@
-"""Starts programs in order, keeps them running, and ends them in reverse."""
+"""Starts programs as soon as what they need serves, restarts those that die, and stops all in order."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from brightrun.local.process_ledger import ProcessLedger
+from brightrun.local.pid_files import PidFile
 from brightrun.local.program import POLL_SECONDS, Program
 
 TICK_SECONDS = 0.5
@@ -18,7 +18,7 @@ Wave = Sequence[Program]
 
 @dataclass
 class Restarts:
-    """How often a program died lately, and when it is started again."""
+    """How often a program died lately, and when it is restarted."""
 
     started: float
     count: int = 0
@@ -33,22 +33,21 @@ class Restarts:
 
 
 class Supervisor:
-    """Runs waves of programs: the programs of a wave start together, once the wave before is ready."""
+    """Runs programs. A wave is stopped before the wave in front of it; `Program.needs` orders the start."""
 
-    def __init__(self, waves: Sequence[Wave], ledger: ProcessLedger, say: Callable[[str], None]) -> None:
+    def __init__(self, waves: Sequence[Wave], pid_file: PidFile, say: Callable[[str], None]) -> None:
         self._waves = waves
         self._programs = [program for wave in waves for program in wave]
-        self._ledger = ledger
+        self._pid_file = pid_file
         self._say = say
         self._restarts: dict[str, Restarts] = {}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor")
 
     def __enter__(self) -> Self:
-        """Start every wave; raises `StartError` when a program does not come up, with nothing left running."""
+        """Start all programs. Raises StartError when one does not come up, and stops the others then."""
         try:
-            for wave in self._waves:
-                self._start(wave)
+            self._start()
         except BaseException:
             self._stop()
             raise
@@ -56,21 +55,24 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all programs, the last wave first."""
+        """Stop all programs, the last wave first."""
         self._stopping.set()
         self._watcher.join()
         self._stop()
 
-    def _start(self, wave: Wave) -> None:
+    def _start(self) -> None:
         began = time.monotonic()
-        for program in wave:
-            self._spawn(program)
-        starting = list(wave)
-        while starting := [program for program in starting if not program.has_started()]:
+        starting = list(self._programs)
+        while starting:
+            startable = [p for p in starting if p.pid is None and not any(need in starting for need in p.needs)]
+            for program in startable:
+                self._spawn(program)
+            if startable:
+                self._record()
+            for program in [p for p in starting if p.pid is not None and p.has_started()]:
+                starting.remove(program)
+                self._say(f"ready after {time.monotonic() - began:.1f} s: {program.name}")
             time.sleep(POLL_SECONDS)
-        self._record()
-        names = ", ".join(program.name for program in wave)
-        self._say(f"ready after {time.monotonic() - began:.1f} s: {names}")
 
     def _stop(self) -> None:
         self._record()
@@ -99,7 +101,6 @@ class Supervisor:
         program.spawn()
         known = self._restarts.get(program.name)
         self._restarts[program.name] = Restarts(time.monotonic(), known.count if known else 0)
-        self._record()
 
     def _record(self) -> None:
-        self._ledger.update(pid for program in self._programs if (pid := program.pid) is not None)
+        self._pid_file.update(pid for program in self._programs if (pid := program.pid) is not None)

@@ -46,6 +46,7 @@ class TansuBroker(Program):
         super().__init__(installation, "tansu")
         self.port = installation.port(self.name)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.needs = (store,)
         self._store = store
 
     def command(self) -> list[str]:

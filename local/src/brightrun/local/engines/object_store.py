@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import urllib3
-from minio import Minio
-from minio.error import S3Error
-
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
 from brightrun.local.program import Program
@@ -32,14 +28,6 @@ class ObjectStore(Program):
             part: installation.port(f"seaweedfs.{part}", shift=GRPC_SHIFT)
             for part in ("s3", "master", "volume", "filer", "admin")
         }
-        self._client = Minio(
-            self.address,
-            self.access_key,
-            self.secret_key,
-            secure=False,
-            region=self.region,
-            http_client=urllib3.PoolManager(retries=False, timeout=5),
-        )
 
     @property
     def address(self) -> str:
@@ -82,8 +70,17 @@ class ObjectStore(Program):
 
     def is_ready(self) -> bool:
         """Whether it answers to our keys and has our buckets."""
+        # Imported here, while the store starts: the engines need not wait for the client library.
+        import urllib3  # noqa: PLC0415
+        from minio import Minio  # noqa: PLC0415
+        from minio.error import S3Error  # noqa: PLC0415
+
+        http = urllib3.PoolManager(retries=False, timeout=5)
+        client = Minio(
+            self.address, self.access_key, self.secret_key, secure=False, region=self.region, http_client=http
+        )
         try:
-            return {bucket.name for bucket in self._client.list_buckets()} >= set(BUCKETS)
+            return {bucket.name for bucket in client.list_buckets()} >= set(BUCKETS)
         except (urllib3.exceptions.HTTPError, S3Error):
             return False
 

@@ -70,7 +70,7 @@ class Postgres(Program):
 
     def is_ready(self) -> bool:
         """Whether it accepts connections."""
-        return self._run("pg_isready", "--quiet").returncode == 0
+        return "database system is ready to accept connections" in self.log_since_start()
 
     def _initialize(self) -> None:
         account = self.account()

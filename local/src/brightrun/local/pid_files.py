@@ -1,4 +1,4 @@
-"""Every process of the platform, remembered on disk, so that the next start can end what a crash left behind."""
+"""The process ids of the platform, on disk, so that the next start can end processes that a crash left behind."""
 
 import fcntl
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +15,8 @@ CLOCK_TOLERANCE = 1.0
 """Seconds by which a process's start may seem to move when the system clock is set."""
 
 
-class ProcessLedger:
-    """The processes that were started for one installation, with their children's children."""
+class PidFile:
+    """The programs of one installation and all their descendants."""
 
     def __init__(self, path: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class ProcessLedger:
         self._alive: set[psutil.Process] = set()
 
     def update(self, programs: Iterable[int]) -> None:
-        """Look for new and ended processes; `programs` are the process ids of the programs themselves."""
+        """Record new and ended processes; `programs` are the process ids of the programs themselves."""
         own = set(programs)
         found = family(own | {process.pid for process in self._alive}) | self._alive
         alive = {process for process in found if process.pid in own or not is_over(process)}
@@ -39,29 +39,29 @@ class ProcessLedger:
         self._path.unlink(missing_ok=True)
 
     def adopt_leftovers(self) -> int:
-        """Take over what an earlier supervisor left running; returns how many processes."""
-        born = {entry["pid"]: entry["created"] for entry in read_json(self._path, [])}
-        left = [p for p in psutil.process_iter() if abs(p.create_time() - born.get(p.pid, 0)) < CLOCK_TOLERANCE]
-        self._alive = family({process.pid for process in left})
+        """Take over the processes of an earlier supervisor; returns how many."""
+        created = {entry["pid"]: entry["created"] for entry in read_json(self._path, [])}
+        leftovers = [p for p in psutil.process_iter() if abs(p.create_time() - created.get(p.pid, 0)) < CLOCK_TOLERANCE]
+        self._alive = family({process.pid for process in leftovers})
         return len(self._alive)
 
 
 @contextmanager
-def claim(
+def locked(
     installation: Installation, say: Callable[[str], None], grace_seconds: float = GRACE_SECONDS
-) -> Iterator[ProcessLedger]:
-    """Hold the installation alone, with nothing of an earlier run left; raises `StartError` when another holds it."""
+) -> Iterator[PidFile]:
+    """Lock the installation and end leftovers of an earlier run. Raises StartError when another process has it."""
     with (installation.home / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             home = installation.home
             raise StartError(f"BrightRun already runs in {home}: stop it, or set BRIGHTRUN_HOME elsewhere") from None
-        ledger = ProcessLedger(installation.home / "processes.json", grace_seconds)
-        if leftovers := ledger.adopt_leftovers():
+        pid_file = PidFile(installation.home / "processes.json", grace_seconds)
+        if leftovers := pid_file.adopt_leftovers():
             say(f"ending {leftovers} processes that an earlier run left behind")
-        ledger.end_all()
+        pid_file.end_all()
         try:
-            yield ledger
+            yield pid_file
         finally:
-            ledger.end_all()
+            pid_file.end_all()
