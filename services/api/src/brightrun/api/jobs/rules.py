@@ -230,7 +230,9 @@ def merge(submitted: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def claim_of(operation: str, body: BaseModel | None, key: str | None, now: datetime) -> IdempotencyClaim:
-    """Identifies a request of `/api` by all fields that were submitted, in whatever order and spacing."""
+    """Identifies a request of `/api` with a key by all fields that were submitted, in whatever order and spacing."""
+    if key is None:
+        return IdempotencyClaim(b"", began_at=now)
     return IdempotencyClaim(
         digest(operation, body.model_dump_json(exclude_unset=True) if body else ""), began_at=now, key=key
     )

@@ -37,7 +37,7 @@ def estimate(dataset: Dataset | DatasetRef | PendingDataset, spec: TrainingSpec,
     steps_per_epoch = math.ceil(pairs / spec.batch_size)
     steps, epochs = _length(spec, steps_per_epoch)
     training = Fraction(steps * tokens * spec.batch_size, pairs * rate.tokens_per_second)
-    seconds = training + INITIALIZATION_SECONDS + VALIDATION_SECONDS_PER_EPOCH * epochs + SAVING_SECONDS
+    seconds = training + (INITIALIZATION_SECONDS + VALIDATION_SECONDS_PER_EPOCH * epochs + SAVING_SECONDS)
     hours = seconds / 3600
     compute = Fraction(rate.hourly) * hours
     return Quote(
