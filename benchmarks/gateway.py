@@ -29,7 +29,7 @@ from brightrun.api.jobs.schemas import JobsQuery, SubmitJob
 from brightrun.api.main import MIGRATIONS
 from brightrun.contracts.values import utc_now
 from brightrun.local.platform import Platform
-from brightrun.runtime.database import migrate
+from brightrun.runtime.database import create_pool, migrate
 
 T = TypeVar("T")
 
@@ -108,15 +108,16 @@ async def _record(platform: Platform, http: httpx.AsyncClient, job: Any) -> Scri
     user_id = UUID((await http.get("/api/auth/me")).json()["data"]["user"]["id"])
     token_sha256 = digest(http.headers["authorization"].removeprefix("Bearer "))
     body = SubmitJob.model_validate(job)
-    conn: Any = await asyncpg.connect(platform.postgres.url("api"))
-    await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    pool = await create_pool(platform.postgres.url("api"), 1)
+    conn: Any = await pool.acquire()
     _, [who] = await _noting(conn, tokens.find_by_session(conn, token_sha256))
     for _ in range(2):  # the first time, asyncpg also asks for types that it does not know yet
         await conn.execute("BEGIN")
         job_made, submit = await _noting(conn, _submit(conn, user_id, body))
         await conn.execute("ROLLBACK")
     _, page = await _noting(conn, queries.list_jobs(conn, user_id, JobsQuery().filter(), PAGE, 0))
-    await conn.close()
+    await pool.release(conn)
+    await pool.close()
     listed = (await http.get(f"/api/jobs?limit={PAGE}")).json()["data"]
     return Script(who=who, submit=submit, page=page, job=answer, jobs=listed, job_id=job_made.id)
 

@@ -1,7 +1,7 @@
 """Engines for the tests: PostgreSQL, an S3 store and Kafka-protocol brokers, each started once when asked for."""
 
 import fcntl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -30,12 +30,14 @@ hypothesis.settings.register_profile("tests", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
+    """A wrapper, so that it runs before xdist reads the groups."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in GROUPED and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(folder))
+    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Connection, Pool, transaction
 from tests.services.api.conftest import User, in_turn, outbox_topics, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts
-from tests.services.api.test_held_jobs import job_request, record
+from tests.services.api.test_awaiting_dataset import job_request, record
 
 KEY = {"Idempotency-Key": "nightly-2026-11-25"}
 

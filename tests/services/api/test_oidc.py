@@ -513,7 +513,7 @@ async def test_a_silent_provider_is_no_fault_of_the_users(trusting, fake: FakeIs
     monkeypatch.setattr(identity_provider, "PAUSE_SECONDS", 0.0)
     assert "code" in await sign_in(Browser(app), fake)
     fake.silent = True
-    monkeypatch.setattr(identity_provider, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(identity_provider, "CACHE_SECONDS", 0.0)
     assert await statuses(app, fake.signed()) == [200]  # by the keys that are known
 
 

@@ -1,7 +1,6 @@
 """PostgreSQL: the pool, transactions, and the migrations of a slice."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from fastapi import Depends, Request
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
@@ -52,7 +51,12 @@ async def create_pool(url: str, size: int) -> Pool:
 
 
 async def _set_codecs(connection: Any) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=from_json)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=from_json)
+
+
+def _to_json(value: Any) -> str:
+    """Pydantic models are values of `jsonb` too."""
+    return to_json(value).decode()
 
 
 async def _skip_reset(_: Any) -> None:

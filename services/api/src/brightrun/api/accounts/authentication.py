@@ -3,7 +3,9 @@
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 
 from brightrun.api.accounts.errors import AdminOnly
 from brightrun.api.accounts.identity_provider import IdentityProvider
@@ -11,8 +13,8 @@ from brightrun.api.accounts.models import Grant, User
 from brightrun.api.accounts.queries import tokens
 from brightrun.api.accounts.rules import KEY, SESSION, digest
 from brightrun.api.http.errors import WrongScope
-from brightrun.api.http.parameters import CallerLimits, caller_network
-from brightrun.runtime.database import Db, Pool
+from brightrun.api.http.parameters import caller_network
+from brightrun.runtime.database import Pool
 from brightrun.runtime.errors import Unauthorized
 
 
@@ -22,43 +24,41 @@ async def _identity_provider(request: Request) -> IdentityProvider | None:
 
 Provider = Annotated[IdentityProvider | None, Depends(_identity_provider)]
 
-_bearer = HTTPBearer(auto_error=False, description="A token of register or login, or an API key")
+
+class Authentication(SecurityBase):
+    """The bearer token of a request as a dependency. Each dependency costs as much as a small query, so it is one."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearerModel(description="A token of register or login, or an API key")
+        self.scheme_name = "HTTPBearer"
+
+    async def __call__(self, needed: SecurityScopes, request: Request) -> Grant:
+        """What the token allows. Raises Unauthorized, RateLimited, and WrongScope if the route needs more."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized
+        rates, token_sha256 = request.app.state.rates, digest(token)
+        rates.of(request.method).spend(token_sha256)
+        try:
+            grant = await _find_grant(request, token, token_sha256)
+        except Unauthorized:
+            rates.anonymous.spend(await caller_network(request))
+            raise
+        if missing := set(needed.scopes) - grant.scopes:
+            raise WrongScope({"needed": sorted(missing)})
+        return grant
 
 
-async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
-    if credentials is None:
-        raise Unauthorized
-    return credentials.credentials
+class UserAuthentication(Authentication):
+    """The user of the token."""
+
+    async def __call__(self, needed: SecurityScopes, request: Request) -> User:  # type: ignore[override]
+        """The same for routes that need the user only."""
+        return (await super().__call__(needed, request)).user
 
 
-Token = Annotated[str, Depends(_token)]
-"""The bearer token as it was sent."""
-
-
-async def _grant(
-    needed: SecurityScopes,
-    request: Request,
-    token: Token,
-    *,
-    pool: Db,
-    provider: Provider,
-    rates: CallerLimits,
-) -> Grant:
-    """What the token allows. Raises Unauthorized, RateLimited, and WrongScope if the route needs more."""
-    token_sha256 = digest(token)
-    rates.of(request.method).spend(token_sha256)
-    try:
-        grant = await _find_grant(pool, provider, token, token_sha256)
-    except Unauthorized:
-        rates.anonymous.spend(await caller_network(request))
-        raise
-    if missing := set(needed.scopes) - grant.scopes:
-        raise WrongScope({"needed": sorted(missing)})
-    return grant
-
-
-async def _find_grant(pool: Pool, provider: IdentityProvider | None, token: str, token_sha256: bytes) -> Grant:
-    grant = None
+async def _find_grant(request: Request, token: str, token_sha256: bytes) -> Grant:
+    pool, provider, grant = request.app.state.pool, await _identity_provider(request), None
     if token.startswith(SESSION):
         grant = await tokens.find_by_session(pool, token_sha256)
     elif token.startswith(KEY):
@@ -81,21 +81,16 @@ async def _use_key(pool: Pool, key_sha256: bytes) -> Grant | None:
     return grant
 
 
+_grant, _user = Authentication(), UserAuthentication()
 ReaderGrant = Annotated[Grant, Security(_grant, scopes=["read"])]
 OwnerGrant = Annotated[Grant, Security(_grant, scopes=["admin"])]
-"""Instead of `Reader` and `Owner`, where more is needed than the user; beside them the token would count twice."""
-
-
-async def _user(grant: Annotated[Grant, Depends(_grant)]) -> User:
-    return grant.user
-
-
+"""Instead of `Reader` and `Owner`, for routes that need the grant; beside them the token would count twice."""
 Reader = Annotated[User, Security(_user, scopes=["read"])]
-"""Who asks to see something; every token may."""
+"""Who reads; every token may."""
 Trainer = Annotated[User, Security(_user, scopes=["train"])]
-"""Who asks to change something of their own: data sets, jobs, models."""
+"""Who changes data sets, jobs and models."""
 Owner = Annotated[User, Security(_user, scopes=["admin"])]
-"""Who manages the account itself: keys, password, webhooks."""
+"""Who manages the account: keys, password, webhooks."""
 
 
 async def _admin(user: Owner) -> User:
@@ -105,4 +100,4 @@ async def _admin(user: Owner) -> User:
 
 
 Admin = Annotated[User, Depends(_admin)]
-"""Who runs the installation; a key may only if it has the scope `admin` as well."""
+"""An admin of the installation, whose token has the scope `admin`."""

@@ -1,4 +1,4 @@
-"""The OpenID provider that lets users in beside their passwords, of whatever make it is."""
+"""Client of an OpenID provider."""
 
 import asyncio
 import time
@@ -19,33 +19,33 @@ from brightrun.runtime.errors import Unauthorized, Unavailable
 
 log = structlog.get_logger()
 SCOPE = "openid email profile"
-BUDGET_SECONDS = 5.0
-FRESH_SECONDS = 3600.0
-"""How long the provider's addresses and keys are taken to be the same."""
+TIMEOUT_SECONDS = 5.0
+CACHE_SECONDS = 3600.0
+"""How long the provider's metadata and keys are cached."""
 PAUSE_SECONDS = 10.0
-"""They are asked for no more often than this, however many tokens name a key that is not among them."""
+"""The shortest time between two fetches, however many tokens have unknown keys."""
 Claims = dict[str, Any]
 
 
 class IdentityProvider:
-    """Its silence is `Unavailable`; what it has not signed for us is `Unauthorized`."""
+    """Raises Unavailable if it does not answer, Unauthorized for tokens that it did not issue for this gateway."""
 
     def __init__(self, settings: Settings) -> None:
         self.issuer = settings.oidc_issuer
         self._client_id = settings.oidc_client_id
         self._client_secret = settings.oidc_client_secret.get_secret_value()
-        self._http = httpx.AsyncClient(timeout=BUDGET_SECONDS)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
         self._metadata: dict[str, Any] = {}
         self._keys: list[jwt.PyJWK] = []
-        self._asked_at = self._told_at = -FRESH_SECONDS
-        self._asking = asyncio.Lock()
+        self._tried_at = self._refreshed_at = -CACHE_SECONDS
+        self._refreshing = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
     async def sign_in_url(self, authorization: AuthorizationRequest, redirect_uri: str) -> str:
-        """Where the browser goes to sign in."""
+        """The URL of the sign-in page."""
         query = {
             "response_type": "code",
             "client_id": self._client_id,
@@ -56,11 +56,11 @@ class IdentityProvider:
             "code_challenge": openid.challenge_of(authorization.verifier),
             "code_challenge_method": "S256",
         }
-        endpoint = (await self._addresses())["authorization_endpoint"]
+        endpoint = (await self._discover())["authorization_endpoint"]
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     async def redeem(self, authorization: AuthorizationRequest, code: str, redirect_uri: str) -> Claims:
-        """Who has signed in, by the code that came back with the browser."""
+        """The claims of the user who has signed in, in exchange for the code."""
         tokens = await self._fetch_tokens(
             {
                 "grant_type": "authorization_code",
@@ -77,7 +77,7 @@ class IdentityProvider:
         return claims
 
     async def verify(self, token: str) -> Claims:
-        """What the provider says in a token that it has signed for us."""
+        """The claims of a token that the provider issued for this gateway."""
         try:
             kid = openid.key_id(token)
             key = await self._find_key(kid)
@@ -88,42 +88,42 @@ class IdentityProvider:
             raise Unauthorized(str(error)) from None
 
     async def _find_key(self, kid: str | None) -> jwt.PyJWK | None:
-        await self._addresses()
+        await self._discover()
         if openid.choose_key(self._keys, kid) is None:
-            await self._ask()
+            await self._refresh()
         return openid.choose_key(self._keys, kid)
 
-    async def _addresses(self) -> dict[str, Any]:
-        if time.monotonic() - self._told_at > FRESH_SECONDS:
-            await self._ask()
+    async def _discover(self) -> dict[str, Any]:
+        if time.monotonic() - self._refreshed_at > CACHE_SECONDS:
+            await self._refresh()
         if not self._metadata:
             raise Unavailable("the identity provider does not answer")
         return self._metadata
 
-    async def _ask(self) -> None:
-        """Let the provider tell its addresses and keys; where it does not, the old ones hold."""
-        async with self._asking:
+    async def _refresh(self) -> None:
+        """Fetch the provider's metadata and keys; on errors the cached ones stay."""
+        async with self._refreshing:
             now = time.monotonic()
-            if now - self._asked_at < PAUSE_SECONDS:
+            if now - self._tried_at < PAUSE_SECONDS:
                 return
-            self._asked_at = now
+            self._tried_at = now
             try:
                 metadata = await self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
                 if metadata["issuer"] != self.issuer:
-                    raise ValueError(f"the provider calls itself {metadata['issuer']}")
+                    raise ValueError(f"the provider's issuer is {metadata['issuer']}")
                 if missing := {"authorization_endpoint", "token_endpoint"} - metadata.keys():
-                    raise ValueError(f"the provider names no {' and no '.join(sorted(missing))}")
+                    raise ValueError(f"the provider's metadata lacks {' and '.join(sorted(missing))}")
                 keys = jwt.PyJWKSet.from_dict(await self._get(metadata["jwks_uri"])).keys
             except (httpx.HTTPError, jwt.PyJWTError, ValueError, LookupError, TypeError) as error:
-                log.warning("identity_provider.silent", error=repr(error))
+                log.warning("identity_provider.unavailable", error=repr(error))
                 return
-            self._metadata, self._keys, self._told_at = metadata, keys, now
+            self._metadata, self._keys, self._refreshed_at = metadata, keys, now
 
     async def _get(self, url: str, **headers: str) -> dict[str, Any]:
         return _object((await self._http.get(url, headers=headers)).raise_for_status())
 
     async def _fetch_tokens(self, form: dict[str, str]) -> dict[str, Any]:
-        metadata = await self._addresses()
+        metadata = await self._discover()
         auth = httpx.Auth()
         if not self._client_secret:
             form["client_id"] = self._client_id
@@ -132,36 +132,36 @@ class IdentityProvider:
         else:
             form |= {"client_id": self._client_id, "client_secret": self._client_secret}
         try:
-            answer = await self._http.post(metadata["token_endpoint"], data=form, auth=auth)
-            tokens = _object(answer)
+            response = await self._http.post(metadata["token_endpoint"], data=form, auth=auth)
+            tokens = _object(response)
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable("the identity provider does not answer") from error
-        if not answer.is_success:
+        if not response.is_success:
             raise SignInRefused(tokens.get("error"))
         return tokens
 
     async def _fetch_user_info(self, tokens: dict[str, Any], subject: str) -> Claims:
         try:
-            told: Claims = await self._get(
+            document: Claims = await self._get(
                 self._metadata["userinfo_endpoint"], authorization=f"Bearer {tokens.get('access_token')}"
             )
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable("the identity provider does not answer") from error
-        if told.get("sub") != subject:
+        if document.get("sub") != subject:
             raise SignInBroken
-        return {name: told[name] for name in ("email", "email_verified", "name") if name in told}
+        return {name: document[name] for name in ("email", "email_verified", "name") if name in document}
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
-    told = answer.json()
-    if not isinstance(told, dict):
-        raise ValueError("the provider's answer is no JSON object")
-    return told
+def _object(response: httpx.Response) -> dict[str, Any]:
+    document = response.json()
+    if not isinstance(document, dict):
+        raise ValueError("the provider's response is no JSON object")
+    return document
 
 
 @asynccontextmanager
 async def open_identity_provider(settings: Settings) -> AsyncIterator[IdentityProvider | None]:
-    """The provider of the settings, closed when the block ends; None where none is set."""
+    """The provider of the settings, closed when the block ends; None if none is set."""
     provider = IdentityProvider(settings) if settings.oidc_issuer else None
     try:
         yield provider

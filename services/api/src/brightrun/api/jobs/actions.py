@@ -7,7 +7,7 @@ from functools import reduce
 from uuid import UUID
 
 from brightrun.api.datasets import queries as datasets
-from brightrun.api.datasets.models import READY
+from brightrun.api.datasets.models import READY, PendingDataset
 from brightrun.api.jobs import projection, queries, rules
 from brightrun.api.jobs.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs.models import Job
@@ -88,16 +88,18 @@ async def delete_job(conn: Connection, user_id: UUID, job_id: UUID) -> None:
 
 def queued(job: Job) -> JobQueued:
     """The event of a job whose data sets are all validated."""
+    if isinstance(job.dataset, PendingDataset) or isinstance(job.validation, PendingDataset):
+        raise TypeError(f"job {job.id} awaits a data set")
     return JobQueued(
         job_id=job.id,
         user_id=job.user_id,
         name=job.name,
         spec=job.spec,
         gpu=job.gpu,
-        dataset=DatasetRef.model_validate(job.dataset, from_attributes=True),
+        dataset=job.dataset,
         pricing=job.pricing,
         estimated_cost=job.estimated_cost,
-        validation=DatasetRef.model_validate(job.validation, from_attributes=True) if job.validation else None,
+        validation=job.validation,
         start=AdapterRef.model_validate(job.start, from_attributes=True) if job.start else None,
     )
 

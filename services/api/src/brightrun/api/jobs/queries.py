@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from brightrun.api.jobs.models import KEY_LIFETIME, REPETITION_WINDOW, IdempotencyClaim, Job, JobFilter
 from brightrun.runtime.database import Connection, Pool
@@ -19,25 +19,29 @@ COLUMNS = """
 _JOB = TypeAdapter(Job)
 
 
-async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim | None) -> None:
-    """Store a new job, and the digest of its request if its client repeats requests without a key."""
-    guarded = claim if claim and claim.guarded else None
-    await conn.execute(
+async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, dataset_ids: Sequence[UUID]) -> bool:
+    """Store a new job; False if one of its data sets, which are locked, is being deleted.
+
+    The digest of the request is stored if its client repeats requests without a key.
+    """
+    inserted = await conn.fetchval(
         """
         INSERT INTO jobs (
             id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps,
             planned_epochs, planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from,
             awaiting_dataset, status, attempt, seq, metrics, request_sha256, repeated, validation, start)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                $23, '{}', $24, $25, $26, $27)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+            $23, '{}', $24, $25, $26, $27
+        WHERE NOT EXISTS (SELECT FROM dataset_deletions WHERE dataset_id = ANY($28::uuid[]))
+        RETURNING true
         """,
-        job.id, job.user_id, job.name, job.preset_id, _json(job.gpu), job.submitted, _json(job.spec),
-        _json(job.pricing), job.estimated_cost, _json(job.dataset), job.planned_steps, job.planned_epochs,
-        job.planned_seconds, job.queued_at, job.dialect, job.suffix, job.metadata, job.retry_of, job.cloned_from,
-        _json(job.awaiting_dataset), job.state.status, job.state.attempt, job.state.seq,
-        guarded and guarded.sha256, guarded is not None and guarded.repeated,
-        _json(job.validation), _json(job.start),
+        job.id, job.user_id, job.name, job.preset_id, job.gpu, job.submitted, job.spec, job.pricing,
+        job.estimated_cost, job.dataset, job.planned_steps, job.planned_epochs, job.planned_seconds, job.queued_at,
+        job.dialect, job.suffix, job.metadata, job.retry_of, job.cloned_from, job.awaiting_dataset,
+        job.state.status, job.state.attempt, job.state.seq, claim.sha256 if claim.guarded else None,
+        claim.guarded and claim.repeated, job.validation, job.start, dataset_ids,
     )  # fmt: skip
+    return bool(inserted)
 
 
 async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job | None:
@@ -110,9 +114,9 @@ async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
         WHERE id = $1
         """,
         [
-            (job.id, job.state.status, job.state.attempt, job.state.seq, _json(job.latest),
-             {name: _json(reading) for name, reading in job.metrics.items()}, _json(job.ending), _json(job.artifact),
-             [_json(segment) for segment in job.segments], job.unpausable_attempt)
+            (job.id, job.state.status, job.state.attempt, job.state.seq, job.latest,
+             job.metrics, job.ending, job.artifact,
+             list(job.segments), job.unpausable_attempt)
             for job in jobs
         ],
     )  # fmt: skip
@@ -127,9 +131,9 @@ async def save_awaited(conn: Connection, job: Job) -> None:
             validation = $11
         WHERE id = $1
         """,
-        job.id, _json(job.dataset), job.estimated_cost, job.planned_steps, job.planned_epochs, job.planned_seconds,
-        job.state.status, _json(job.ending), job.cancel_requested_at, _json(job.awaiting_dataset),
-        _json(job.validation),
+        job.id, job.dataset, job.estimated_cost, job.planned_steps, job.planned_epochs, job.planned_seconds,
+        job.state.status, job.ending, job.cancel_requested_at, job.awaiting_dataset,
+        job.validation,
     )  # fmt: skip
 
 
@@ -151,10 +155,6 @@ async def save_pause(conn: Connection, job: Job) -> None:
         """,
         job.id, job.pause_turn, job.pause_requested_at, job.state.status, job.state.attempt, job.state.seq,
     )  # fmt: skip
-
-
-def _json(value: BaseModel | None) -> Any:
-    return value.model_dump(mode="json") if value else None
 
 
 def read_job(row: Any) -> Job:

@@ -98,7 +98,9 @@ async def record_job(
         return repeated
     inputs = await _lock_datasets(conn, user_id, request, inputs)
     job = await _plan_job(conn, user_id, request, inputs)
-    await queries.insert_job(conn, job, claim)
+    if not await queries.insert_job(conn, job, claim, request.dataset_ids):
+        _, deleted = await datasets.find_datasets(conn, user_id, request.dataset_ids)
+        raise _dataset_not_found(request, next(iter(deleted)))
     if claim.key:
         await queries.insert_key(conn, user_id, claim, job.id)
     if not job.awaiting_dataset:
@@ -107,20 +109,17 @@ async def record_job(
 
 
 async def _lock_datasets(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Inputs:
-    """The inputs as they are now; until the transaction ends, none is deleted, and no validation of one is missed."""
-    fetched = {dataset.id: dataset for dataset in inputs.datasets}
-    for dataset_id in sorted(fetched):  # in one request, so that no two submissions wait for each other
-        awaited = request.may_await_dataset and fetched[dataset_id].status in UNCHECKED
-        await (datasets.lock_dataset if awaited else datasets.share_dataset)(conn, dataset_id)
-    known, deleted = await datasets.find_datasets(conn, user_id, list(fetched))
-    for dataset_id in request.dataset_ids:
-        if dataset_id in deleted:
-            raise _dataset_not_found(request, dataset_id)
-    current = fetched | known
+    """Until the transaction ends, no data set is deleted; one to be awaited is read again: it may be validated now."""
+    awaited = {dataset.id for dataset in inputs.datasets if request.may_await_dataset and dataset.status in UNCHECKED}
+    for dataset_id in sorted(request.dataset_ids):  # in one order, so that no two submissions wait for each other
+        await (datasets.lock_dataset if dataset_id in awaited else datasets.share_dataset)(conn, dataset_id)
+    if not awaited:
+        return inputs
+    known, _ = await datasets.find_datasets(conn, user_id, request.dataset_ids)
     return replace(
         inputs,
-        dataset=current[inputs.dataset.id],
-        validation=current[inputs.validation.id] if inputs.validation else None,
+        dataset=known.get(inputs.dataset.id, inputs.dataset),
+        validation=inputs.validation and known.get(inputs.validation.id, inputs.validation),
     )
 
 

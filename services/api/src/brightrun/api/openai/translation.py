@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from brightrun.api.openai.errors import FileNotFound, Unsupported
 from brightrun.api.openai.rules import ids
 from brightrun.api.openai.rules.ids import FINE_TUNED
 from brightrun.api.openai.schemas.fine_tuning import CreateJob, DpoHyperparameters, Hyperparameters
+from brightrun.api.pricing.models import BaseModel
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 
 LEARNING_RATE = 1e-4
@@ -192,19 +193,7 @@ def _spec(values: dict[str, Any], fields: Mapping[str, str], prefix: str) -> tup
         return None, problems
 
 
-class Named(Protocol):
-    """A base model of the price table."""
-
-    @property
-    def name(self) -> str:
-        """Its own name."""
-
-    @property
-    def aliases(self) -> Sequence[str]:
-        """Other names, such as the model of OpenAI that it replaces."""
-
-
-def find_base_model(name: str, known: Sequence[Named]) -> str | None:
+def find_base_model(name: str, known: Sequence[BaseModel]) -> str | None:
     """The base model of a name or alias; any name with an owner (`owner/model`) may be on the hub.
 
     A checkpoint's name (`ft:owner/model:…:ckpt-step-8`) is none.
@@ -215,6 +204,6 @@ def find_base_model(name: str, known: Sequence[Named]) -> str | None:
     return name if "/" in name and not name.startswith(FINE_TUNED) else None
 
 
-def base_model_names(known: Sequence[Named]) -> list[str]:
+def base_model_names(known: Sequence[BaseModel]) -> list[str]:
     """Every name and alias that can be submitted for."""
     return [name for base in known for name in (base.name, *base.aliases)]

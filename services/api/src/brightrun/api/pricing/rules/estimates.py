@@ -8,6 +8,7 @@ from fractions import Fraction
 from statistics import median, quantiles
 
 from brightrun.api.datasets.models import Dataset, PendingDataset
+from brightrun.api.http.bodies import Number
 from brightrun.api.pricing.models import HourlyRate, PastJob, Quote
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.shapes import ModelShape
@@ -21,7 +22,7 @@ INITIALIZATION_SECONDS = 600
 VALIDATION_SECONDS_PER_EPOCH = 300
 SAVING_SECONDS = 300
 TOLERANCE = Decimal("0.10")
-MAX_AMOUNT = Fraction(9_999_999_999)
+MAX_AMOUNT = 9_999_999_999
 """USD; the greatest amount that is stored, and a cap of estimates."""
 MAX_SECONDS = 10**12
 
@@ -80,7 +81,9 @@ def _length(spec: TrainingSpec, steps_per_epoch: int) -> tuple[int, int]:
 
 
 def _to_hundredths(amount: Fraction) -> Decimal:
-    return Decimal(math.floor(min(amount, MAX_AMOUNT) * 100 + Fraction(1, 2))).scaleb(-2)
+    numerator, denominator = amount.as_integer_ratio()
+    hundredths = (200 * numerator + denominator) // (2 * denominator)
+    return Decimal(min(hundredths, MAX_AMOUNT * 100)).scaleb(-2)
 
 
 MIN_JOBS = 5
@@ -91,17 +94,14 @@ MIN_JOBS = 5
 class Spread:
     """The deciles of similar jobs: 10 % were below `low`, 50 % below `expected`, 10 % above `high`."""
 
-    low: Decimal
-    expected: Decimal
-    high: Decimal
+    low: Number
+    expected: Number
+    high: Number
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The probable cost (USD) and duration (hours) of a job.
-
-    Learned from `jobs` of the same GPU type, or of all types where `gpu_type` is None.
-    """
+class EstimateRange:
+    """The probable cost (USD) and hours, learned from finished `jobs` on GPUs of `gpu_type`, or on all if null."""
 
     cost: Spread
     hours: Spread
@@ -117,7 +117,7 @@ class PastError:
     count: int
 
 
-def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> Range | None:
+def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> EstimateRange | None:
     """The range of a quote by the ratio of actual to estimated time of past jobs; None with fewer than MIN_JOBS."""
     similar = [job for job in past if job.gpu_type == gpu_type]
     sample, sample_type = (similar, gpu_type) if len(similar) >= MIN_JOBS else (past, None)
@@ -126,7 +126,7 @@ def calibrate(quote: Quote, gpu_type: str, past: Sequence[PastJob]) -> Range | N
     ratios = [job.seconds / job.planned_seconds for job in sample]
     deciles = quantiles(ratios, n=10, method="inclusive")
     hours = [Decimal(quote.seconds * ratio) / 3600 for ratio in (deciles[0], median(ratios), deciles[-1])]
-    return Range(
+    return EstimateRange(
         cost=Spread(*(to_cents(quote.hourly_rate * time + quote.storage) for time in hours)),
         hours=Spread(*(to_cents(time) for time in hours)),
         jobs=len(sample),

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from brightrun.api.datasets.models import Dataset
 from brightrun.api.http.bodies import Body, Number, example
 from brightrun.api.pricing.models import Quote
-from brightrun.api.pricing.rules.estimates import PastError, Range
+from brightrun.api.pricing.rules.estimates import EstimateRange, PastError
 from brightrun.api.pricing.rules.feasibility import MemoryFit, Verdict, in_gib
 from brightrun.contracts.serving import Serving
 from brightrun.contracts.training import GpuConfig, TrainingSpec
@@ -56,36 +56,6 @@ class TrainingDetails(BaseModel):
     steps_per_epoch: int
     estimated_throughput_tokens_per_sec: int
     dataset_name: str
-
-
-class Spread(BaseModel):
-    """A tenth of like jobs took less than `low`, half of them less than `expected`, a tenth more than `high`."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    low: Number
-    expected: Number
-    high: Number
-
-
-class EstimateRange(BaseModel):
-    """Cost (USD) and hours as finished `jobs` teach them: those on GPUs of `gpu_type`, or on all if that is null."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    cost: Spread
-    hours: Spread
-    jobs: int
-    gpu_type: str | None
-
-
-class PastErrorView(BaseModel):
-    """By how much the cost of finished jobs was misjudged: the median, in percent of what they cost."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    median_absolute_percentage: float
-    count: int
 
 
 class GpuMemory(BaseModel):
@@ -140,7 +110,7 @@ class Estimate(BaseModel):
     hourly_rate: Number
     training_details: TrainingDetails
     range: EstimateRange | None
-    past_error: PastErrorView | None
+    past_error: PastError | None
     memory: MemoryEstimate
     model_hours: Number | None
     serving: Serving
@@ -151,7 +121,7 @@ class Estimate(BaseModel):
         quote: Quote,
         dataset: Dataset,
         *,
-        learned: Range | None,
+        learned: EstimateRange | None,
         past_error: PastError | None,
         memory: MemoryEstimate,
         model_hours: Decimal | None,
@@ -169,8 +139,8 @@ class Estimate(BaseModel):
                 estimated_throughput_tokens_per_sec=quote.tokens_per_second,
                 dataset_name=dataset.name,
             ),
-            range=EstimateRange.model_validate(learned) if learned else None,
-            past_error=PastErrorView.model_validate(past_error) if past_error else None,
+            range=learned,
+            past_error=past_error,
             memory=memory,
             model_hours=model_hours,
             serving=serving,

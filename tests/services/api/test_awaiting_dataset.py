@@ -74,60 +74,64 @@ def dataset_id(ada: User, artifacts: FakeArtifacts) -> UUID:
 
 
 @pytest.fixture
-async def held(app: FastAPI, pool: Pool, ada: User, dataset_id: UUID) -> Job:
+async def awaiting(app: FastAPI, pool: Pool, ada: User, dataset_id: UUID) -> Job:
     return await create_job(
         pool, app.state.clients, ada.id, job_request(dataset_id, metadata={"team": "shop"}), claim()
     )
 
 
-async def test_a_held_job_is_recorded_and_nobody_hears_of_it(ada: User, pool: Pool, held: Job):
-    assert held.awaiting_dataset
-    assert (held.dialect, held.metadata) == ("openai", {"team": "shop"})
-    assert await jobs.find_job(pool, ada.id, held.id) == held
-    job = await shown(ada, held.id)
+async def test_an_awaiting_job_is_recorded_and_nobody_hears_of_it(ada: User, pool: Pool, awaiting: Job):
+    assert awaiting.awaiting_dataset
+    assert (awaiting.dialect, awaiting.metadata) == ("openai", {"team": "shop"})
+    assert await jobs.find_job(pool, ada.id, awaiting.id) == awaiting
+    job = await shown(ada, awaiting.id)
     assert (job["status"], job["current_stage"], job["metadata"]) == ("queued", "validating", {"team": "shop"})
     assert await outbox_topics(pool) == []
 
 
-async def test_a_held_job_is_queued_with_the_real_numbers_once_its_data_set_is_ready(
-    ada: User, pool: Pool, held: Job, dataset_id: UUID
+async def test_an_awaiting_job_is_queued_with_the_real_numbers_once_its_data_set_is_ready(
+    ada: User, pool: Pool, awaiting: Job, dataset_id: UUID
 ):
     await tell(pool, verdict(ada, dataset_id))
 
-    job = await shown(ada, held.id)
+    job = await shown(ada, awaiting.id)
     # 125 steps · 1440 tokens / 1800 + 1200 s = 1300 s = 0.3611 h × 3.50 = 1.2639, + 0.50
     assert (job["status"], job["estimated_total_cost"], job["total_steps"]) == ("queued", 1.76, 125)
     assert job["dataset"]["total_training_pairs"] == 1000
     assert await outbox_topics(pool) == ["job.queued"]
     event = JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
-    assert (event.job_id, event.user_id, event.estimated_cost) == (held.id, ada.id, Decimal("1.76"))
+    assert (event.job_id, event.user_id, event.estimated_cost) == (awaiting.id, ada.id, Decimal("1.76"))
     assert (event.dataset.dataset_id, event.dataset.tokens) == (dataset_id, 180_000)
     assert event.spec.model_dump(mode="json") == job["hyperparameters"]
 
 
-async def test_a_held_job_keeps_the_price_of_its_submission(ada: User, pool: Pool, held: Job, dataset_id: UUID):
+async def test_an_awaiting_job_keeps_the_price_of_its_submission(
+    ada: User, pool: Pool, awaiting: Job, dataset_id: UUID
+):
     await set_price(ada, "gpus/A100-80GB", price_per_hour=99, tokens_per_second=1)
     await tell(pool, verdict(ada, dataset_id))
 
-    assert (await shown(ada, held.id))["estimated_total_cost"] == 1.76
+    assert (await shown(ada, awaiting.id))["estimated_total_cost"] == 1.76
 
 
-async def test_a_held_job_fails_with_a_data_set_that_is_unusable(ada: User, pool: Pool, held: Job, dataset_id: UUID):
+async def test_an_awaiting_job_fails_with_a_data_set_that_is_unusable(
+    ada: User, pool: Pool, awaiting: Job, dataset_id: UUID
+):
     event = verdict(ada, dataset_id, status="invalid", error_count=1234)
     await tell(pool, event)
     await tell(pool, event)
 
-    job = await shown(ada, held.id)
+    job = await shown(ada, awaiting.id)
     assert (job["status"], job["final_cost"], job["error"]["code"]) == ("failed", 0, "invalid_training_file")
     assert "1,234 errors" in job["error_message"]
     assert job["completed_at"] is not None
     assert await outbox_topics(pool) == ["job.refused"]
     refused = JobRefused.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
-    assert (refused.job_id, refused.user_id, refused.dataset_id) == (held.id, ada.id, dataset_id)
+    assert (refused.job_id, refused.user_id, refused.dataset_id) == (awaiting.id, ada.id, dataset_id)
     assert refused.error.model_dump() == job["error"]
 
 
-async def test_a_validation_that_is_told_twice_queues_once(ada: User, pool: Pool, held: Job, dataset_id: UUID):
+async def test_a_validation_that_is_told_twice_queues_once(ada: User, pool: Pool, awaiting: Job, dataset_id: UUID):
     for _ in range(2):
         await tell(pool, verdict(ada, dataset_id))
 
@@ -135,7 +139,7 @@ async def test_a_validation_that_is_told_twice_queues_once(ada: User, pool: Pool
 
 
 async def test_only_the_jobs_of_the_data_set_are_queued(
-    app: FastAPI, ada: User, pool: Pool, held: Job, artifacts: FakeArtifacts
+    app: FastAPI, ada: User, pool: Pool, awaiting: Job, artifacts: FakeArtifacts
 ):
     other = artifacts.hold_dataset(ada.id, status="uploaded", **UNKNOWN)
     waiting = await create_job(pool, app.state.clients, ada.id, job_request(other), claim())
@@ -143,7 +147,7 @@ async def test_only_the_jobs_of_the_data_set_are_queued(
 
     event = JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
     assert event.job_id == waiting.id
-    still = await jobs.find_job(pool, ada.id, held.id)
+    still = await jobs.find_job(pool, ada.id, awaiting.id)
     assert still is not None
     assert still.awaiting_dataset
 
@@ -179,29 +183,29 @@ async def test_a_submission_at_the_same_moment_as_the_validation_is_queued_at_on
     assert await pool.fetchval("SELECT count(*) FROM jobs WHERE awaiting_dataset IS NOT NULL") == 0
 
 
-async def test_a_held_job_that_is_cancelled_ends_at_once(ada: User, pool: Pool, held: Job, dataset_id: UUID):
-    answer = await ada.post(f"/api/jobs/{held.id}/cancel")
-    again = await ada.post(f"/api/jobs/{held.id}/cancel")
+async def test_an_awaiting_job_that_is_cancelled_ends_at_once(ada: User, pool: Pool, awaiting: Job, dataset_id: UUID):
+    answer = await ada.post(f"/api/jobs/{awaiting.id}/cancel")
+    again = await ada.post(f"/api/jobs/{awaiting.id}/cancel")
     await tell(pool, verdict(ada, dataset_id))
 
     job = answer.json()["data"]
     assert (answer.status_code, job["status"], job["final_cost"]) == (200, "cancelled", 0)
     assert job["cancel_requested_at"] == job["completed_at"]
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
-    assert (await shown(ada, held.id))["status"] == "cancelled"
+    assert (await shown(ada, awaiting.id))["status"] == "cancelled"
     assert await outbox_topics(pool) == []
 
 
 async def test_a_cancellation_and_a_validation_at_the_same_moment_agree(
-    ada: User, pool: Pool, held: Job, dataset_id: UUID
+    ada: User, pool: Pool, awaiting: Job, dataset_id: UUID
 ):
     await in_turn(
         pool,
-        lambda conn: cancel_job(conn, ada.id, held.id),
+        lambda conn: cancel_job(conn, ada.id, awaiting.id),
         lambda conn: subscribers.on_dataset_validated.handle([verdict(ada, dataset_id)], conn),
     )
 
-    assert (await shown(ada, held.id))["status"] == "cancelled"
+    assert (await shown(ada, awaiting.id))["status"] == "cancelled"
     assert await outbox_topics(pool) == []
 
 
