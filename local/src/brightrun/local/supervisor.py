@@ -73,6 +73,7 @@ class Supervisor:
                 starting.remove(program)
                 self._say(f"ready after {time.monotonic() - began:.1f} s: {program.name}")
             time.sleep(POLL_SECONDS)
+        self._record()  # with what the programs started by now
 
     def _stop(self) -> None:
         self._record()
