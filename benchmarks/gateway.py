@@ -110,6 +110,8 @@ async def _record(platform: Platform, http: httpx.AsyncClient, job: Any) -> Scri
     body = SubmitJob.model_validate(job)
     pool = await create_pool(platform.postgres.url("api"), 1)
     conn: Any = await pool.acquire()
+    while not await conn.fetchval("SELECT EXISTS (SELECT FROM datasets)"):  # noqa: ASYNC110 - another process fills it
+        await asyncio.sleep(0.1)
     _, [who] = await _noting(conn, tokens.find_by_session(conn, token_sha256))
     for _ in range(2):  # the first time, asyncpg also asks for types that it does not know yet
         await conn.execute("BEGIN")
