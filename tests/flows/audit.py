@@ -6,7 +6,7 @@ from uuid import UUID
 
 from brightrun.contracts.events import Pricing
 from brightrun.local.first_user import FirstUser
-from tests.flows.platform import Json, LivePlatform
+from tests.flows.live_platform import Json, LivePlatform
 from tests.waiting import wait_until
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from brightrun.local.settings import LocalSettings
 from tests import kafka
-from tests.flows.platform import ROOT, LivePlatform, start_platform
+from tests.flows.live_platform import ROOT, LivePlatform, start_platform
 
 BROKERS = ["embedded", *kafka.if_given("apache")]
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brightrun.local.engines import ROLES
-from tests.flows.platform import Json, LivePlatform
+from tests.flows.live_platform import Json, LivePlatform
 from tests.waiting import wait_until
 
 PUBLIC = {"s3.access_key"}

@@ -9,7 +9,7 @@ import httpx
 import openai
 
 from brightrun.local.first_user import FirstUser
-from tests.flows.platform import SAMPLE, Json, LivePlatform, has_artifact, submit, wait_for_job
+from tests.flows.live_platform import SAMPLE, Json, LivePlatform, has_artifact, submit, wait_for_job
 from tests.waiting import wait_until
 
 

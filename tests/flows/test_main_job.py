@@ -8,7 +8,7 @@ import pytest
 
 from brightrun.local.platform import SERVICES
 from tests.flows.audit import audit
-from tests.flows.platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
+from tests.flows.live_platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
 from tests.waiting import wait_until
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.flows.platform import ROOT, Json, LivePlatform
+from tests.flows.live_platform import ROOT, Json, LivePlatform
 
 OLDER = "openai==2.54.0"
 SCRIPT = Path(__file__).with_name("openai_script.py")

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from tests.flows.platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
+from tests.flows.live_platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
 from tests.waiting import wait_until
 
 

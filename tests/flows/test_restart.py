@@ -7,7 +7,7 @@ import psutil
 
 from brightrun.local.settings import LocalSettings
 from tests.flows.audit import audit
-from tests.flows.platform import has_artifact, has_trained_some_steps, start_platform, submit, wait_for_job
+from tests.flows.live_platform import has_artifact, has_trained_some_steps, start_platform, submit, wait_for_job
 
 
 def test_a_second_start_resumes_the_job_from_its_checkpoint(settings: LocalSettings) -> None:

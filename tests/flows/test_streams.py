@@ -10,7 +10,7 @@ import httpx
 
 from brightrun.local.first_user import FirstUser
 from brightrun.runtime.server import STOP_SECONDS
-from tests.flows.platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
+from tests.flows.live_platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
 from tests.waiting import wait_until
 
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from brightrun.local.first_user import FirstUser
-from tests.flows.platform import LivePlatform, has_artifact, submit, wait_for_job
+from tests.flows.live_platform import LivePlatform, has_artifact, submit, wait_for_job
 from tests.services.api.operations import Operation, read
 from tests.services.api.test_matrix import OBJECT, ROUTES
 from tests.waiting import wait_until
@@ -56,7 +56,7 @@ def test_objects_of_one_user_do_not_exist_for_another(platform: LivePlatform) ->
     requested = set()
     for operation in object_operations(owner):
         if EXCLUDED.isdisjoint(operation.in_path):
-            variables = {name: objects[operation.face, name] for name in operation.in_path}
+            variables = {name: objects[operation.dialect, name] for name in operation.in_path}
             response = stranger.request(operation.method, operation.url(**variables), **operation.request)
             assert response.status_code == 404, (operation.name, response.text)
             if operation.method == "GET" and not operation.streams:
