@@ -105,7 +105,7 @@ async def test_memory_stays_flat_whatever_is_uploaded(service: tuple[int, str]):
             yield piece
 
     async with asking(url, new_id()) as client:
-        await validated(client, examples(1))
+        await validated(client, examples(16 * MIB))  # what several parts and their threads need, whatever the size
         digest = hashlib.sha256()
         before = memory(pid, "VmRSS")
         forget_peak_memory(pid)

@@ -262,7 +262,7 @@ class Scheduler:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-                await asyncio.wait_for(process.wait(), 30)
+                await asyncio.wait_for(process.wait(), 120)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import SubmissionOutcome
 from tests.waiting import eventually
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 SUBMITTED_BEFORE = {
