@@ -28,6 +28,7 @@ from brightrun.runtime.settings import SliceSettings
 log = structlog.get_logger()
 
 STALLED_AFTER_SECONDS = 60.0
+CANCEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 PING_SECONDS = 2.0
 
@@ -81,9 +82,7 @@ class Service:
             yield
         finally:
             await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await _cancel(loops)
             await self._relay_leadership.release()
             await self.kafka.stop()
 
@@ -111,6 +110,15 @@ class Service:
             log.critical("consumer.stalled", seconds=STALLED_AFTER_SECONDS)
             os._exit(70)
         return False
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until all have ended: a library may swallow a cancellation, and its loop would go on."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_SECONDS)
 
 
 async def _answers(ping: Awaitable[Any]) -> bool:
