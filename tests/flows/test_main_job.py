@@ -35,7 +35,7 @@ def test_a_job_becomes_an_adapter(platform_on_each_broker: LivePlatform, tmp_pat
     assert model["report"]["serving"]["vllm"] is True
     assert manifest["training"]["chat_template"] == model["report"]["chat_template"]
     request = {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 20}
-    events = user.hear(f"/api/models/{done['artifact_id']}/generate", request)
+    events = user.post_for_events(f"/api/models/{done['artifact_id']}/generate", request)
     assert {"base", "adapter"} == {data["side"] for name, data in events if name == "token"}
     assert [name for name, _ in events if name != "token"] == ["loading", "finished", "finished", "done"]
     audit(platform, user, done)

@@ -25,7 +25,7 @@ from brightrun.runtime.http import create_app
 from tests.builders import dataset_validated
 from tests.conftest import SECRET, SlicePool
 from tests.services.api.fakes import FakeArtifacts, FakeNotifier, Fakes, FakeScheduler, FakeTracker
-from tests.services.api.operations import Word
+from tests.services.api.operations import DocumentedErrors
 from tests.services.slices import serve
 from tests.waiting import eventually
 
@@ -121,7 +121,7 @@ async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
         application = create_app("api", SECRET, **api.ABOUT)
         application.state.pool = pool
         api.mount(application, settings, clients, identity_provider)
-        with Word.kept_by(application):
+        with DocumentedErrors.required_of(application):
             yield application
 
 

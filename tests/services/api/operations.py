@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -98,9 +98,14 @@ class Operation:
         return content
 
 
+_OPERATIONS: list[Operation] = []
+
+
 def operations_of(app: FastAPI) -> list[Operation]:
-    """All of them, in the documents' order."""
-    return read(documents(app))
+    """All operations, in the documents' order: the same for every application of a test run."""
+    if not _OPERATIONS:
+        _OPERATIONS.extend(read(documents(app)))
+    return _OPERATIONS
 
 
 def read(dialects: dict[str, Json]) -> list[Operation]:
@@ -114,49 +119,52 @@ def read(dialects: dict[str, Json]) -> list[Operation]:
     ]
 
 
-class Word:
-    """The documents' word, held against every answer of an application: a middleware around it."""
+class DocumentedErrors:
+    """Middleware that compares every error response with the documents."""
 
-    _operations: ClassVar[list[Operation]] = []
-    """The same for every application of a test run."""
-
-    def __init__(self, app: ASGIApp, broken: list[str]) -> None:
+    def __init__(self, app: ASGIApp, operations: list[Operation], undocumented: list[str]) -> None:
         self._app = app
-        self._broken = broken
+        self._operations = operations
+        self._undocumented = undocumented
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and note a refusal that the operation's document does not tell of."""
+        """Pass the request on, and record an error that the operation's document does not name."""
         status, body = 0, b""
 
-        async def send_and_look(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status, body
             status = message.get("status", status)
             body += message.get("body", b"") if status >= 400 else b""
             await send(message)
 
         method, path = scope.get("method", ""), scope.get("path", "")
-        await self._app(scope, receive, send_and_look)
+        await self._app(scope, receive, send_and_record)
         operation = self._find(method, path)
         if operation and status >= 400 and status not in (405, 500):
-            told = operation.about["responses"].get(str(status), {}).get("content", {}).get("application/json", {})
+            documented = (
+                operation.about["responses"].get(str(status), {}).get("content", {}).get("application/json", {})
+            )
             code = json.loads(body)["code"] if operation.dialect == "api" else json.loads(body)["error"]["code"]
-            if code not in {"unknown_url", *told.get("examples", ())}:
-                self._broken.append(f"{operation.name} answers {status} {code}")
+            if code not in {"unknown_url", *documented.get("examples", ())}:
+                self._undocumented.append(f"{operation.name} responds with {status} {code}")
 
     def _find(self, method: str, path: str) -> Operation | None:
-        """The most particular one, as `/jobs/estimate` before `/jobs/{job_id}`."""
-        found = [one for one in self._operations if one.method == method and re.fullmatch(one.pattern, path)]
-        return min(found, key=lambda one: len(one.in_path), default=None)
+        """The most specific operation, as `/jobs/estimate` before `/jobs/{job_id}`."""
+        matching = [
+            operation
+            for operation in self._operations
+            if operation.method == method and re.fullmatch(operation.pattern, path)
+        ]
+        return min(matching, key=lambda operation: len(operation.in_path), default=None)
 
     @classmethod
     @contextmanager
-    def kept_by(cls, app: FastAPI) -> Iterator[None]:
-        """Fail after the block if the application has broken it."""
-        if not cls._operations:
-            cls._operations.extend(operations_of(app))
-        broken: list[str] = []
-        app.add_middleware(cls, broken)
+    def required_of(cls, app: FastAPI) -> Iterator[None]:
+        """Fail after the block if the application has returned an undocumented error."""
+        undocumented: list[str] = []
+        app.add_middleware(cls, operations_of(app), undocumented)
         yield
-        assert not broken, (
-            f"give these routes `responses=error_responses(…)` with the error that they raise: {sorted(set(broken))}"
+        assert not undocumented, (
+            "give these routes `responses=error_responses(…)` with the error that they raise: "
+            f"{sorted(set(undocumented))}"
         )

@@ -22,6 +22,8 @@ from tests.conftest import SECRET, SlicePool
 from tests.services.artifacts.conftest import environment
 from tests.waiting import GENEROUS_SECONDS, eventually
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 BIG = 200 * MIB
 MAX_GROWTH = 64 * MIB

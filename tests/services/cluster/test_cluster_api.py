@@ -87,16 +87,19 @@ async def test_even_a_signed_url_opens_only_files_of_the_run(service: ClusterSer
 
 
 async def test_an_expired_file_url_is_refused(service: ClusterService) -> None:
-    await service.start(file_url_seconds=1)
+    await service.start(file_url_seconds=2)
     run_id = await service.submit()
     await service.reaches(run_id, "completed")
-    url = (await service.artifacts(run_id)).download_urls["adapter_config.json"]
-    assert (await service.http.get(url)).status_code == 200
+
+    async def served() -> str | None:
+        url = (await service.artifacts(run_id)).download_urls["adapter_config.json"]
+        return url if (await service.http.get(url)).status_code == 200 else None
 
     async def rejected() -> bool:
         return (await service.http.get(url)).status_code == 403
 
-    await eventually(rejected, within=3)
+    url = await eventually(served)
+    await eventually(rejected)
 
 
 async def test_a_long_poll_returns_with_the_first_event(service: ClusterService) -> None:

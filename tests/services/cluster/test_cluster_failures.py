@@ -6,6 +6,8 @@ from brightrun.contracts.cluster_api import RunEvent
 from tests.services.cluster.service import ClusterService
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 
 async def history(service: ClusterService) -> list[RunEvent]:
     events: list[RunEvent] = []

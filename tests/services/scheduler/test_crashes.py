@@ -12,6 +12,8 @@ from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import SubmissionOutcome
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 START_SECONDS = 120.0
 
 

@@ -72,7 +72,7 @@ class FirstUser:
         """The data in the response to a POST."""
         return _data(self._http.post(path, json=body))
 
-    def hear(self, path: str, body: Json) -> list[tuple[str, Json]]:
+    def post_for_events(self, path: str, body: Json) -> list[tuple[str, Json]]:
         """POST, and read the server-sent events of the response: name and data of each."""
         response = self._http.post(path, json=body, timeout=STREAM_SECONDS)
         if not response.is_success:

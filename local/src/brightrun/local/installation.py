@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 PORTS = range(20_000, 22_700)
-"""Below the ports that systems lend to outgoing connections, also after a shift by 10 000."""
+"""Below the ephemeral ports of common systems, also after a shift by 10 000."""
 
 
 class Installation:
-    """One platform's folder. Ports and secrets are picked when first asked for, and kept."""
+    """One platform's folder. Ports and secrets are chosen on first use and kept."""
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
@@ -40,7 +40,7 @@ class Installation:
         return known[name]
 
     def port(self, name: str, *, shift: int = 0) -> int:
-        """The port of that name: the last run's, or another if that is taken by now. `shift` above it is free too."""
+        """The port of that name: the last run's, or another if that is taken. The port `shift` above it is free too."""
         if name not in self._checked:
             path = self.home / "ports.json"
             known: dict[str, int] = read_json(path, {})
@@ -54,7 +54,7 @@ class Installation:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on this port of 127.0.0.1."""
+    """Whether this port of 127.0.0.1 is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -70,7 +70,7 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def write_json(path: Path, content: object, *, mode: int = 0o644) -> None:
-    """Replace a JSON file at once, so that a crash leaves the old or the new one."""
+    """Replace a JSON file atomically: a crash leaves the old or the new one."""
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:

@@ -1,4 +1,4 @@
-"""A program that runs for as long as the platform does: an engine or a service."""
+"""A program of the platform: an engine or a service."""
 
 import os
 import pwd
@@ -23,7 +23,7 @@ GRACE_SECONDS = 10.0
 
 
 class Program(ABC):
-    """One subprocess of ours: how it starts, when it is ready, and how it ends with all that it started."""
+    """One subprocess: its command, when it is ready, and how it stops with all its descendants."""
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     grace_seconds: ClassVar[float] = GRACE_SECONDS
@@ -43,19 +43,19 @@ class Program(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it serves by now."""
+        """Whether it serves."""
 
     def environment(self) -> Mapping[str, str]:
-        """The variables it gets beside ours."""
+        """Environment variables in addition to those of this process."""
         return {}
 
     def account(self) -> pwd.struct_passwd | None:
-        """The system account it runs as, or None for ours."""
+        """The system account it runs as; None for that of this process."""
         return None
 
     @property
     def returncode(self) -> int | None:
-        """The exit status once it has ended; None while it runs or before it was started."""
+        """The exit status; None while it runs or before it is started."""
         return self._process.poll() if self._process else None
 
     @property
@@ -64,7 +64,7 @@ class Program(ABC):
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it and return when it serves; raises `StartError` when it does not."""
+        """Start it and wait until it serves. Raises StartError."""
         self.spawn()
         while not self.has_started():
             time.sleep(POLL_SECONDS)
@@ -87,7 +87,7 @@ class Program(ABC):
             )
 
     def has_started(self) -> bool:
-        """Whether it serves by now; raises `StartError` when it ended or takes too long."""
+        """Whether it serves. Raises StartError when it ended or takes too long."""
         if self.returncode is not None:
             raise StartError(f"{self.name} ended while starting (exit status {self.returncode}): {self._clue()}")
         if self.is_ready():
@@ -98,7 +98,7 @@ class Program(ABC):
         return False
 
     def ask_to_stop(self) -> None:
-        """Tell the process to end, without waiting for it."""
+        """Send the stop signal without waiting."""
         if self._process and self.returncode is None:
             self._process.send_signal(self.stop_signal)
 
@@ -117,13 +117,13 @@ class Program(ABC):
         self._process = None
 
     def kill(self) -> None:
-        """End the process at once, as a crash would."""
+        """Kill the process, as a crash would end it."""
         if self._process:
             self._process.kill()
             self._process.wait()
 
     def log_since_start(self) -> str:
-        """What it has written since it was last started."""
+        """Its log since its last start."""
         with self.installation.log(self.name).open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
@@ -159,12 +159,12 @@ def _identity(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def descendants(pid: int) -> set[psutil.Process]:
-    """Every process that this one started, directly or not."""
+    """All descendants of the process."""
     return {process for process in family({pid}) if process.pid != pid}
 
 
 def family(pids: set[int]) -> set[psutil.Process]:
-    """These processes and every process that they started, directly or not."""
+    """The processes and all their descendants."""
     children: defaultdict[int, list[psutil.Process]] = defaultdict(list)
     found: set[psutil.Process] = set()
     # One look at all processes: asking each for its children would read the whole table each time.
@@ -192,7 +192,7 @@ def end(processes: Collection[psutil.Process], grace_seconds: float = GRACE_SECO
 
 
 def is_over(process: psutil.Process) -> bool:
-    """Whether it has ended; an orphan that we inherited is reaped, as nobody else would."""
+    """Whether it has ended. Reaps an orphan that was inherited."""
     with suppress(psutil.NoSuchProcess, ChildProcessError):
         if process.status() != psutil.STATUS_ZOMBIE:
             return not process.is_running()

