@@ -8,7 +8,7 @@ from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import send_deletion
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs import queries as jobs
-from brightrun.api.jobs.streams.live import FOLLOWED, Live
+from brightrun.api.jobs.live import FOLLOWED, Live
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import KafkaClient
 
