@@ -6,11 +6,11 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
+from brightrun.api.accounts import user_queries as accounts
 from brightrun.api.accounts.actions import change_password, register
 from brightrun.api.accounts.models import ALL_SCOPES, Grant
 from brightrun.api.accounts.models import User as Account
 from brightrun.api.accounts.passwords import Passwords
-from brightrun.api.accounts.queries import users as accounts
 from brightrun.api.loops import prune_sessions
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from brightrun.api.accounts.queries import tokens, users
+from brightrun.api.accounts import token_queries as tokens
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.rules import FORGOTTEN_AFTER, KNOWN_FOR
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import send_deletion

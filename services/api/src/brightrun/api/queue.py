@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.authentication import Admin, Reader
-from brightrun.api.accounts.queries import users
 from brightrun.api.errors import AdminOnly
 from brightrun.api.http.bodies import Body, example
 from brightrun.api.http.clients import find

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from brightrun.api import errors
 from brightrun.api.accounts import rules
+from brightrun.api.accounts import token_queries as tokens
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.models import ApiKey, Grant, Role, Scope, User
-from brightrun.api.accounts.queries import tokens, users
 from brightrun.api.accounts.schemas import Claims
 from brightrun.api.settings import Limits
 from brightrun.contracts.values import new_id, utc_now

@@ -7,10 +7,10 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
+from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.models import Grant, User
 from brightrun.api.accounts.passwords import Passwords
-from brightrun.api.accounts.queries import tokens
 from brightrun.api.accounts.rules import KEY, SESSION, digest
 from brightrun.api.errors import AdminOnly, WrongScope
 from brightrun.api.http.parameters import caller_network

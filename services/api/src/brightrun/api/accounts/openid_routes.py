@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from brightrun.api import errors
 from brightrun.api.accounts import actions, openid
+from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts.authentication import Provider
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.openid import AuthorizationRequest
-from brightrun.api.accounts.queries import tokens
 from brightrun.api.accounts.routes import UserAgent
 from brightrun.api.accounts.rules import digest
 from brightrun.api.accounts.schemas import Claims, FetchToken, SignedInAccount

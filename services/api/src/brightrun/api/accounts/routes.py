@@ -8,8 +8,9 @@ from fastapi import APIRouter, Header, Query
 
 from brightrun.api import errors
 from brightrun.api.accounts import actions, schemas
+from brightrun.api.accounts import token_queries as tokens
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.authentication import Admin, AppPasswords, Owner, OwnerGrant, Reader, ReaderGrant
-from brightrun.api.accounts.queries import tokens, users
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Anonymous, AppLimits, AppSettings, Limit, Network, Page
 from brightrun.contracts.pagination import Pagination

@@ -28,7 +28,7 @@ class JobRequest:
 
     dataset_id: UUID
     preset_id: PresetId
-    gpu: GpuConfig
+    gpu_config: GpuConfig
     hyperparameters: TrainingSpec
     name: str | None = None
     estimated_cost: Decimal | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -151,11 +152,9 @@ async def retry_job(
     job = await actions.get_job(pool, user.id, job_id)
     if job.state.status not in rules.RETRYABLE:
         raise errors.NotRetryable({"status": job.state.status})
-    return _envelope(
-        await create_job(
-            pool, clients, user.id, rules.retry(job), rules.claim_of(f"retry {job_id}", None, key, utc_now())
-        )
-    )
+    request = replace(rules.request_of(job), retry_of=job.id)
+    claim = rules.claim_of(f"retry {job_id}", None, key, utc_now())
+    return _envelope(await create_job(pool, clients, user.id, request, claim))
 
 
 @router.post(

@@ -203,17 +203,16 @@ EITHER_OR = (("epochs", "max_steps"), ("warmup_ratio", "warmup_steps"), ("valida
 """Hyperparameters that exclude each other: a changed one replaces the other."""
 
 
-def retry(job: Job) -> JobRequest:
+def request_of(job: Job) -> JobRequest:
     """The request of the job, once more."""
     return JobRequest(
         dataset_id=job.dataset.dataset_id,
         preset_id=job.preset_id,
-        gpu=job.gpu,
+        gpu_config=job.gpu,
         hyperparameters=TrainingSpec.model_validate(job.submitted),
         name=job.name,
         suffix=job.suffix,
         metadata=job.metadata,
-        retry_of=job.id,
     )
 
 

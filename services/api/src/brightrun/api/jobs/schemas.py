@@ -1,5 +1,6 @@
 """Bodies and query parameters of jobs."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -49,15 +50,7 @@ class SubmitJob(Body):
 
     def job_request(self) -> JobRequest:
         """The same for both dialects."""
-        return JobRequest(
-            dataset_id=self.dataset_id,
-            preset_id=self.preset_id,
-            gpu=self.gpu_config,
-            hyperparameters=self.hyperparameters,
-            name=self.name,
-            estimated_cost=self.estimated_cost,
-            accept_estimate=self.accept_estimate,
-        )
+        return JobRequest(**dict(self))
 
 
 class CloneJob(Body):
@@ -76,18 +69,9 @@ class CloneJob(Body):
     def job_request(self, job: Job) -> JobRequest:
         """The request of the job, with the changes."""
         changes = self.hyperparameters.model_dump(mode="json", exclude_unset=True)
-        return JobRequest(
-            dataset_id=self.dataset_id or job.dataset.dataset_id,
-            preset_id=self.preset_id or job.preset_id,
-            gpu=self.gpu_config or job.gpu,
-            hyperparameters=TrainingSpec.model_validate(rules.merge(job.submitted, changes)),
-            name=self.name or job.name,
-            estimated_cost=self.estimated_cost,
-            accept_estimate=self.accept_estimate,
-            suffix=job.suffix,
-            metadata=job.metadata,
-            cloned_from=job.id,
-        )
+        spec = TrainingSpec.model_validate(rules.merge(job.submitted, changes))
+        given = {name: value for name, value in dict(self).items() if value is not None}
+        return replace(rules.request_of(job), cloned_from=job.id, **given | {"hyperparameters": spec})
 
 
 class DatasetSummary(BaseModel):

@@ -15,6 +15,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from brightrun.api.accounts.authentication import Reader
 from brightrun.api.errors import TooManyStreams
+from brightrun.api.http.clients import Tracker
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs import queries
@@ -22,7 +23,6 @@ from brightrun.api.jobs.actions import get_job
 from brightrun.api.jobs.live import Live, LogEntry, Logged, Watch
 from brightrun.api.jobs.models import Job
 from brightrun.contracts.job_status import TERMINAL, JobStatus
-from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import DATABASE_DOWN, Db, Pool
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.http import BoundedRoute
@@ -37,7 +37,7 @@ class Sources:
     """The sources of a stream besides live events."""
 
     pool: Pool
-    tracker: ServiceClient
+    tracker: Tracker
     user_id: UUID
     job_id: UUID
 

@@ -141,8 +141,8 @@ async def _plan_job(conn: Connection, user_id: UUID, request: JobRequest, inputs
     requested = rules.inherit(request.hyperparameters, inputs.start)
     spec = prices.resolve(request.preset_id, requested)
     problems = rules.preset_problems(request, requested) | rules.input_problems(requested, inputs)
-    current = await require_current_prices(conn, request.gpu, spec, problems, dataset.training_pairs or None)
-    spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu, current)
+    current = await require_current_prices(conn, request.gpu_config, spec, problems, dataset.training_pairs or None)
+    spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu_config, current)
     if inputs.start and (wrong := rules.other_base(spec, inputs.start)):
         raise errors.Invalid(wrong)
     quote = estimates.estimate(dataset, spec, rate)
@@ -153,7 +153,7 @@ async def _plan_job(conn: Connection, user_id: UUID, request: JobRequest, inputs
         user_id=user_id,
         name=request.name or inputs.dataset.name,
         preset_id=request.preset_id,
-        gpu=request.gpu,
+        gpu=request.gpu_config,
         submitted=request.hyperparameters.model_dump(mode="json", exclude_unset=True),
         spec=spec,
         pricing=Pricing(hourly_rate=rate.hourly, storage=rate.storage),

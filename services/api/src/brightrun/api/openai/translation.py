@@ -91,7 +91,7 @@ def translate(body: CreateJob, model: str | UUID, default_gpu: str) -> Translati
     request = JobRequest(
         dataset_id=read_file("training_file", body.training_file),
         preset_id="custom",
-        gpu=body.gpu_config or GpuConfig(type=default_gpu),
+        gpu_config=body.gpu_config or GpuConfig(type=default_gpu),
         hyperparameters=spec,
         dialect="openai",
         suffix=body.suffix,
