@@ -32,7 +32,7 @@ def job_request(dataset_id: UUID, **changes: Any) -> JobRequest:
     values = {
         "dataset_id": dataset_id,
         "preset_id": "fast",
-        "gpu": GpuConfig(type="A100-80GB"),
+        "gpu_config": GpuConfig(type="A100-80GB"),
         "hyperparameters": TrainingSpec.model_validate({}),
         "dialect": "openai",
         "may_await_dataset": True,
