@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from brightrun.api.jobs.streams.live import FOLLOWED
+from brightrun.api.jobs.live import FOLLOWED
 from brightrun.contracts.events import CATALOGUE, EVENTS
 from tests.contracts.golden import ARCHITECTURE, TABLE_BEGIN, TABLE_END, topic_table
 from tests.services.slices import subscriptions_of

@@ -8,13 +8,13 @@ import pytest
 
 from brightrun.api import loops
 from brightrun.api.datasets.actions import decide_deletion
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import submission as submissions
 from brightrun.api.jobs.models import IdempotencyClaim, Inputs
 from brightrun.api.jobs.schemas import SubmitJob
-from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.openai.schemas import CreateJob
 from brightrun.api.openai.translation import translate
 from brightrun.api.settings import Settings
 from brightrun.contracts.job_status import JobStatus

@@ -11,12 +11,11 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from brightrun.api.accounts import actions
-from brightrun.api.accounts.rules import Throttle
 from brightrun.api.loops import prune_sessions
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Pool
-from tests.services.api.conftest import PASSWORD, User, client_of, gateway
+from tests.services.api.conftest import PASSWORD, User, client_of, gateway, limit
 
 Client = Callable[..., httpx.AsyncClient]
 WRONG = "not the password"
@@ -247,18 +246,16 @@ async def test_many_addresses_share_what_one_account_takes(ada: User, app: FastA
     assert codes(answers) == [401] * 5 + [429] * 2
 
 
-async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(actions, "NETWORK_THROTTLE", Throttle(free=3))
+async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI):
+    limit(app, network_attempts=3)
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(5)]
 
     assert codes(answers) == [401, 401, 401, 429, 429]
     assert (await attempt(app, ada.account["user"]["email"], PASSWORD, HOME)).status_code == 200
 
 
-async def test_an_account_of_ones_own_does_not_free_the_network(
-    ada: User, app: FastAPI, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(actions, "NETWORK_THROTTLE", Throttle(free=4))
+async def test_an_account_of_ones_own_does_not_free_the_network(ada: User, app: FastAPI):
+    limit(app, network_attempts=4)
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(3)]
     answers.append(await attempt(app, ada.account["user"]["email"], PASSWORD, ATTACKER))
     answers += [await attempt(app, f"other{n}@example.org", address=ATTACKER) for n in range(2)]

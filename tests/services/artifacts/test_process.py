@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from brightrun.artifacts.settings import Settings

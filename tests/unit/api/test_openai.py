@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.http.errors import ErrorBody, Invalid
+from brightrun.api.errors import Invalid
+from brightrun.api.http.error_responses import ErrorBody
+from brightrun.api.openai import ids
 from brightrun.api.openai.errors import ErrorView, error_answer
+from brightrun.api.openai.file_rules import File, clean_name, header, merge, rows
 from brightrun.api.openai.routes.fine_tuning import read_metadata
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.files import File, clean_name, header, merge, rows
-from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.openai.schemas import CreateJob
 from brightrun.api.openai.translation import EXTRAS, find_base_model, split_batch, translate
 from tests.builders import NOON
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import openai
 import pytest
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id, utc_now

@@ -7,7 +7,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import JobQueued
 from brightrun.runtime.database import Pool

@@ -13,6 +13,15 @@ class ServiceError(Exception):
     code = "internal_error"
     headers: dict[str, str] = {}  # noqa: RUF012
 
+    def __init_subclass__(
+        cls, *, status: int | None = None, code: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        """`class Busy(ServiceError, status=429, code="busy")`; what is not given is that of the parent."""
+        super().__init_subclass__()
+        for name, value in (("status", status), ("code", code), ("headers", headers)):
+            if value is not None:
+                setattr(cls, name, value)
+
     def __init__(self, details: Any = None) -> None:
         super().__init__(details)
         self.details = details

@@ -2,13 +2,14 @@
 
 import asyncio
 
-from brightrun.api.accounts.queries import tokens, users
+from brightrun.api.accounts import token_queries as tokens
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.rules import FORGOTTEN_AFTER, KNOWN_FOR
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import send_deletion
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs import queries as jobs
-from brightrun.api.jobs.streams.live import FOLLOWED, Live
+from brightrun.api.jobs.live import FOLLOWED, Live
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import KafkaClient
 

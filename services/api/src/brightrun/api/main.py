@@ -7,7 +7,7 @@ from brightrun.api import app, loops
 from brightrun.api.accounts.identity_provider import open_identity_provider
 from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import subscribers
-from brightrun.api.jobs.streams.live import Live
+from brightrun.api.jobs.live import Live
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.server import run

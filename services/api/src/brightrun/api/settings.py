@@ -1,5 +1,6 @@
 """What the operator of the gateway sets."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -68,3 +69,24 @@ class Settings(SliceSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Whose pages may call the API."""
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one account, network or stream may use at most; tests set less.
+
+    `keys`: of one account, revoked ones not counted. `account_attempts`, `network_attempts`: wrong passwords without a
+    pause. `file_bytes`: of a file of `/v1` in one request. A stream sends progress at most each `progress_seconds`,
+    asks the tracker each `keepalive_seconds`, or `retry_seconds` after an error, and ends after `stream_seconds`.
+    """
+
+    keys: int = 100
+    account_attempts: int = 5
+    network_attempts: int = 50
+    file_bytes: int = 512 * 1024**2
+    streams: int = 2000
+    streams_per_user: int = 20
+    stream_seconds: float = 600.0
+    keepalive_seconds: float = 15.0
+    retry_seconds: float = 5.0
+    progress_seconds: float = 0.1

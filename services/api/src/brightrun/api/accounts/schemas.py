@@ -13,11 +13,10 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
-    field_serializer,
     field_validator,
 )
 
-from brightrun.api.accounts.models import Role, Scope
+from brightrun.api.accounts.models import ApiKey, Role, Scope, Session
 from brightrun.api.http.bodies import Body, example
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import Utc, utc_now
@@ -107,20 +106,10 @@ class SignInMethods(BaseModel):
     oidc: str | None
 
 
-class SessionView(BaseModel):
-    """A sign-in; `client` is the program that it came from, `current` whether it is the one that asks."""
-
-    id: UUID
-    created_at: datetime
-    expires_at: datetime
-    client: str
-    current: bool
-
-
 class Sessions(BaseModel):
     """The newest hundred."""
 
-    sessions: list[SessionView]
+    sessions: list[Session]
 
 
 class CreateUser(Body):
@@ -198,25 +187,7 @@ class CreateKey(Body):
         return self.expires_at if self.expires_in_days is None else now + timedelta(days=self.expires_in_days)
 
 
-class KeyView(BaseModel):
-    """A key without its secret. `prefix` is how it begins; `last_used_at` is true to the minute."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    name: str
-    scopes: frozenset[Scope]
-    prefix: str
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-    @field_serializer("scopes")
-    def _in_order(self, scopes: frozenset[Scope]) -> list[Scope]:
-        return sorted(scopes)
-
-
-class CreatedKey(KeyView):
+class CreatedKey(ApiKey):
     """A new key with its secret, which is shown only this once."""
 
     key: str
@@ -225,7 +196,7 @@ class CreatedKey(KeyView):
 class Keys(BaseModel):
     """Newest first."""
 
-    keys: list[KeyView]
+    keys: list[ApiKey]
 
 
 def _trim(name: Any) -> str:

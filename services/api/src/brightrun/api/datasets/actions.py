@@ -4,8 +4,8 @@ import contextlib
 from uuid import UUID
 
 from brightrun.api.datasets import queries
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.runtime.clients import PeerError, ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction

@@ -74,3 +74,9 @@ class Passed(BaseModel):
     """A peer service's response, passed on with the fields that it may add."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class CostRecord(Passed):
+    """One line of the ledger."""
+
+    amount: Number

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.models import READY, PendingDataset
+from brightrun.api.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs import projection, queries, rules
-from brightrun.api.jobs.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs.models import Job
 from brightrun.contracts.events import (
     AdapterRef,

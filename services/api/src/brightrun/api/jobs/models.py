@@ -7,9 +7,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from brightrun.api.datasets.models import Dataset, PendingDataset
-from brightrun.api.models.models import StartingModel
 from brightrun.api.pricing.models import PresetId
-from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing, Segment
+from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, Pricing, Segment
 from brightrun.contracts.job_status import JobState, JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
@@ -29,7 +28,7 @@ class JobRequest:
 
     dataset_id: UUID
     preset_id: PresetId
-    gpu: GpuConfig
+    gpu_config: GpuConfig
     hyperparameters: TrainingSpec
     name: str | None = None
     estimated_cost: Decimal | None = None
@@ -225,6 +224,18 @@ class Job:
     @property
     def _storage_cost(self) -> Decimal:
         return self.artifact.storage_cost if self.artifact else Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class StartingModel:
+    """A model to start a training from. `files` are those of its adapter; none unless it is stored."""
+
+    id: UUID
+    job_id: UUID
+    name: str
+    status: str
+    spec: TrainingSpec
+    files: tuple[ArtifactFile, ...]
 
 
 @dataclass(frozen=True, slots=True)

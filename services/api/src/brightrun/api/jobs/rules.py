@@ -10,13 +10,12 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from brightrun.api.datasets.errors import DatasetNotReady
 from brightrun.api.datasets.models import READY, UNCHECKED, Dataset, PendingDataset
-from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest
-from brightrun.api.models.models import StartingModel
+from brightrun.api.errors import DatasetNotReady
+from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest, StartingModel
+from brightrun.api.pricing import estimates
 from brightrun.api.pricing.models import HourlyRate
-from brightrun.api.pricing.rules import estimates
-from brightrun.api.pricing.rules.prices import missing
+from brightrun.api.pricing.prices import missing
 from brightrun.contracts.events import DatasetRef, DatasetValidated
 from brightrun.contracts.job_status import JobState, JobStatus
 from brightrun.contracts.training import JobError, TrainingSpec
@@ -204,17 +203,16 @@ EITHER_OR = (("epochs", "max_steps"), ("warmup_ratio", "warmup_steps"), ("valida
 """Hyperparameters that exclude each other: a changed one replaces the other."""
 
 
-def retry(job: Job) -> JobRequest:
+def request_of(job: Job) -> JobRequest:
     """The request of the job, once more."""
     return JobRequest(
         dataset_id=job.dataset.dataset_id,
         preset_id=job.preset_id,
-        gpu=job.gpu,
+        gpu_config=job.gpu,
         hyperparameters=TrainingSpec.model_validate(job.submitted),
         name=job.name,
         suffix=job.suffix,
         metadata=job.metadata,
-        retry_of=job.id,
     )
 
 

@@ -9,17 +9,48 @@ from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.http.bodies import JsonObject
-from brightrun.api.http.errors import error_responses
+from brightrun.api.errors import ModelInUse
+from brightrun.api.http.bodies import Body, JsonObject, Passed, example
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
 from brightrun.api.models.actions import check_unused
-from brightrun.api.models.errors import ModelInUse
 from brightrun.api.models.generation import SILENCE_SECONDS, as_events
-from brightrun.api.models.schemas import ChangeModel, DownloadModel, ModelPage, TryModel
-from brightrun.contracts.artifacts import SignedUrls
+from brightrun.contracts.artifacts import ModelChanges, SignedUrls
 from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.contracts.generation import Generate
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db
 from brightrun.runtime.http import BoundedRoute, Envelope
+
+
+class ChangeModel(ModelChanges, Body):
+    """The new name and version of a model; what is not given stays."""
+
+    model_config = example({"name": "Workshop assistant", "version": "2"})
+
+
+class ModelPage(Passed):
+    """A page of models."""
+
+    models: list[JsonObject]
+    pagination: Pagination
+
+
+class DownloadModel(Body):
+    """Which files of a model to sign URLs for; all of them unless some are named."""
+
+    model_config = example({"files": ["adapter_model.safetensors"]})
+
+    files: list[str] | None = None
+
+
+class TryModel(Generate, Body):
+    """A conversation for base model and adapter to complete; temperature 0 takes the likeliest token each time."""
+
+    model_config = example(
+        {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 120, "temperature": 0.7}
+    )
+
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 

@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from brightrun.api.http.errors import Invalid
+from brightrun.api.errors import FileNotFound, Invalid, Unsupported
 from brightrun.api.jobs.models import JobRequest
-from brightrun.api.openai.errors import FileNotFound, Unsupported
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.ids import FINE_TUNED
-from brightrun.api.openai.schemas.fine_tuning import CreateJob, DpoHyperparameters, Hyperparameters
+from brightrun.api.openai import ids
+from brightrun.api.openai.ids import FINE_TUNED
+from brightrun.api.openai.schemas import CreateJob, DpoHyperparameters, Hyperparameters
 from brightrun.api.pricing.models import BaseModel
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 
@@ -92,7 +91,7 @@ def translate(body: CreateJob, model: str | UUID, default_gpu: str) -> Translati
     request = JobRequest(
         dataset_id=read_file("training_file", body.training_file),
         preset_id="custom",
-        gpu=body.gpu_config or GpuConfig(type=default_gpu),
+        gpu_config=body.gpu_config or GpuConfig(type=default_gpu),
         hyperparameters=spec,
         dialect="openai",
         suffix=body.suffix,

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from brightrun.api.jobs.models import Job
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.fine_tuning import (
+from brightrun.api.openai import ids
+from brightrun.api.openai.schemas import (
     CheckpointMetrics,
     FineTuningJob,
     FineTuningJobCheckpoint,

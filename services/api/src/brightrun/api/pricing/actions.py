@@ -3,15 +3,14 @@
 from uuid import UUID
 
 from brightrun.api.datasets.models import Dataset
-from brightrun.api.http.errors import Invalid
-from brightrun.api.pricing import queries
+from brightrun.api.errors import Invalid, Untrainable
+from brightrun.api.pricing import estimates, feasibility, queries
 from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms
-from brightrun.api.pricing.rules import estimates, feasibility
-from brightrun.api.pricing.rules.feasibility import Untrainable
-from brightrun.api.pricing.rules.prices import hourly_rate_of, problems, taken_names, with_own_name
-from brightrun.api.pricing.schemas.estimates import Estimate, EstimateJob, MemoryEstimate
+from brightrun.api.pricing.prices import hourly_rate_of, problems, taken_names, with_own_name
+from brightrun.api.pricing.schemas import CostBreakdown, Estimate, EstimateJob, MemoryEstimate, TrainingDetails
 from brightrun.contracts.serving import check_servability
 from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import to_cents
 from brightrun.runtime.database import Connection
 
 
@@ -45,12 +44,21 @@ async def estimate(conn: Connection, body: EstimateJob, dataset: Dataset) -> Est
     past = await queries.list_past(conn)
     spec, shape = with_own_name(spec, current.base_model), current.shape_of(spec.base_model)
     gpus = await queries.list_gpus(conn)
-    return Estimate.of(
-        quote,
-        dataset,
-        learned=estimates.calibrate(quote, body.gpu_config.type, past),
+    fits = [feasibility.evaluate_memory(spec, shape, gpu) for gpu in gpus]
+    return Estimate(
+        estimated_cost=quote.total,
+        cost_breakdown=CostBreakdown(compute=quote.compute, storage=quote.storage),
+        estimated_duration_hours=quote.hours,
+        hourly_rate=to_cents(quote.hourly_rate),
+        training_details=TrainingDetails(
+            total_steps=quote.total_steps,
+            steps_per_epoch=quote.steps_per_epoch,
+            estimated_throughput_tokens_per_sec=quote.tokens_per_second,
+            dataset_name=dataset.name,
+        ),
+        range=estimates.calibrate(quote, body.gpu_config.type, past),
         past_error=estimates.past_error(past),
-        memory=MemoryEstimate.of([feasibility.evaluate_memory(spec, shape, gpu) for gpu in gpus], body.gpu_config.type),
+        memory=MemoryEstimate.of(fits, body.gpu_config.type),
         model_hours=estimates.model_hours(quote, dataset, spec, shape, body.gpu_config),
         serving=check_servability(spec),
     )

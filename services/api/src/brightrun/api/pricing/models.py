@@ -69,7 +69,7 @@ Terms = GpuTerms | BaseModelTerms | FeeTerms
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """A row of the journal. `changed_by` is None for the built-in rows."""
+    """A row of the journal: terms in force from `valid_from` on. `changed_by` is null for the built-in rows."""
 
     id: int
     kind: Kind

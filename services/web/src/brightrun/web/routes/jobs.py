@@ -1,7 +1,7 @@
 """Jobs: configure, watch, pause, cancel."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -80,24 +80,10 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
     )
 
 
-@router.post("/training/jobs/{job_id}/cancel")
-async def cancel_job(api: SignedIn, job_id: UUID) -> Response:
-    """Cancel it."""
-    await api.send("POST", f"/api/jobs/{job_id}/cancel")
-    return pages.go(f"/training/jobs/{job_id}")
-
-
-@router.post("/training/jobs/{job_id}/pause")
-async def pause_job(api: SignedIn, job_id: UUID) -> Response:
-    """Pause it."""
-    await api.send("POST", f"/api/jobs/{job_id}/pause")
-    return pages.go(f"/training/jobs/{job_id}")
-
-
-@router.post("/training/jobs/{job_id}/resume")
-async def resume_job(api: SignedIn, job_id: UUID) -> Response:
-    """Resume it."""
-    await api.send("POST", f"/api/jobs/{job_id}/resume")
+@router.post("/training/jobs/{job_id}/{change}")
+async def change_job(api: SignedIn, job_id: UUID, change: Literal["cancel", "pause", "resume"]) -> Response:
+    """Cancel, pause or resume it."""
+    await api.send("POST", f"/api/jobs/{job_id}/{change}")
     return pages.go(f"/training/jobs/{job_id}")
 
 

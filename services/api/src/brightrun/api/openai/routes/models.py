@@ -7,15 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound
 from brightrun.api.http.clients import ServiceClients, find
-from brightrun.api.http.errors import error_responses
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.models.actions import check_unused
-from brightrun.api.models.errors import ModelInUse, ModelNotFound
-from brightrun.api.openai.errors import BaseModelKept
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.lists import Deleted, Model, Models
+from brightrun.api.openai import ids
+from brightrun.api.openai.file_schemas import Deleted, Model, Models
 from brightrun.api.openai.translation import base_model_names, find_base_model
 from brightrun.api.pricing import queries as prices
 from brightrun.runtime.database import Db, Pool

@@ -10,15 +10,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from brightrun.api.datasets.models import READY, UNCHECKED
-from brightrun.api.http.errors import Invalid
-from brightrun.api.openai.errors import Unsupported
-from brightrun.api.openai.rules import ids
+from brightrun.api.errors import Invalid, Unsupported
+from brightrun.api.openai import ids
 
 FINE_TUNE = "fine-tune"
 RESULTS = "fine-tune-results"
 RESULTS_NAME = "step_metrics.csv"
 MAX_NAME_LENGTH = 200
-MAX_FILE_BYTES = 512 * 1024**2
 SortOrder = Literal["asc", "desc"]
 FileStatus = Literal["uploaded", "processed", "error"]
 NO_EXPIRY = "files do not expire here: delete them when they are of no use any more"

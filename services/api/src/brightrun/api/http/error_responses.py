@@ -1,58 +1,15 @@
-"""Errors that every route may answer with, and how the OpenAPI documents list them."""
+"""Errors in the OpenAPI documents: those of each route, and those that every route may answer with."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from http import HTTPStatus
-from math import ceil
-from typing import Any, ClassVar
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from brightrun.api.errors import Invalid, RateLimited, TooLarge, UnreadableBody, WrongScope
 from brightrun.runtime.errors import NotFound, ServiceError, Unauthorized, Unavailable
-
-
-class Invalid(ServiceError):
-    """Validation error"""
-
-    status = 400
-    code = "validation_error"
-    example: ClassVar[Any] = {"gpu_config.count": ["Input should be less than or equal to 8"]}
-
-
-class WrongScope(ServiceError):
-    """The API key is not allowed to do this: use one with the scope that `details` names."""
-
-    status = 403
-    code = "wrong_scope"
-    example: ClassVar[Any] = {"needed": ["train"]}
-
-
-class RateLimited(ServiceError):
-    """Too many requests: wait for as many seconds as Retry-After says, then go on more slowly."""
-
-    status = 429
-    code = "rate_limited"
-    headers = {"Retry-After": "1"}  # noqa: RUF012
-
-    def __init__(self, seconds: float = 1) -> None:
-        wait = max(1, ceil(seconds))
-        super().__init__({"retry_after": wait})
-        self.headers = {"Retry-After": str(wait)}
-
-
-class UnreadableBody(ServiceError):
-    """There was an error parsing the body"""
-
-    status = 400
-    code = "unreadable_body"
-
-
-class TooLarge(ServiceError):
-    """The body is larger than 1048576 bytes."""
-
-    status = 413
-    code = "too_large"
 
 
 class ErrorBody(BaseModel):

@@ -1,4 +1,4 @@
-"""HTTP routes of notifications, which the notifier owns."""
+"""Notifications, which the notifier owns."""
 
 from uuid import UUID
 

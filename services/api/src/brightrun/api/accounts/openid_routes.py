@@ -14,16 +14,16 @@ from fastapi.responses import RedirectResponse
 from httpx import URL
 from pydantic import ValidationError
 
+from brightrun.api import errors
 from brightrun.api.accounts import actions, openid
+from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts.authentication import Provider
-from brightrun.api.accounts.errors import NoIdentityProvider, SignInBroken, SignInRefused, WrongCode
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.openid import AuthorizationRequest
-from brightrun.api.accounts.queries import tokens
-from brightrun.api.accounts.routes.accounts import UserAgent
+from brightrun.api.accounts.routes import UserAgent
 from brightrun.api.accounts.rules import digest
-from brightrun.api.accounts.schemas import Claims, FetchToken, SignedInAccount, UserView
-from brightrun.api.http.errors import error_responses
+from brightrun.api.accounts.schemas import Claims, FetchToken, SignedInAccount
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Anonymous, AppSettings
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
@@ -33,7 +33,10 @@ from brightrun.runtime.http import BoundedRoute, Envelope
 
 log = structlog.get_logger()
 router = APIRouter(
-    prefix="/auth/oidc", tags=["accounts"], route_class=BoundedRoute, responses=error_responses(NoIdentityProvider)
+    prefix="/auth/oidc",
+    tags=["accounts"],
+    route_class=BoundedRoute,
+    responses=error_responses(errors.NoIdentityProvider),
 )
 COOKIE = "brightrun_oidc"
 PATH = "/api/auth/oidc"
@@ -80,9 +83,9 @@ async def finish_oidc(
     authorization = openid.resume_authorization(settings.service_secret.get_secret_value(), cookie, state, utc_now())
     try:
         if authorization is None or iss not in ("", provider.issuer):
-            raise SignInBroken
+            raise errors.SignInBroken
         if error or not code:
-            raise SignInRefused(error)
+            raise errors.SignInRefused(error)
         who = _read(await provider.redeem(authorization, code, _callback(request)))
         told = {"code": await _admit(pool, settings, who, authorization)}
     except ServiceError as refused:
@@ -93,7 +96,7 @@ async def finish_oidc(
     return answer
 
 
-@router.post("/token", summary="Fetch the token of a sign-in", responses=error_responses(WrongCode))
+@router.post("/token", summary="Fetch the token of a sign-in", responses=error_responses(errors.WrongCode))
 async def fetch_token(
     body: FetchToken, _: Anonymous, pool: Db, settings: AppSettings, user_agent: UserAgent = ""
 ) -> Envelope[SignedInAccount]:
@@ -101,9 +104,9 @@ async def fetch_token(
     async with transaction(pool) as conn:
         user = await tokens.take_code(conn, digest(body.code), openid.challenge_of(body.verifier))
         if user is None:
-            raise WrongCode
+            raise errors.WrongCode
         token = await actions.sign_in(conn, user.id, settings.session_lifetime, user_agent)
-    return Envelope(data=SignedInAccount(user=UserView.model_validate(user), token=token))
+    return Envelope(data=SignedInAccount(user=user, token=token))
 
 
 async def _admit(pool: Pool, settings: Settings, who: Claims, authorization: AuthorizationRequest) -> str:
@@ -116,7 +119,7 @@ async def _admit(pool: Pool, settings: Settings, who: Claims, authorization: Aut
 
 def _require(provider: IdentityProvider | None) -> IdentityProvider:
     if provider is None:
-        raise NoIdentityProvider
+        raise errors.NoIdentityProvider
     return provider
 
 
@@ -128,4 +131,4 @@ def _read(claims: dict[str, Any]) -> Claims:
     try:
         return Claims.model_validate(claims)
     except ValidationError as error:
-        raise SignInRefused([problem["msg"] for problem in error.errors()]) from None
+        raise errors.SignInRefused([problem["msg"] for problem in error.errors()]) from None

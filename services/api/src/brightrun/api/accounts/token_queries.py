@@ -17,15 +17,16 @@ async def insert_session(
     )  # fmt: skip
 
 
-async def list_sessions(pool: Pool, user_id: UUID) -> list[Session]:
-    """The user's newest hundred that are valid, newest first."""
+async def list_sessions(pool: Pool, user_id: UUID, current: UUID | None) -> list[Session]:
+    """The user's newest hundred that are valid, newest first, of which one may be the `current` one."""
     rows = await pool.fetch(
         """
-        SELECT id, created_at, expires_at, client FROM sessions WHERE user_id = $1 AND expires_at > now()
+        SELECT id, created_at, expires_at, client, coalesce(id = $2, false) AS current
+        FROM sessions WHERE user_id = $1 AND expires_at > now()
         ORDER BY created_at DESC, id LIMIT 100
         """,
-        user_id,
-    )
+        user_id, current,
+    )  # fmt: skip
     return [Session(**row) for row in rows]
 
 
@@ -96,7 +97,7 @@ async def list_keys(pool: Pool, user_id: UUID) -> list[ApiKey]:
         """,
         user_id,
     )
-    return [ApiKey(**{**row, "scopes": frozenset(row["scopes"])}) for row in rows]
+    return [ApiKey(**row) for row in rows]
 
 
 async def revoke_key(conn: Connection, user_id: UUID, key_id: UUID) -> bool:

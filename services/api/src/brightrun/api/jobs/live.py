@@ -10,28 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from uuid import UUID
 
 import structlog
 from fastapi.sse import format_sse_event
 from prometheus_client import Gauge
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from brightrun.api.http.bodies import Number
+from brightrun.api.errors import TooManyStreams
 from brightrun.api.jobs import projection
-from brightrun.api.jobs.errors import TooManyStreams
 from brightrun.api.jobs.models import Job
-from brightrun.api.jobs.schemas import JobView
+from brightrun.api.jobs.schemas import Progress
+from brightrun.api.settings import Limits
 from brightrun.contracts.events import JobLogged, JobProgress
-from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import utc_now
 
 log = structlog.get_logger()
 FOLLOWED: dict[str, type[JobProgress | JobLogged]] = {event.topic: event for event in (JobProgress, JobLogged)}
 MAX_KEPT_EVENTS = 50
-MAX_STREAMS = 2000
-MAX_STREAMS_PER_USER = 20
 OPEN_STREAMS = Gauge("brightrun_streams", "Streams of jobs that are open.")
 
 
@@ -89,9 +86,10 @@ class Watch:
         return found
 
     def progress(self, job: Job) -> bytes:
-        """The progress event, formatted once for all streams."""
+        """The event `progress`, formatted once for all streams; it has no id, since the next one replaces it."""
         if self._shown is None or self._shown[0] is not job:
-            self._shown = job, Progress.of(job, utc_now()).event()
+            progress = Progress.of(job, utc_now()).model_dump_json()
+            self._shown = job, format_sse_event(event="progress", data_str=progress)
         return self._shown[1]
 
     def wake(self) -> None:
@@ -103,7 +101,8 @@ class Watch:
 class Live:
     """The watched jobs of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.ended = False
         self._watches: dict[bytes, Watch] = {}
         self._streams: Counter[UUID] = Counter()
@@ -111,7 +110,8 @@ class Live:
     @contextmanager
     def watch(self, user_id: UUID, job_id: UUID) -> Iterator[Watch]:
         """Watch a job while the block runs. Raises TooManyStreams."""
-        if self._streams[user_id] >= MAX_STREAMS_PER_USER or self._streams.total() >= MAX_STREAMS:
+        limits, open_streams = self.limits, self._streams
+        if open_streams[user_id] >= limits.streams_per_user or open_streams.total() >= limits.streams:
             raise TooManyStreams
         key = str(job_id).encode()
         watch = self._watches.setdefault(key, Watch())
@@ -160,30 +160,3 @@ class LogEntry(BaseModel):
     def event(self) -> bytes:
         """As the event `log`, whose id a client sends back to continue."""
         return format_sse_event(event="log", id=str(self.id), data_str=self.model_dump_json())
-
-
-class Progress(BaseModel):
-    """Progress of a job, with the fields of the job itself; money in USD."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    status: JobStatus
-    current_stage: str
-    progress: float = Field(description="percent")
-    current_epoch: float
-    total_epochs: float
-    current_step: int
-    total_steps: int
-    current_metrics: dict[str, float]
-    eta_seconds: float | None
-    trained_tokens: int
-    current_cost: Number
-
-    @classmethod
-    def of(cls, job: Job, now: datetime) -> Self:
-        """The job at `now`, which determines its cost."""
-        return cls.model_validate(JobView.of(job, now))
-
-    def event(self) -> bytes:
-        """As the event `progress`, without an id, since the next one replaces it."""
-        return format_sse_event(event="progress", data_str=self.model_dump_json())

@@ -1,17 +1,23 @@
-"""Bodies of the price table and presets."""
+"""Bodies of prices, presets and estimates."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from brightrun.api.http.bodies import Body, JsonObject, Number, example
+from brightrun.api.http.bodies import Body, Number, example
+from brightrun.api.pricing.estimates import EstimateRange, PastError
+from brightrun.api.pricing.feasibility import MemoryFit, Verdict, in_gib
 from brightrun.api.pricing.models import BaseModel as BaseModelRow
-from brightrun.api.pricing.models import BaseModelTerms, FeeTerms, GpuTerms, Kind, PresetId
+from brightrun.api.pricing.models import BaseModelTerms, FeeTerms, GpuTerms, PriceChange
+from brightrun.api.pricing.prices import Preset
 from brightrun.contracts.pagination import Pagination
+from brightrun.contracts.serving import Serving
 from brightrun.contracts.shapes import ModelShape
+from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.values import to_cents
 
 Usd = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=4, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x20\x7f]+$")]
@@ -87,30 +93,16 @@ class SetFee(Body):
         return FeeTerms(amount=self.amount)
 
 
-class PriceView(BaseModel):
-    """Terms that hold, or held, from `valid_from` on; `changed_by` is empty for what the installation came with."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int
-    kind: Kind
-    name: str
-    terms: JsonObject
-    active: bool
-    valid_from: datetime
-    changed_by: UUID | None
-
-
 class PriceTable(BaseModel):
     """All that holds now."""
 
-    prices: list[PriceView]
+    prices: list[PriceChange]
 
 
 class PriceHistory(BaseModel):
     """A page of changes, newest first."""
 
-    changes: list[PriceView]
+    changes: list[PriceChange]
     pagination: Pagination
 
 
@@ -155,19 +147,106 @@ class BaseModels(BaseModel):
     base_models: list[BaseModelView]
 
 
-class PresetView(BaseModel):
-    """A named choice of hyperparameters."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: PresetId
-    name: str
-    description: str
-    details: str
-    hyperparameters: JsonObject
-
-
 class Presets(BaseModel):
     """All presets."""
 
-    presets: list[PresetView]
+    presets: list[Preset]
+
+
+class PricedHyperparameters(TrainingSpec):
+    """A training whose price is asked: what the price depends on must be given."""
+
+    batch_size: Annotated[int, Field(ge=1, le=64)]
+    epochs: Annotated[int, Field(ge=1, le=20)]
+    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)]
+    rank: Annotated[int, Field(ge=4, le=128)]
+
+
+class EstimateJob(Body):
+    """A training whose price is asked."""
+
+    model_config = example(
+        {
+            "dataset_id": "01a20f5d-0c5e-7000-8000-5d1c2a9b7e10",
+            "gpu_config": {"type": "A100-80GB", "count": 1},
+            "hyperparameters": {"batch_size": 4, "epochs": 3, "learning_rate": 0.0002, "rank": 16},
+        }
+    )
+
+    dataset_id: UUID
+    gpu_config: GpuConfig
+    hyperparameters: PricedHyperparameters
+
+
+class CostBreakdown(BaseModel):
+    """What the cost is made of, in USD."""
+
+    compute: Number
+    storage: Number
+
+
+class TrainingDetails(BaseModel):
+    """What the estimate counts on."""
+
+    total_steps: int
+    steps_per_epoch: int
+    estimated_throughput_tokens_per_sec: int
+    dataset_name: str
+
+
+class GpuMemory(BaseModel):
+    """Whether one GPU of a type has memory enough, and what it needs; `advice` says what to change if it has not."""
+
+    type: str
+    memory_gib: Number | None
+    needed_gib: Number | None
+    verdict: Verdict
+    advice: str | None
+
+
+class MemoryEstimate(BaseModel):
+    """What one GPU needs at most, with examples of `max_length` tokens; null for base models of unknown shape.
+
+    `needed_gib` and `advice` are those of the GPU type that was asked about.
+    """
+
+    needed_gib: Number | None
+    advice: str | None
+    gpus: list[GpuMemory]
+
+    @classmethod
+    def of(cls, fits: Sequence[MemoryFit], asked: str) -> Self:
+        """The verdict on each type of GPU, of which one was `asked` about."""
+        gpus = [
+            GpuMemory(
+                type=one.gpu.type,
+                memory_gib=one.gpu.memory_gib,
+                needed_gib=to_cents(in_gib(one.needed)) if one.needed is not None else None,
+                verdict=one.verdict,
+                advice=one.advice,
+            )
+            for one in fits
+        ]
+        chosen = next((gpu for gpu in gpus if gpu.type == asked), None)
+        return cls(
+            needed_gib=chosen.needed_gib if chosen else None, advice=chosen.advice if chosen else None, gpus=gpus
+        )
+
+
+class Estimate(BaseModel):
+    """What a training will cost (USD) and take (hours); what like jobs took in truth, once there are enough of them.
+
+    `model_hours`: what the GPUs compute for a base model of this size, by a rule of thumb; the estimated duration
+    counts on the price table's throughput, whatever the model. `serving` tells which engines will load the adapter.
+    """
+
+    estimated_cost: Number
+    cost_breakdown: CostBreakdown
+    estimated_duration_hours: Number
+    hourly_rate: Number
+    training_details: TrainingDetails
+    range: EstimateRange | None
+    past_error: PastError | None
+    memory: MemoryEstimate
+    model_hours: Number | None
+    serving: Serving

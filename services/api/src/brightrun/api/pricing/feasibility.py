@@ -6,9 +6,8 @@ The trainer rejects the same, and what only shows once the model is loaded.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from brightrun.api.http.errors import Invalid
 from brightrun.api.pricing.models import GpuPrice
 from brightrun.contracts.memory import GIB, advise, device_of, needed
 from brightrun.contracts.shapes import ModelShape
@@ -21,13 +20,6 @@ STATEFUL = frozenset(
 )
 """Model types that derive positions from previous tokens, and so cannot separate packed examples."""
 EMBEDDINGS = "embed_tokens"
-
-
-class Untrainable(Invalid):
-    """The training cannot be done as it is asked for: `details` names what is in the way and what to do instead."""
-
-    code = "untrainable"
-    example: ClassVar[Any] = {"hyperparameters.quantization": ["nf4 needs an NVIDIA GPU, and CPU is none: use none"]}
 
 
 def problems(

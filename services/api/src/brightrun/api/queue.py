@@ -1,22 +1,47 @@
-"""HTTP routes of queue positions and of the scheduler's administration."""
+"""Queue positions and the scheduler's administration: clusters, shares, priorities."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel
 
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.authentication import Admin, Reader
-from brightrun.api.accounts.errors import AdminOnly
-from brightrun.api.accounts.queries import users
+from brightrun.api.errors import AdminOnly
+from brightrun.api.http.bodies import Body, example
 from brightrun.api.http.clients import find
-from brightrun.api.http.errors import error_responses
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs.actions import get_job
-from brightrun.api.queue.schemas import ChangePriority, Clusters, SetShare
+from brightrun.contracts import scheduling
 from brightrun.contracts.scheduling import QueuePosition, Share
 from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.http import BoundedRoute, Envelope
+
+
+class Clusters(BaseModel):
+    """Every cluster that was ever used."""
+
+    clusters: list[scheduling.Cluster]
+
+
+class SetShare(scheduling.SetShare, Body):
+    """A user's share of the GPUs; omitted fields get the defaults of new users.
+
+    `weight`: twice the weight gets twice the GPU time while both users have jobs waiting. Without `quota_gpus` the
+    installation's quota holds.
+    """
+
+    model_config = example({"weight": 2, "quota_gpus": 8})
+
+
+class ChangePriority(scheduling.ChangePriority, Body):
+    """`low`, `normal` and `high` order a user's own jobs; `urgent` goes before everybody's."""
+
+    model_config = example({"priority": "urgent"})
+
 
 admin = APIRouter(
     prefix="/admin", tags=["administration"], route_class=BoundedRoute, responses=error_responses(AdminOnly)
