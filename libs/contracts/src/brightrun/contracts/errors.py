@@ -41,15 +41,15 @@ class UploadStalled(ServiceError, status=408, code="upload_stalled"):
 
 
 class UploadOver(ServiceError, status=409, code="upload_over"):
-    """The upload is over, so that nothing can be done with it any more; `details` says how it ended."""
+    """The upload is over, so that nothing can be done with it any more."""
 
 
 class UploadMismatch(ServiceError, status=400, code="upload_mismatch"):
-    """The parts do not make up the file that was announced; `details` says why."""
+    """The parts do not make up the file that was announced."""
 
 
 class ModelNotStored(ServiceError, status=409, code="model_not_stored"):
-    """The model's files are not all stored yet; `details` says how it stands."""
+    """The model's files are not all stored yet."""
 
 
 class GenerationUnsupported(ServiceError, status=409, code="generation_unsupported"):

@@ -33,7 +33,7 @@ JSONL = "application/jsonl"
 
 
 class UnsupportedFormat(ServiceError, status=400, code="unsupported_format"):
-    """Data sets of this format are not supported; `details` names those that are."""
+    """Data sets of this format are not supported."""
 
 
 @dataclass(frozen=True, slots=True)

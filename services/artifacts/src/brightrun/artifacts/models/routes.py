@@ -20,7 +20,7 @@ router = APIRouter(prefix="/models")
 
 
 class UnknownFiles(ServiceError, status=400, code="unknown_files"):
-    """The model has no files of these names; `details` lists those that it has."""
+    """The model has no files of these names."""
 
 
 @router.get("")
