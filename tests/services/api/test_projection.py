@@ -70,7 +70,7 @@ def story(job_id: UUID) -> list[Event]:
     ]
 
 
-async def test_a_job_is_shown_as_it_goes(ada: User, pool: Pool):
+async def test_a_job_shows_its_progress(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     started, loading, first, second, completed, stored = story(job_id)
 
@@ -102,7 +102,7 @@ async def test_the_row_is_the_same_in_any_order_of_arrival(ada: User, pool: Pool
     row = await pool.fetchrow(COURSE, expected)
     loop = asyncio.get_running_loop()
 
-    async def told(order: list[int], again: list[int]) -> None:
+    async def project_in(order: list[int], again: list[int]) -> None:
         job_id = await queued(pool, ada)
         retold = [event.model_copy(update={"job_id": job_id, "event_id": new_id()}) for event in reference]
         await tell(pool, *(retold[place] for place in [*order, *again]))
@@ -111,7 +111,7 @@ async def test_the_row_is_the_same_in_any_order_of_arrival(ada: User, pool: Pool
     @settings(max_examples=25, deadline=None)
     @given(st.permutations(range(len(reference))), st.lists(st.integers(0, len(reference) - 1), max_size=3))
     def in_any_order(order: list[int], again: list[int]) -> None:
-        asyncio.run_coroutine_threadsafe(told(order, again), loop).result(30)
+        asyncio.run_coroutine_threadsafe(project_in(order, again), loop).result(30)
 
     await asyncio.to_thread(in_any_order)
 
@@ -148,7 +148,7 @@ async def test_a_batch_moves_each_job_to_its_newest_progress(ada: User, pool: Po
     assert [(await shown(ada, job_id))["current_step"] for job_id in (one, other)] == [3, 3]
 
 
-async def test_a_failed_job_says_why(ada: User, pool: Pool):
+async def test_a_failed_job_has_its_error(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     error = JobError(code="out_of_memory", message="The GPU's memory is full.", advice="Use a smaller batch.")
     await tell(pool, job_completed(job_id=job_id, outcome=JobStatus.FAILED, error=error))
@@ -182,9 +182,9 @@ async def test_the_curve_and_the_ledger_are_the_trackers(ada: User, pool: Pool, 
     assert detail["unavailable"] == []
 
 
-async def test_a_silent_tracker_does_not_take_the_job_down(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_a_job_is_shown_while_the_tracker_is_unavailable(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
-    tracker.silent = True
+    tracker.unavailable = True
     detail = (await ada.get(f"/api/jobs/{job_id}")).json()["data"]
     curve = await ada.get(f"/api/jobs/{job_id}/metrics")
 
@@ -194,7 +194,7 @@ async def test_a_silent_tracker_does_not_take_the_job_down(ada: User, pool: Pool
     assert (curve.status_code, curve.json()["code"]) == (503, "unavailable")
 
 
-async def test_a_job_that_the_tracker_has_not_heard_of_has_no_curve_yet(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_a_job_unknown_to_the_tracker_has_no_curve(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
     tracker.knows_job = False
 
@@ -203,12 +203,12 @@ async def test_a_job_that_the_tracker_has_not_heard_of_has_no_curve_yet(ada: Use
     assert (await ada.get(f"/api/jobs/{job_id}/events")).json()["data"] == {"events": []}
 
 
-async def test_curves_and_events_are_asked_for_as_wanted(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_query_parameters_of_curves_and_events_are_passed_on(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
     await ada.get(f"/api/jobs/{job_id}/metrics", params={"from": 5, "to": 9, "max_points": 50})
     await ada.get(f"/api/jobs/{job_id}/events", params={"after": 7, "limit": 3})
 
-    assert tracker.asked == [
+    assert tracker.requests == [
         (f"GET /jobs/{job_id}/metrics", {"from": "5", "to": "9", "max_points": "50"}),
         (f"GET /jobs/{job_id}/events", {"after": "7", "limit": "3"}),
     ]

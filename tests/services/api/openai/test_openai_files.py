@@ -61,8 +61,8 @@ async def test_a_file_is_a_data_set(client: openai.AsyncOpenAI, artifacts: FakeA
 
 
 async def test_a_file_tells_how_its_validation_went(client: openai.AsyncOpenAI, ada: User, artifacts: FakeArtifacts):
-    told = {"uploaded": "uploaded", "validating": "uploaded", "ready": "processed", "invalid": "error"}
-    for status, as_file in told.items():
+    statuses = {"uploaded": "uploaded", "validating": "uploaded", "ready": "processed", "invalid": "error"}
+    for status, as_file in statuses.items():
         errors = {"empty_line": 2, "invalid_json": 1} if status == "invalid" else {}
         dataset_id = artifacts.hold_dataset(ada.id, status=status, errors_by_code=errors)
         file = await client.files.retrieve(ids.write(ids.FILE, dataset_id))
@@ -141,7 +141,7 @@ BROKEN_FORMS = [
 """Body and content type."""
 
 
-async def test_what_is_no_form_is_refused(url: str, ada: User, artifacts: FakeArtifacts, subtests: pytest.Subtests):
+async def test_an_invalid_form_is_rejected(url: str, ada: User, artifacts: FakeArtifacts, subtests: pytest.Subtests):
     for body, kind in BROKEN_FORMS:
         with subtests.test(body=body):
             answer = await posted(url, ada, body, kind)
@@ -204,7 +204,7 @@ async def test_results_are_made_of_what_the_job_measured(
     ]
     file = await client.files.retrieve(results)
     assert (file.bytes, file.purpose, file.status) == (len(content.content), "fine-tune-results", "processed")
-    tracker.silent = True
+    tracker.unavailable = True
     assert (await client.files.retrieve(results)).bytes == file.bytes
     await pool.execute("DELETE FROM result_sizes")
     assert [one.bytes async for one in client.files.list()] == [0], "without its size rather than not at all"

@@ -57,7 +57,7 @@ async def test_a_job_whose_model_cannot_be_stored_ends_all_the_same(client: open
     assert (job.status, job.fine_tuned_model) == ("succeeded", None)
 
 
-async def test_a_failed_job_says_why(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+async def test_a_failed_job_has_its_error(client: openai.AsyncOpenAI, ada: User, pool: Pool):
     job = await client.fine_tuning.jobs.create(model="tiny", training_file=await file_of(pool, ada))
     error = JobError(code="out_of_memory", message="The GPU is full.", advice="Halve the batch size.")
     of_job = {"job_id": ids.read(ids.JOB, job.id), "user_id": ada.id}
@@ -171,7 +171,7 @@ async def test_checkpoints_are_listed_newest_first(
         await client.fine_tuning.jobs.checkpoints.list(job.id, after=job.id)
 
 
-async def test_models_are_the_bases_and_ones_own(
+async def test_models_are_base_models_and_the_users_own(
     client: openai.AsyncOpenAI, stranger: openai.AsyncOpenAI, ada: User, artifacts: FakeArtifacts
 ):
     model_id = artifacts.hold_model(ada.id, **TUNED, job_id=str(new_id()), status="stored")

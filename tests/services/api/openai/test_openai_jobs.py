@@ -208,7 +208,7 @@ async def test_of_a_job_that_is_refused_nothing_is_kept(url: str, ada: User, poo
     assert await outbox_topics(pool) == []
 
 
-async def test_a_job_on_a_file_with_errors_says_so(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+async def test_a_job_on_an_invalid_file_fails_with_its_error(client: openai.AsyncOpenAI, ada: User, pool: Pool):
     file_id = await file_of(pool, ada, status="invalid", error_count=3)
     with pytest.raises(openai.BadRequestError) as refused:
         await client.fine_tuning.jobs.create(model="tiny", training_file=file_id)
