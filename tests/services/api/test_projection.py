@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from brightrun.api.jobs import subscribers
 from brightrun.contracts.event import Event
+from brightrun.contracts.events import JobCompleted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id
@@ -26,16 +27,9 @@ from tests.builders import (
 )
 from tests.services.api.conftest import User, in_turn, submission, validated_dataset
 from tests.services.api.fakes import FakeTracker
+from tests.services.slices import subscriptions_of
 
-SUBSCRIPTIONS = [
-    subscribers.on_job_started,
-    subscribers.on_job_progress,
-    subscribers.on_job_attempt_lost,
-    subscribers.on_job_paused,
-    subscribers.on_job_completed,
-    subscribers.on_artifact_ready,
-    subscribers.on_dataset_validated,
-]
+SUBSCRIPTIONS = subscribers.SUBSCRIPTIONS
 
 COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact, segments FROM jobs WHERE id = $1"
 
@@ -132,7 +126,7 @@ async def test_facts_of_two_topics_at_the_same_moment_are_both_kept(ada: User, p
     await in_turn(
         pool,
         lambda conn: subscribers.on_job_progress.handle([progress], conn),
-        lambda conn: subscribers.on_job_completed.handle([completed], conn),
+        lambda conn: subscriptions_of("api")[JobCompleted].handle([completed], conn),
     )
 
     job = await shown(ada, job_id)
