@@ -65,7 +65,7 @@ class FakeArtifacts(Fake):
         super().reset()
         self.datasets: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.models: dict[UUID, UUID] = {}
-        self.keeps_models = False
+        self.keeps_models = self.fails = False
         self.uploaded = 0
         self.unavailable = False
         self.contents: dict[UUID, bytes] = {}
@@ -142,7 +142,7 @@ class FakeArtifacts(Fake):
             reverse=order == "desc",
         )
         if at and id:
-            owned = [one for one in owned if (place(one) < (at, id)) == (order == "desc") and place(one) != (at, id)]
+            owned = [row for row in owned if (place(row) < (at, id)) == (order == "desc") and place(row) != (at, id)]
         return Envelope(data={"datasets": owned[:limit]})
 
     async def rename_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
@@ -237,6 +237,8 @@ class FakeArtifacts(Fake):
 
     async def delete_model(self, model_id: UUID, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
+        if self.fails:
+            raise ServiceError
         if self.keeps_models:
             raise ModelNotStored
         del self.models[model_id]
@@ -324,7 +326,7 @@ class FakeTracker(Fake):
         self, job_id: UUID, request: Request, caller: CallerOf, after: str | None = None, limit: int = 100
     ) -> Envelope[Any]:
         self.remember(request)
-        ids = [one["id"] for one in self.saved]
+        ids = [checkpoint["id"] for checkpoint in self.saved]
         start = ids.index(after) + 1 if after in ids else 0
         return Envelope(data={"checkpoints": self.saved[start : start + limit]})
 

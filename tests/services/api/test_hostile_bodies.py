@@ -107,10 +107,10 @@ def _code(operation: Operation, answer: httpx.Response) -> str:
 async def attack(app: FastAPI, ada: User, pool: Pool, fakes: Fakes) -> AsyncIterator[Attack]:
     """An admin's, so that nothing is refused for want of a right or of an object."""
     own = Objects(ada, pool, fakes)
-    asked_further = {(one.dialect, name) for one in operations_of(app) if one.query for name in one.in_path}
-    attack = Attack(
-        ada, {(dialect, name): (await own.for_path(dialect, [name]))[name] for dialect, name in asked_further}
-    )
+    queried = {
+        (operation.dialect, name) for operation in operations_of(app) if operation.query for name in operation.in_path
+    }
+    attack = Attack(ada, {(dialect, name): (await own.for_path(dialect, [name]))[name] for dialect, name in queried})
     before = await _rows(pool)
     yield attack
     assert attack.sent

@@ -175,10 +175,10 @@ async def test_a_different_request_makes_another_job(app: FastAPI, ada: User, po
 
 async def test_a_repetition_whose_first_request_never_came_makes_the_job(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
-    one = await created(app, pool, ada, dataset_id, guarded(repeated=True))
-    two = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    first = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    second = await created(app, pool, ada, dataset_id, guarded(repeated=True))
 
-    assert one == two
+    assert first == second
 
 
 async def test_somebody_elses_request_is_no_repetition(app: FastAPI, ada: User, eve: User, pool: Pool):

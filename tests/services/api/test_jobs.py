@@ -230,13 +230,13 @@ async def test_every_wrong_field_of_a_submission_is_named_at_once(ada: User, poo
     assert any("target_modules" in name for name in details)
 
 
-@pytest.mark.parametrize(("one", "other"), [("epochs", "max_steps"), ("warmup_ratio", "warmup_steps")])
-async def test_contradicting_fields_are_rejected(ada: User, pool: Pool, one: str, other: str):
-    body = submission(await validated_dataset(pool, ada), hyperparameters={one: 1, other: 1})
+@pytest.mark.parametrize(("first", "second"), [("epochs", "max_steps"), ("warmup_ratio", "warmup_steps")])
+async def test_contradicting_fields_are_rejected(ada: User, pool: Pool, first: str, second: str):
+    body = submission(await validated_dataset(pool, ada), hyperparameters={first: 1, second: 1})
     answer = await ada.post("/api/jobs", json=body)
 
     assert answer.status_code == 400
-    assert answer.json()["details"] == {"hyperparameters": [f"give {one} or {other}, not both"]}
+    assert answer.json()["details"] == {"hyperparameters": [f"give {first} or {second}, not both"]}
 
 
 async def test_an_estimate_beyond_the_maximum_is_capped_and_recorded(ada: User, pool: Pool):

@@ -169,8 +169,8 @@ async def test_an_account_has_so_many_keys_and_no_more(ada: User, app: FastAPI):
 
     assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 409, 409]
     assert {answer.json()["code"] for answer in answers if answer.is_error} == {"too_many_keys"}
-    one = next(answer.json()["data"]["id"] for answer in answers if answer.is_success)
-    assert (await ada.delete(f"/api/keys/{one}")).status_code == 200
+    key_id = next(answer.json()["data"]["id"] for answer in answers if answer.is_success)
+    assert (await ada.delete(f"/api/keys/{key_id}")).status_code == 200
     await made(ada, "read")
 
 

@@ -113,10 +113,10 @@ async def test_both_dialects_count_together_and_each_refuses_in_its_own_shape(ad
 
 async def test_calls_without_a_token_are_counted_by_address(limited):
     client = await limited(rate_limit_anonymous=2)
-    async with client("", HOME) as one, client("", CAFE) as other:
-        assert codes([await one.get("/api/auth/methods") for _ in range(3)]) == [200, 200, 429]
-        assert (await one.post("/api/auth/login", json={})).status_code == 429
-        assert (await other.get("/api/auth/methods")).status_code == 200
+    async with client("", HOME) as first, client("", CAFE) as second:
+        assert codes([await first.get("/api/auth/methods") for _ in range(3)]) == [200, 200, 429]
+        assert (await first.post("/api/auth/login", json={})).status_code == 429
+        assert (await second.get("/api/auth/methods")).status_code == 200
 
 
 async def test_guessed_tokens_are_counted_by_address(limited):

@@ -89,8 +89,8 @@ async def test_models_are_listed_and_downloaded(ada: User, artifacts: FakeArtifa
     assert (await ada.get(f"/api/models/{model_id}")).json()["data"] == {"id": str(model_id)}
     everything = await ada.post(f"/api/models/{model_id}/download")
     assert len(everything.json()["data"]["download_urls"]) == 2
-    one = await ada.post(f"/api/models/{model_id}/download", json={"files": ["adapter_config.json"]})
-    assert one.json()["data"] == {
+    download = await ada.post(f"/api/models/{model_id}/download", json={"files": ["adapter_config.json"]})
+    assert download.json()["data"] == {
         "download_urls": {"adapter_config.json": "https://store/adapter_config.json"},
         "expires_in": 3600,
     }
@@ -143,14 +143,14 @@ async def test_an_invalid_period_is_rejected(ada: User, tracker: FakeTracker, qu
 async def test_notifications_are_read(ada: User, notifier: FakeNotifier):
     notification_id = notifier.hold_notification(ada.id)
     listed = await ada.get("/api/notifications", params={"unread": "true", "limit": 5})
-    one = await ada.patch(f"/api/notifications/{notification_id}/read")
+    marked = await ada.patch(f"/api/notifications/{notification_id}/read")
     everything = await ada.post("/api/notifications/read-all")
 
     assert listed.json()["data"] == {
         "notifications": [{"type": "job_queued", "read": False, "user_id": str(ada.id)}],
         "unread_count": 1,
     }
-    assert (one.json()["success"], everything.json()["success"]) == (True, True)
+    assert (marked.json()["success"], everything.json()["success"]) == (True, True)
     assert notifier.requests == [
         ("GET /notifications", {"unread": "true", "limit": "5"}),
         (f"PATCH /notifications/{notification_id}/read", {}),

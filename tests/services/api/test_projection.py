@@ -37,7 +37,7 @@ COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact, segmen
 async def tell(pool: Pool, *events: Event) -> None:
     """Each event in a transaction of its own, as it would be delivered."""
     for event in events:
-        handler = next(one for one in SUBSCRIPTIONS if one.event is type(event))
+        handler = next(handler for handler in SUBSCRIPTIONS if handler.event is type(event))
         async with transaction(pool) as conn:
             await handler.handle([event], conn)
 
@@ -134,12 +134,12 @@ async def test_facts_of_two_topics_at_the_same_moment_are_both_kept(ada: User, p
 
 
 async def test_a_batch_moves_each_job_to_its_newest_progress(ada: User, pool: Pool):
-    one, other = await queued(pool, ada), await queued(pool, ada)
-    batch = [job_progress(job_id=job_id, seq=seq) for seq in (1, 3, 2) for job_id in (one, other)]
+    first, second = await queued(pool, ada), await queued(pool, ada)
+    batch = [job_progress(job_id=job_id, seq=seq) for seq in (1, 3, 2) for job_id in (first, second)]
     async with transaction(pool) as conn:
         await subscribers.on_job_progress.handle([*batch, job_progress(job_id=new_id())], conn)
 
-    assert [(await shown(ada, job_id))["current_step"] for job_id in (one, other)] == [3, 3]
+    assert [(await shown(ada, job_id))["current_step"] for job_id in (first, second)] == [3, 3]
 
 
 async def test_a_failed_job_has_its_error(ada: User, pool: Pool):

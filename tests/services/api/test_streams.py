@@ -274,7 +274,9 @@ async def test_a_log_longer_than_the_buffer_is_sent_whole(log: Log, listen: List
         await stream.until(is_progress)
         burst = [log.write() for _ in range(250)]
         log.tell(*burst)
-        assert ids(await stream.until(lambda event: event.get("id") == str(burst[-1].id))) == [one.id for one in burst]
+        assert ids(await stream.until(lambda event: event.get("id") == str(burst[-1].id))) == [
+            entry.id for entry in burst
+        ]
 
 
 async def test_a_slow_client_gets_the_newest_progress_with_all_metrics(log: Log, listen: Listen) -> None:

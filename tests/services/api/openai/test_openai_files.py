@@ -54,7 +54,7 @@ async def test_a_file_is_a_data_set(client: openai.AsyncOpenAI, artifacts: FakeA
     assert dataset_id in artifacts.datasets
     assert await client.files.retrieve(file.id) == file
     assert (await client.files.content(file.id)).content == CONTENT
-    assert [one.id async for one in client.files.list()] == [file.id]
+    assert [listed.id async for listed in client.files.list()] == [file.id]
     deleted = await client.files.delete(file.id)
     assert (deleted.id, deleted.object, deleted.deleted) == (file.id, "file", True)
     assert artifacts.datasets == {}
@@ -207,7 +207,7 @@ async def test_results_are_made_of_what_the_job_measured(
     tracker.unavailable = True
     assert (await client.files.retrieve(results)).bytes == file.bytes
     await pool.execute("DELETE FROM result_sizes")
-    assert [one.bytes async for one in client.files.list()] == [0], "without its size rather than not at all"
+    assert [listed.bytes async for listed in client.files.list()] == [0], "without its size rather than not at all"
     with pytest.raises(openai.InternalServerError, match="503"):
         await client.files.content(results)
     with pytest.raises(openai.ConflictError, match="when the job is deleted"):

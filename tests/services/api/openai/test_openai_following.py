@@ -157,7 +157,7 @@ async def test_checkpoints_are_listed_newest_first(
         for step in range(30, 0, -1)
     ]
     page = await client.fine_tuning.jobs.checkpoints.list(job.id)
-    assert ([one.step_number for one in page.data], page.has_more) == (list(range(30, 20, -1)), True)
+    assert ([checkpoint.step_number for checkpoint in page.data], page.has_more) == (list(range(30, 20, -1)), True)
     hex_id = job.id.removeprefix("ftjob-")
     newest = page.data[0]
     assert (newest.id, newest.fine_tuning_job_id) == (f"ftckpt-{hex_id}-1-30", job.id)
@@ -165,7 +165,7 @@ async def test_checkpoints_are_listed_newest_first(
     metrics = newest.metrics
     assert (metrics.step, metrics.train_loss, metrics.train_mean_token_accuracy) == (30, 2.0, 0.5)
     assert (metrics.valid_loss, metrics.full_valid_loss, metrics.valid_mean_token_accuracy) == (2.5, 2.5, 0.25)
-    steps = [one.step_number async for one in client.fine_tuning.jobs.checkpoints.list(job.id, limit=7)]
+    steps = [checkpoint.step_number async for checkpoint in client.fine_tuning.jobs.checkpoints.list(job.id, limit=7)]
     assert steps == list(range(30, 0, -1))
     with pytest.raises(openai.BadRequestError):
         await client.fine_tuning.jobs.checkpoints.list(job.id, after=job.id)
@@ -208,4 +208,4 @@ async def test_anothers_job_does_not_exist(
                 await ask(name)
     with pytest.raises(openai.NotFoundError):
         await jobs.create(model="tiny", training_file=file_id)
-    assert [one async for one in jobs.list()] == []
+    assert [job async for job in jobs.list()] == []

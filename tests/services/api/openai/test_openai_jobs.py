@@ -220,8 +220,10 @@ async def test_a_job_waits_for_its_file_to_be_validated(
 ):
     good, bad = (artifacts.hold_dataset(ada.id, status="validating") for _ in range(2))
     jobs = [
-        await client.fine_tuning.jobs.create(model="tiny", training_file=ids.write(ids.FILE, one), suffix=str(number))
-        for number, one in enumerate((good, bad))
+        await client.fine_tuning.jobs.create(
+            model="tiny", training_file=ids.write(ids.FILE, dataset_id), suffix=str(number)
+        )
+        for number, dataset_id in enumerate((good, bad))
     ]
     assert [job.status for job in jobs] == ["validating_files"] * 2
     assert await outbox_topics(pool) == []
