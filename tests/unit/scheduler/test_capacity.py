@@ -1,5 +1,7 @@
 """What of a cluster can be used."""
 
+from dataclasses import replace
+
 import pytest
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity, GpuCapacity
@@ -57,6 +59,13 @@ def test_a_node_that_is_down_is_expected_back() -> None:
     assert now == (pool(total=4, free=4, max_total=8),)
     assert not capacity.can_never_run([report(*now)], "CPU", 8)
     assert capacity.can_never_run([report(*now)], "CPU", 9)
+
+
+def test_an_elastic_cluster_may_get_more_gpus_of_a_type_that_it_has_had() -> None:
+    elastic = replace(report(pool(H100, 2)), elastic=True)
+    assert not capacity.can_never_run([elastic], "H100", 8)
+    assert capacity.can_never_run([elastic], "A100-80GB", 1)
+    assert capacity.can_never_run([replace(report(pool(H100, 0)), elastic=True)], "H100", 1)
 
 
 def test_a_job_can_never_run_only_if_every_cluster_is_known_to_lack_its_gpus() -> None:

@@ -64,7 +64,8 @@ def test_a_job_never_costs_more_than_its_cap(cap, rate, storage, before, length)
     for attempt, seconds in enumerate([*before, length], 1):
         end = limits.billed_until(capped, billed, NOON, NOON + timedelta(seconds=seconds))
         assert end <= NOON + timedelta(seconds=seconds)
-        billed.append(Segment(attempt=attempt, started_at=NOON, finished_at=end))
+        held = {"started_at": NOON, "finished_at": NOON + timedelta(seconds=seconds)}
+        billed.append(Segment(attempt=attempt, **held, billed_until=end))
     compute = capped.pricing.total(billed)
     assert compute + storage <= cap if cap >= storage else compute == 0
 

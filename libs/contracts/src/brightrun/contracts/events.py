@@ -64,11 +64,12 @@ class AdapterRef(Value):
 
 
 class Segment(Value):
-    """A stretch of training that is billed: one attempt, from its start to its end."""
+    """A billed attempt: how long it held GPUs. `billed_until`: the end of what is billed, if that is earlier."""
 
     attempt: int
     started_at: Utc
     finished_at: Utc
+    billed_until: Utc | None = None
 
 
 class Pricing(Value):
@@ -82,9 +83,13 @@ class Pricing(Value):
         seconds = Decimal(str(max((finished_at - started_at).total_seconds(), 0.0)))
         return to_money(self.hourly_rate * seconds / 3600)
 
+    def cost_of(self, segment: Segment) -> Decimal:
+        """What is billed of the segment."""
+        return self.compute_cost(segment.started_at, segment.billed_until or segment.finished_at)
+
     def total(self, segments: Iterable[Segment]) -> Decimal:
         """The cost of the segments together; each is an entry of the ledger, rounded by itself."""
-        return sum((self.compute_cost(segment.started_at, segment.finished_at) for segment in segments), Decimal())
+        return sum(map(self.cost_of, segments), Decimal())
 
 
 class JobQueued(JobEvent):
@@ -212,7 +217,8 @@ class JobPaused(JobEvent):
     """The job has given its GPUs back and waits for its user to resume it. Owner: scheduler.
 
     `attempt` is used up: the next has a higher number. `started_at` is None when nothing is billed: the job was
-    waiting, or its cluster lost it. `step`: the optimizer step that the job goes on from.
+    waiting, or its cluster lost it. `billed_until` is as in Segment. `step`: the optimizer step that the job goes on
+    from.
     """
 
     topic: ClassVar[str] = "job.paused"
@@ -224,12 +230,13 @@ class JobPaused(JobEvent):
     pricing: Pricing
     started_at: Utc | None = None
     finished_at: Utc
+    billed_until: Utc | None = None
     step: int = 0
 
     @property
     def billed(self) -> tuple[Segment, ...]:
         """The billed part of the attempt."""
-        return _billed(self.attempt, self.started_at, self.finished_at)
+        return _billed(self)
 
 
 class JobCompleted(JobEvent):
@@ -238,7 +245,7 @@ class JobCompleted(JobEvent):
     Carries what the ledger and the artifact need, so that neither waits for another topic. A job that was not running
     has attempt 0, no cluster and no times. `started_at` is also None when the cluster lost the last attempt, which is
     not billed. `segments`: what was billed of the attempts before it. `stopped_by`: `budget` or `duration`, when it was
-    its `max_cost` or `max_duration` that ended it; a `finished_at` that would cost more than `max_cost` is put forward.
+    its `max_cost` or `max_duration` that ended it. `billed_until`: as in Segment, where more would exceed `max_cost`.
     """
 
     topic: ClassVar[str] = "job.completed"
@@ -254,6 +261,7 @@ class JobCompleted(JobEvent):
     pricing: Pricing
     started_at: Utc | None = None
     finished_at: Utc
+    billed_until: Utc | None = None
     trained_tokens: int = 0
     error: JobError | None = None
     segments: tuple[Segment, ...] = ()
@@ -264,13 +272,16 @@ class JobCompleted(JobEvent):
     @property
     def billed(self) -> tuple[Segment, ...]:
         """Every billed segment of the job."""
-        return self.segments + _billed(self.attempt, self.started_at, self.finished_at)
+        return self.segments + _billed(self)
 
 
-def _billed(attempt: int, started_at: datetime | None, finished_at: datetime) -> tuple[Segment, ...]:
-    if started_at is None:
+def _billed(end: JobPaused | JobCompleted) -> tuple[Segment, ...]:
+    if end.started_at is None:
         return ()
-    return (Segment(attempt=attempt, started_at=started_at, finished_at=finished_at),)
+    segment = Segment(
+        attempt=end.attempt, started_at=end.started_at, finished_at=end.finished_at, billed_until=end.billed_until
+    )
+    return (segment,)
 
 
 class DatasetValidated(Event):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from brightrun.api.datasets.models import PendingDataset
 from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
-from brightrun.api.http.parameters import From, To
+from brightrun.api.http.parameters import WHOLE_NUMBER, From, To
 from brightrun.api.jobs import rules
 from brightrun.api.jobs.models import Job, JobRequest
 from brightrun.api.pricing.models import PresetId
@@ -250,7 +250,7 @@ class JobEvents(BaseModel):
     events: list[JsonObject]
 
 
-Step = Annotated[int, Field(ge=0, le=2**53)]
+Step = Annotated[int, Field(ge=0, le=2**53), WHOLE_NUMBER]
 
 
 class QueryModel(BaseModel):
@@ -262,8 +262,8 @@ class QueryModel(BaseModel):
 class JobsQuery(QueryModel):
     """A page of jobs with any of the statuses, and with `q` in their names or at the start of their ids."""
 
-    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    page: Annotated[int, Field(ge=1, le=1_000_000), WHOLE_NUMBER] = 1
+    limit: Annotated[int, Field(ge=1, le=100), WHOLE_NUMBER] = 10
     status: Annotated[tuple[JobStatus, ...], Field(max_length=10, description="several may be given")] = ()
     dataset_id: UUID | None = None
     q: Annotated[
@@ -280,11 +280,11 @@ class MetricsQuery(QueryModel):
 
     first: Annotated[Step | None, Field(alias="from")] = None
     last: Annotated[Step | None, Field(alias="to")] = None
-    max_points: Annotated[int, Field(ge=10, le=10_000)] = 1000
+    max_points: Annotated[int, Field(ge=10, le=10_000), WHOLE_NUMBER] = 1000
 
 
 class EventsQuery(QueryModel):
     """Part of a history."""
 
     after: Step = 0
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
+    limit: Annotated[int, Field(ge=1, le=100), WHOLE_NUMBER] = 100

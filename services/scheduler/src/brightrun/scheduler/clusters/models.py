@@ -36,9 +36,11 @@ class ClusterReport:
     """What is known of a cluster's GPUs. `pools` is None before its first response.
 
     `taken`: GPUs by type that it has not counted yet. `usable`: it answers, is not drained, and has not just been full.
+    `elastic`: it may get more GPUs than it ever had.
     """
 
     name: str
     pools: tuple[GpuPool, ...] | None
     taken: Mapping[str, int]
     usable: bool
+    elastic: bool = False

@@ -36,12 +36,16 @@ async def read_reports(conn: Connection | Pool, names: Collection[str], max_sile
     rows = await conn.fetch(
         f"""
         SELECT name, pools, coalesce({USABLE}, false) AS usable,
+               coalesce((capabilities->>'elastic')::bool, false) AS elastic,
                (SELECT jsonb_object_agg(gpu_type, gpus) FROM ({TAKEN}) taken WHERE cluster = name) AS taken
         FROM clusters WHERE name = ANY($1) ORDER BY name
         """,
         list(names), max_silence,
     )  # fmt: skip
-    return [ClusterReport(row["name"], _pools(row["pools"]), row["taken"] or {}, row["usable"]) for row in rows]
+    return [
+        ClusterReport(row["name"], _pools(row["pools"]), row["taken"] or {}, row["usable"], row["elastic"])
+        for row in rows
+    ]
 
 
 async def list_capacity(pool: Pool, names: Collection[str], max_silence: timedelta) -> list[ClusterCapacity]:

@@ -52,11 +52,14 @@ def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
 
 
 def can_never_run(reports: Sequence[ClusterReport], gpu_type: str, gpus: int) -> bool:
-    """Whether no cluster there is, up or down, has ever had what the job needs. False while one is unknown."""
+    """Whether no cluster there is, up or down, has ever had what the job needs. False while one is unknown.
+
+    An elastic cluster that has had one of the GPUs may get enough.
+    """
     if not reports or any(report.pools is None for report in reports):
         return False
     return not any(
-        FreeGpus(report.name, pool.types, pool.max_total, 0).can_hold(gpu_type, gpus)
+        FreeGpus(report.name, pool.types, pool.max_total, 0).can_hold(gpu_type, 1 if report.elastic else gpus)
         for report in reports
         for pool in report.pools or ()
     )

@@ -176,6 +176,7 @@ async def _pause_ended_job(
         finished_at=segment.finished_at if segment else utc_now(),
         cluster=attempt.cluster,
         started_at=segment.started_at if segment else None,
+        billed_until=segment.billed_until if segment else None,
         step=run.current_step if segment else run.last_checkpoint_step or 0,
     )
     await outbox.add(conn, event)
@@ -218,6 +219,7 @@ async def complete_job(
         pricing=job.pricing,
         started_at=segment.started_at if segment else None,
         finished_at=segment.finished_at if segment else run_ended_at or utc_now(),
+        billed_until=segment.billed_until if segment else None,
         trained_tokens=run.trained_tokens if run else 0,
         error=error,
         segments=tuple(before),

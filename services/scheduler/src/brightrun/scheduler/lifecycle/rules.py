@@ -101,8 +101,11 @@ def error_of(run: RunStatus) -> JobError | None:
 
 
 def billed_segment(job: JobQueued, before: Sequence[Segment], run: RunStatus, now: datetime) -> Segment | None:
-    """What of the run is billed, after the segments `before` it."""
+    """How long the run held GPUs, and what of it is billed, after the segments `before` it."""
     if run.started_at is None or is_lost(run):
         return None
-    end = billed_until(job, before, run.started_at, run.finished_at or now)
-    return Segment(attempt=run.attempt, started_at=run.started_at, finished_at=max(end, run.started_at))
+    end = max(run.finished_at or now, run.started_at)
+    until = billed_until(job, before, run.started_at, end)
+    return Segment(
+        attempt=run.attempt, started_at=run.started_at, finished_at=end, billed_until=until if until < end else None
+    )

@@ -86,7 +86,8 @@ CREATE TABLE attempts (
     outcome             text,                             -- the run's last status, or lost
     error               jsonb,
     ended_at            timestamptz,
-    finished_at         timestamptz,                      -- of what is billed, by the cluster's clock
+    finished_at         timestamptz,                      -- by the cluster's clock
+    billed_until        timestamptz,                      -- the end of what is billed, if that is earlier
     billed              bool        NOT NULL DEFAULT false,
     PRIMARY KEY (job_id, attempt)
 );

@@ -157,12 +157,13 @@ def _compute(event: JobPaused | JobCompleted, segment: Segment) -> Cost:
         user_id=event.user_id,
         attempt=segment.attempt,
         cost_type="compute",
-        amount=event.pricing.compute_cost(segment.started_at, segment.finished_at),
+        amount=event.pricing.cost_of(segment),
         recorded_at=event.occurred_at,
         details={
-            "hourly_rate": f"{event.pricing.hourly_rate:.4f}",
+            "hourly_rate": float(event.pricing.hourly_rate),
             "started_at": segment.started_at.isoformat(),
             "finished_at": segment.finished_at.isoformat(),
+            "billed_until": (segment.billed_until or segment.finished_at).isoformat(),
             "gpu": event.gpu.model_dump(mode="json"),
         },
     )
