@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.placement import ClusterSupply, GpuSupply
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.tokens import issue
@@ -19,6 +20,7 @@ from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
 
 ROUTES = [
+    ("GET", "/clusters"),
     ("GET", "/admin/clusters"),
     ("POST", "/admin/clusters/local/drain"),
     ("POST", "/admin/clusters/local/undrain"),
@@ -54,6 +56,23 @@ async def test_clusters_are_listed_with_gpus_and_attempts(
     assert datetime.fromisoformat(local["answered_at"]) > utc_now() - timedelta(minutes=1)
     assert (second["gpus"], second["running"]) == ([], 0)
     assert "503" in second["problem"]
+
+
+async def test_what_each_cluster_can_run_is_listed_also_while_it_is_away(
+    scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
+) -> None:
+    scheduler.cluster.features |= {"base_models": ("tiny",), "hub": False, "max_gpus": {"CPU": 8}, "elastic": False}
+    await scheduler.probe()
+    other.down = True
+    await scheduler.pass_time(hours=1)
+    await scheduler.probe()
+    here, away = [ClusterSupply.model_validate(supply) for supply in _data(await operator.get("/clusters"))]
+    gpus = (GpuSupply(type="CPU", total=8, free=8, max_count=8),)
+    assert here == ClusterSupply(
+        name="local", available=True, gpus=gpus, elastic=False, base_models=("tiny",), hub=False, inputs=True
+    )
+    assert not away.available
+    assert away.gpus == (GpuSupply(type="H100", total=4, free=4, max_count=4),)
 
 
 async def test_a_cluster_is_drained_and_undrained(scheduler: Scheduler, operator: httpx.AsyncClient) -> None:

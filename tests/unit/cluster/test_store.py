@@ -64,6 +64,29 @@ async def test_many_submissions_at_once_get_different_devices_and_no_more_than_t
     assert sorted(devices) == list(range(8))
 
 
+async def test_a_submission_costs_the_same_however_many_gpus_are_leased(store: Store) -> None:
+    await submit(store, slots=2000)
+    first = await _steps_of_a_submission(store)
+    for _ in range(500):
+        await submit(store, slots=2000)
+    assert await _steps_of_a_submission(store) < 2 * first
+
+
+async def _steps_of_a_submission(store: Store) -> int:
+    """How many instructions SQLite's virtual machine takes for it."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    await store.transact(lambda conn: conn.set_progress_handler(count, 1))
+    await submit(store, slots=2000)
+    await store.transact(lambda conn: conn.set_progress_handler(None, 1))
+    return steps
+
+
 async def test_the_devices_of_a_run_that_ended_are_free(store: Store) -> None:
     run = await submit(store, slots=1)
     assert await store.read(queries.count_leases) == {"CPU": 1}

@@ -87,6 +87,7 @@ class RayExecution(Execution):
 
 class RayExecutor:
     name = "ray"
+    max_gpus = None
     simulated = False
     queues = True
     outlasts = True

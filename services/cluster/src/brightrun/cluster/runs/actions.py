@@ -31,7 +31,8 @@ def submit(
         return existing, False
     kind = request.gpu_config.type
     free = replace(free, live_runs=queries.count_live_runs(conn))
-    devices = admission.admit(request, hardware, queries.leased_devices(conn, kind), free, limits)
+    admission.admit(request, hardware, queries.count_leases(conn).get(kind, 0), free, limits)
+    devices = queries.free_devices(conn, kind, request.gpu_config.count, hardware.gpus[kind])
     run = rules.submitted(f"run_{new_id().hex}", request, devices, hardware.simulated, adopts)
     queries.insert_run(conn, run)
     queries.lease_devices(conn, run.id, kind, devices)
@@ -78,7 +79,7 @@ def _record(
     run = run.model_copy(update={"seq": run.seq + 1})
     queries.update_run(conn, run)
     if run.finished:
-        queries.release_devices(conn, run.id)
+        queries.release_devices(conn, run.id, run.request.gpu_config.type)
     event = RunEvent(
         cursor=0,
         event_id=new_id(),

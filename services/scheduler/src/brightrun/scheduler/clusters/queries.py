@@ -11,7 +11,7 @@ from brightrun.runtime.database import Connection, Pool
 from brightrun.scheduler.clusters.models import ClusterReport, GpuPool
 from brightrun.scheduler.states import HOLDS_GPUS, AttemptState
 
-USABLE = "drained_at IS NULL AND answered_at > now() - $2::interval AND (full_until IS NULL OR full_until < now())"
+AVAILABLE = "coalesce(drained_at IS NULL AND answered_at > now() - $2::interval, false)"
 
 TAKEN = f"""
     SELECT cluster, gpu_type, sum(gpus)::int AS gpus FROM (
@@ -35,13 +35,13 @@ async def read_reports(conn: Connection | Pool, names: Collection[str], max_sile
     """What is known of the clusters now; one that was silent for `max_silence` is not usable."""
     rows = await conn.fetch(
         f"""
-        SELECT name, pools, coalesce({USABLE}, false) AS usable,
+        SELECT name, pools, capabilities, {AVAILABLE} AS available, coalesce(full_until < now(), true) AS not_full,
                (SELECT jsonb_object_agg(gpu_type, gpus) FROM ({TAKEN}) taken WHERE cluster = name) AS taken
         FROM clusters WHERE name = ANY($1) ORDER BY name
         """,
         list(names), max_silence,
     )  # fmt: skip
-    return [ClusterReport(row["name"], _pools(row["pools"]), row["taken"] or {}, row["usable"]) for row in rows]
+    return [_report(row) for row in rows]
 
 
 async def read_clock(pool: Pool) -> datetime:
@@ -131,6 +131,17 @@ async def read_capabilities(pool: Pool, name: str) -> Capabilities | None:
     """What the cluster can do; None before its first response."""
     capabilities = await pool.fetchval("SELECT capabilities FROM clusters WHERE name = $1", name)
     return Capabilities.model_validate(capabilities) if capabilities else None
+
+
+def _report(row: Any) -> ClusterReport:
+    return ClusterReport(
+        name=row["name"],
+        pools=_pools(row["pools"]),
+        taken=row["taken"] or {},
+        usable=row["available"] and row["not_full"],
+        available=row["available"],
+        capabilities=Capabilities.model_validate(row["capabilities"]) if row["capabilities"] else None,
+    )
 
 
 def _view(row: dict[str, Any], url: str | None) -> Cluster:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity
+from brightrun.contracts.placement import ClusterSupply, GpuSupply
 from brightrun.scheduler.clusters.models import ClusterReport, FreeGpus, GpuPool
 
 UNLIMITED = 1 << 30
@@ -35,12 +36,16 @@ def remember_max_total(pools: Sequence[GpuPool], known: Sequence[GpuPool]) -> tu
 
 def free_gpus_of(reports: Iterable[ClusterReport]) -> list[FreeGpus]:
     """The GPUs of usable clusters."""
-    return [
-        FreeGpus(report.name, pool.types, pool.total, _count_free(pool, report.taken))
-        for report in reports
-        if report.usable
-        for pool in report.pools or ()
-    ]
+    return [_free_gpus(report, pool) for report in reports if report.usable for pool in report.pools or ()]
+
+
+def _free_gpus(report: ClusterReport, pool: GpuPool) -> FreeGpus:
+    free, said = _count_free(pool, report.taken), report.capabilities
+    if said is None:
+        return FreeGpus(report.name, pool.types, pool.total, free)
+    limits = [count for gpu_type, count in said.max_gpus.items() if pool.types is None or gpu_type in pool.types]
+    models = frozenset(said.base_models) if said.hub is False else None
+    return FreeGpus(report.name, pool.types, pool.total, free, min(limits, default=None), models, said.inputs)
 
 
 def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
@@ -51,14 +56,29 @@ def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
     return max(pool.free - used, 0)
 
 
-def can_never_run(reports: Sequence[ClusterReport], gpu_type: str, gpus: int) -> bool:
-    """Whether no cluster there is, up or down, has ever had what the job needs. False while one is unknown."""
-    if not reports or any(report.pools is None for report in reports):
-        return False
-    return not any(
-        FreeGpus(report.name, pool.types, pool.max_total, 0).can_hold(gpu_type, gpus)
-        for report in reports
-        for pool in report.pools or ()
+def supply_of(report: ClusterReport) -> ClusterSupply:
+    """What the cluster can run some day: a node that is down comes back."""
+    said = report.capabilities
+    if said is None or report.pools is None:
+        return ClusterSupply(name=report.name, available=False)
+    return ClusterSupply(
+        name=report.name,
+        available=report.available,
+        simulated=said.simulated,
+        gpus=tuple(
+            GpuSupply(
+                type=gpu_type,
+                total=pool.total,
+                free=None if pool.free is None else _count_free(pool, report.taken),
+                max_count=said.max_gpus.get(gpu_type or "", pool.max_total),
+            )
+            for pool in report.pools
+            for gpu_type in sorted(pool.types or ()) or (None,)
+        ),
+        elastic=said.elastic,
+        base_models=said.base_models,
+        hub=said.hub,
+        inputs=said.inputs,
     )
 
 

@@ -104,5 +104,11 @@ def billed_segment(job: JobQueued, before: Sequence[Segment], run: RunStatus, no
     """What of the run is billed, after the segments `before` it."""
     if run.started_at is None or is_lost(run):
         return None
-    end = billed_until(job, before, run.started_at, run.finished_at or now)
-    return Segment(attempt=run.attempt, started_at=run.started_at, finished_at=max(end, run.started_at))
+    released_at = max(run.finished_at or now, run.started_at)
+    end = billed_until(job, before, run.started_at, released_at)
+    return Segment(
+        attempt=run.attempt,
+        started_at=run.started_at,
+        finished_at=end,
+        released_at=released_at if released_at > end else None,
+    )
