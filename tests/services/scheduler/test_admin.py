@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from brightrun.contracts.events import JobQueued
-from brightrun.contracts.placement import ClusterSupply, GpuSupply
+from brightrun.contracts.scheduling import ClusterCapacity, GpuLimit
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.tokens import issue
@@ -61,18 +61,39 @@ async def test_clusters_are_listed_with_gpus_and_attempts(
 async def test_what_each_cluster_can_run_is_listed_also_while_it_is_away(
     scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
 ) -> None:
-    scheduler.cluster.features |= {"base_models": ("tiny",), "hub": False, "max_gpus": {"CPU": 8}, "elastic": False}
+    scheduler.cluster.features |= {
+        "base_models": ("tiny",),
+        "fetches_models": False,
+        "max_gpus": {"CPU": 8},
+        "elastic": False,
+    }
     await scheduler.probe()
     other.down = True
     await scheduler.pass_time(hours=1)
     await scheduler.probe()
-    here, away = [ClusterSupply.model_validate(supply) for supply in _data(await operator.get("/clusters"))]
-    gpus = (GpuSupply(type="CPU", total=8, free=8, max_count=8),)
-    assert here == ClusterSupply(
-        name="local", available=True, gpus=gpus, elastic=False, base_models=("tiny",), hub=False, inputs=True
+    here, away = [ClusterCapacity.model_validate(cluster) for cluster in _data(await operator.get("/clusters"))]
+    assert here == ClusterCapacity(
+        name="local",
+        usable=True,
+        gpus=[GpuLimit(types=["CPU"], free=8, max_total=8)],
+        base_models=["tiny"],
+        fetches_models=False,
+        elastic=False,
+        inputs=True,
     )
-    assert not away.available
-    assert away.gpus == (GpuSupply(type="H100", total=4, free=4, max_count=4),)
+    assert not away.usable
+    assert away.gpus == [GpuLimit(types=["H100"], free=4, max_total=4)]
+
+
+async def test_what_each_configured_cluster_can_run_is_told_by_its_last_report(
+    scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
+) -> None:
+    other.down = True
+    await scheduler.queue_live(gpu=GpuConfig(type="CPU", count=3))
+    local, second = _data(await operator.get("/clusters"))
+    assert (local["name"], local["usable"]) == ("local", True)
+    assert local["gpus"] == [{"types": ["CPU"], "free": 8, "max_total": 8}]
+    assert (second["gpus"], second["base_models"], second["usable"]) == (None, None, False)
 
 
 async def test_a_cluster_is_drained_and_undrained(scheduler: Scheduler, operator: httpx.AsyncClient) -> None:

@@ -18,7 +18,7 @@ from brightrun.contracts.reports import FinishedReport, StageReport
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 
-PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0, 0, 1000), "adopts": None}
+PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0, 0, 1000), "resumed": None}
 
 
 @pytest_asyncio.fixture

@@ -26,7 +26,7 @@ def capabilities(*types: str, **changes) -> Capabilities:
 
 
 def can_never_run(reports: list[ClusterReport], gpu_type: str, gpus: int) -> bool:
-    return bool(find_lacks([capacity.supply_of(report) for report in reports], Needs(gpu_type, gpus, "tiny", False)))
+    return bool(find_lacks([capacity.capacity_of(report) for report in reports], Needs(gpu_type, gpus, "tiny", False)))
 
 
 def test_gpus_are_counted_by_type() -> None:
@@ -76,14 +76,14 @@ def test_a_job_can_never_run_only_if_every_cluster_is_known_to_lack_its_gpus() -
 
 
 def test_a_report_says_what_a_job_can_have() -> None:
-    said = capabilities("CPU", hub=False, base_models=("tiny",), max_gpus={"CPU": 4}, inputs=True)
+    said = capabilities("CPU", fetches_models=False, base_models=("tiny",), max_gpus={"CPU": 4}, inputs=True)
     known = replace(report(pool(total=8, free=3)), capabilities=said)
     [free] = capacity.free_gpus_of([known])
     assert free.can_hold(Needs("CPU", 4, "tiny", True))
     assert not free.can_hold(Needs("CPU", 5, "tiny", False))
     assert not free.can_hold(Needs("CPU", 1, "small", False))
-    [gpus] = capacity.supply_of(known).gpus or ()
-    assert (gpus.type, gpus.total, gpus.free, gpus.max_count) == ("CPU", 8, 3, 4)
+    [gpus] = capacity.capacity_of(known).gpus or ()
+    assert (gpus.types, gpus.free, gpus.max_total) == (["CPU"], 3, 4)
 
 
 def test_a_cluster_that_does_not_say_it_takes_inputs_gets_none() -> None:

@@ -35,7 +35,7 @@ async def read_capabilities(context: ContextOf, generators: GeneratorsOf) -> Cap
         simulated=executor.simulated,
         gpu_types=executor.gpu_types,
         base_models=await asyncio.to_thread(base_models_in, models) if models else (),
-        hub=executor.simulated,
+        fetches_models=executor.simulated,
         elastic=executor.max_gpus is None,
         max_gpus=dict(executor.max_gpus or {}),
         idempotent_submit=True,

@@ -11,7 +11,7 @@ from typing import Literal
 from brightrun.api.pricing.models import GpuPrice
 from brightrun.contracts.memory import GIB, advise, device_of, needed
 from brightrun.contracts.shapes import ModelShape
-from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec, is_model_name
 
 LLAMA_LIKE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3"})
 """Model types whose linear layers have the usual names."""
@@ -38,6 +38,8 @@ def problems(
 def _reasons(
     spec: TrainingSpec, gpu: GpuConfig, shape: ModelShape | None, examples: int | None
 ) -> Iterator[tuple[str, str]]:
+    if not is_model_name(spec.base_model):
+        yield "base_model", f"{spec.base_model[:80]!a} is no name of a model: give one of GET /api/base-models"
     if spec.quantization == "nf4" and device_of(gpu.type) == "cpu":
         yield "quantization", f"nf4 needs an NVIDIA GPU, and {gpu.type} is none: use none, or another GPU type"
     if "lm_head" in spec.target_modules:

@@ -7,23 +7,22 @@ from typing import cast
 
 from fastapi import APIRouter, Request
 
-from brightrun.contracts.placement import ClusterSupply
-from brightrun.contracts.scheduling import Cluster
+from brightrun.contracts.scheduling import Cluster, ClusterCapacity
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
-from brightrun.scheduler.clusters.rules import MAX_SILENCE, supply_of
+from brightrun.scheduler.clusters.rules import MAX_SILENCE, capacity_of
 from brightrun.scheduler.settings import Settings
 
 router = APIRouter()
 
 
 @router.get("/clusters")
-async def list_supplies(_: CallerOf, pool: Db, request: Request) -> Envelope[list[ClusterSupply]]:
+async def list_capacity(_: CallerOf, pool: Db, request: Request) -> Envelope[list[ClusterCapacity]]:
     """What each configured cluster can run, by its last report."""
     names = [cluster.name for cluster in cast("Settings", request.app.state.settings).all_clusters]
-    return Envelope(data=[supply_of(report) for report in await queries.read_reports(pool, names, MAX_SILENCE)])
+    return Envelope(data=[capacity_of(report) for report in await queries.read_reports(pool, names, MAX_SILENCE)])
 
 
 @router.get("/admin/clusters")

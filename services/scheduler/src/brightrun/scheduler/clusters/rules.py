@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity
-from brightrun.contracts.placement import ClusterSupply, GpuSupply
+from brightrun.contracts.scheduling import ClusterCapacity, GpuLimit
 from brightrun.scheduler.clusters.models import ClusterReport, FreeGpus, GpuPool
 
 UNLIMITED = 1 << 30
@@ -43,9 +43,8 @@ def _free_gpus(report: ClusterReport, pool: GpuPool) -> FreeGpus:
     free, said = _count_free(pool, report.taken), report.capabilities
     if said is None:
         return FreeGpus(report.name, pool.types, pool.total, free)
-    limits = [count for gpu_type, count in said.max_gpus.items() if pool.types is None or gpu_type in pool.types]
-    models = frozenset(said.base_models) if said.hub is False else None
-    return FreeGpus(report.name, pool.types, pool.total, free, min(limits, default=None), models, said.inputs)
+    models = frozenset(said.base_models) if said.fetches_models is False else None
+    return FreeGpus(report.name, pool.types, pool.total, free, _max_count(said, pool), models, said.inputs)
 
 
 def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
@@ -56,30 +55,33 @@ def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
     return max(pool.free - used, 0)
 
 
-def supply_of(report: ClusterReport) -> ClusterSupply:
+def capacity_of(report: ClusterReport) -> ClusterCapacity:
     """What the cluster can run some day: a node that is down comes back."""
     said = report.capabilities
     if said is None or report.pools is None:
-        return ClusterSupply(name=report.name, available=False)
-    return ClusterSupply(
+        return ClusterCapacity(name=report.name, gpus=None, base_models=None, usable=False)
+    knows_models = said.fetches_models is False or (said.fetches_models and said.base_models)
+    return ClusterCapacity(
         name=report.name,
-        available=report.available,
-        simulated=said.simulated,
-        gpus=tuple(
-            GpuSupply(
-                type=gpu_type,
-                total=pool.total,
-                free=None if pool.free is None else _count_free(pool, report.taken),
-                max_count=said.max_gpus.get(gpu_type or "", pool.max_total),
+        gpus=[
+            GpuLimit(
+                types=None if pool.types is None else sorted(pool.types),
+                free=pool.free,
+                max_total=_max_count(said, pool) or pool.max_total,
             )
             for pool in report.pools
-            for gpu_type in sorted(pool.types or ()) or (None,)
-        ),
-        elastic=said.elastic,
-        base_models=said.base_models,
-        hub=said.hub,
+        ],
+        base_models=list(said.base_models) if knows_models else None,
+        fetches_models=bool(said.fetches_models),
+        elastic=bool(said.elastic),
         inputs=said.inputs,
+        usable=report.available,
     )
+
+
+def _max_count(said: Capabilities, pool: GpuPool) -> int | None:
+    """The most of the pool's GPUs that a run can have, if the cluster says so."""
+    return max((count for kind, count in said.max_gpus.items() if kind in (pool.types or ())), default=None)
 
 
 def can_pause(capabilities: Capabilities) -> bool:
