@@ -147,6 +147,12 @@ class JobResumeRequested(JobEvent):
     turn: Annotated[int, Field(ge=1)]
 
 
+class JobFinishRequested(JobEvent):
+    """The user asks the job to train no further and to deliver what it has; it may be over already. Owner: api."""
+
+    topic: ClassVar[str] = "job.finish_requested"
+
+
 class JobRefused(JobEvent):
     """The job waited for the validation of a data set, which failed; the job was never queued. Owner: api.
 
@@ -253,9 +259,10 @@ class JobCompleted(JobEvent):
 
     Carries what the ledger and the artifact need, so that neither waits for another topic. A job that was not running
     has attempt 0, no cluster and no times. `started_at` is also None when the cluster lost the last attempt, which is
-    not billed. `segments`: what was billed of the attempts before it. `stopped_by`: `budget` or `duration`, when it was
-    its `max_cost` or `max_duration` that ended it. A `finished_at` that would cost more than `max_cost` is put forward;
-    `released_at` is then when the GPUs were released. `pricing` asks no more for storage than `max_cost`.
+    not billed. `segments`: what was billed of the attempts before it. `stopped_by`: what ended it early, `budget` for
+    `max_cost`, `duration` for `max_duration`, or `user` who asked to finish. A `finished_at` that would cost more than
+    `max_cost` is put forward; `released_at` is then when the GPUs were released. `pricing` asks no more for storage
+    than `max_cost`.
     """
 
     topic: ClassVar[str] = "job.completed"
@@ -376,8 +383,9 @@ class DurationReached(JobEvent):
 CATALOGUE: tuple[Topic, ...] = (
     Topic(JobQueued, "api", ("scheduler", "tracker", "notifier")),
     Topic(JobCancelRequested, "api", ("scheduler",)),
-    Topic(JobPauseRequested, "api", ("scheduler",)),
+    Topic(JobPauseRequested, "api", ("scheduler", "tracker")),
     Topic(JobResumeRequested, "api", ("scheduler", "tracker")),
+    Topic(JobFinishRequested, "api", ("scheduler", "tracker"), partitions=3),
     Topic(JobRefused, "api", ("tracker", "notifier"), partitions=3),
     Topic(JobDeleted, "api", ("tracker",), partitions=3),
     Topic(JobStarted, "scheduler", ("api", "tracker", "notifier")),

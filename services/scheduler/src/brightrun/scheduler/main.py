@@ -50,6 +50,7 @@ async def start(settings: Settings) -> None:
         service.subscribe(
             subscribers.on_jobs_queued,
             subscribers.on_job_cancel_requested,
+            subscribers.on_job_finish_requested,
             subscribers.on_job_pause_requested,
             subscribers.on_job_resume_requested,
         )

@@ -35,6 +35,7 @@ CREATE TABLE queue (
     resume_from          text,                            -- the run there whose last checkpoint it resumes
     lost_attempts        int         NOT NULL DEFAULT 0,  -- those that clusters lost
     cancel_requested_at  timestamptz,
+    finish_requested_at  timestamptz,                     -- it is to train no further and deliver
     pause_requested_at   timestamptz,                     -- null: it is to run
     pause_turn           int         NOT NULL DEFAULT 0   -- the newest request to pause or to resume that is known
 );
@@ -43,7 +44,8 @@ CREATE INDEX queue_waiting ON queue
     (user_id, gpu_type, gpus, base_model, inputs, preferred_cluster, priority DESC, queued_at, job_id)
     WHERE state = 'waiting';
 CREATE INDEX queue_stopping ON queue (job_id)
-    WHERE state IN ('submitting', 'live') AND (cancel_requested_at IS NOT NULL OR pause_requested_at IS NOT NULL);
+    WHERE state IN ('submitting', 'live')
+      AND (cancel_requested_at IS NOT NULL OR pause_requested_at IS NOT NULL OR finish_requested_at IS NOT NULL);
 
 -- Requests to stop that came before their job: topics are not ordered between each other.
 CREATE TABLE early_stop_requests (
