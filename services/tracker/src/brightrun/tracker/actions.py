@@ -49,7 +49,7 @@ async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[
     Topics are not ordered between each other: an entry that comes before the one that it follows is held until then.
     """
     missing = await log.find_unlogged(conn, entries)
-    fresh = [entry for entry in entries if (entry.job_id, entry.source) in missing]
+    fresh: Sequence[Entry] = [entry for entry in entries if (entry.job_id, entry.source) in missing]
     while fresh:
         awaited = [(entry.job_id, entry.follows) for entry in fresh if entry.follows]
         known = await log.find_logged(conn, awaited)
@@ -60,8 +60,7 @@ async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[
                 known.add((entry.job_id, entry.source))
         await log.hold_entries(conn, [entry for entry in fresh if (entry.job_id, entry.source) not in known])
         await _append(conn, owners, ready)
-        released = await log.take_held(conn, ready)
-        fresh = sorted(released, key=lambda entry: (entry.source == "completed", entry.occurred_at))
+        fresh = await log.take_held(conn, ready)
 
 
 async def _append(conn: Connection, owners: Mapping[UUID, UUID], fresh: Sequence[Entry]) -> None:

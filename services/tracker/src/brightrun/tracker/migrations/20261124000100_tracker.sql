@@ -71,6 +71,7 @@ COMMENT ON COLUMN job_events.source IS 'What the entry tells of, such as stage:1
 CREATE INDEX job_events_page ON job_events (job_id, id);
 
 CREATE TABLE held_entries (
+    id           bigint GENERATED ALWAYS AS IDENTITY,
     job_id       uuid         NOT NULL,
     source       text         NOT NULL,
     type         text         NOT NULL,

@@ -47,11 +47,17 @@ async def hold_entries(conn: Connection, entries: Sequence[Entry]) -> None:
 
 
 async def take_held(conn: Connection, logged: Sequence[Entry]) -> list[Entry]:
-    """The kept entries that follow the `logged` ones; they are no longer kept."""
+    """The kept entries that follow the `logged` ones, in the order in which they happened; they are no longer kept.
+
+    A job's end comes last: its clock is another than that of the progress before it.
+    """
     rows = await conn.fetch(
         """
-        DELETE FROM held_entries WHERE (job_id, follows) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
-        RETURNING job_id, source, type, message, data, occurred_at, level, follows
+        WITH taken AS (
+            DELETE FROM held_entries WHERE (job_id, follows) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+            RETURNING *)
+        SELECT job_id, source, type, message, data, occurred_at, level, follows FROM taken
+        ORDER BY source = 'completed', occurred_at, id
         """,
         [entry.job_id for entry in logged], [entry.source for entry in logged],
     )  # fmt: skip
