@@ -115,7 +115,8 @@ async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
 @asynccontextmanager
 async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
     async with open_clients(settings) as clients, open_identity_provider(settings) as identity_provider:
-        application = create_app("api", SECRET, **api.ABOUT)
+        token = settings.metrics_token.get_secret_value()
+        application = create_app("api", SECRET, metrics_token=token, **api.ABOUT)
         application.state.pool = pool
         api.mount(application, settings, clients, identity_provider, passwords=Passwords(CHEAP))
         with DocumentedErrors.required_of(application):

@@ -48,6 +48,7 @@ ROUTERS = (
     openid.router,
     accounts.keys,
     accounts.admin,
+    accounts.audit,
     datasets.router,
     pricing.router,
     queue.positions,

@@ -1,17 +1,16 @@
 """Costs of a period, from the tracker's ledger."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, PlainSerializer
+from pydantic import BaseModel
 
 from brightrun.api.accounts.authentication import Reader
 from brightrun.api.errors import Invalid
-from brightrun.api.http.bodies import CostRecord, Number, Passed
+from brightrun.api.http.bodies import CostRecord, Passed
 from brightrun.api.http.parameters import Clients, first_moment, last_moment
-from brightrun.contracts.values import to_cents, utc_now
+from brightrun.contracts.values import Number, utc_now
 from brightrun.runtime.http import BoundedRoute, Envelope
 
 Period = Literal["week", "month", "year"]
@@ -35,9 +34,6 @@ def between(start: str, end: str) -> tuple[datetime, datetime]:
     return first, until
 
 
-Cents = Annotated[Decimal, AfterValidator(to_cents), PlainSerializer(float, return_type=float, when_used="json")]
-
-
 class DayCost(BaseModel):
     """What one day cost, in USD."""
 
@@ -46,9 +42,9 @@ class DayCost(BaseModel):
 
 
 class Costs(Passed):
-    """The ledger of a period, in USD; the total to two places, all else to four."""
+    """The ledger of a period, in USD to four places; the total is the sum of its records."""
 
-    total_cost: Cents
+    total_cost: Number
     cost_by_type: dict[str, Number]
     chart_data: list[DayCost]
     records: list[CostRecord]

@@ -13,7 +13,7 @@ class Invalid(ServiceError, status=400, code="validation_error"):
 
 
 class WrongScope(ServiceError, status=403, code="wrong_scope"):
-    """The API key is not allowed to do this: use one with the scope that `details` names."""
+    """The token is not allowed to do this: use one with the scope that is needed."""
 
     example: ClassVar[Any] = {"needed": ["train"]}
 
@@ -64,7 +64,7 @@ class TooManyKeys(ServiceError, status=409, code="too_many_keys"):
 
 
 class TooManyLoginAttempts(RateLimited, code="too_many_tries"):
-    """Too many attempts to sign in: wait for as many seconds as Retry-After says, then try again."""
+    """Too many attempts: wait for as many seconds as Retry-After says, then try again."""
 
 
 class NoIdentityProvider(ServiceError, status=404, code="no_identity_provider"):
@@ -152,9 +152,15 @@ class JobDeletedSince(ServiceError, status=410, code="job_deleted"):
 
 
 class Untrainable(Invalid, code="untrainable"):
-    """The training cannot be done as it is asked for: `details` names what is in the way and what to do instead."""
+    """The training cannot be done as it is asked for."""
 
     example: ClassVar[Any] = {"hyperparameters.quantization": ["nf4 needs an NVIDIA GPU, and CPU is none: use none"]}
+
+
+class NotRunnable(Invalid, code="not_runnable"):
+    """No cluster of this installation can ever run the job."""
+
+    example: ClassVar[Any] = {"gpu_config.type": ["no cluster has H100: there are CPU"]}
 
 
 class ModelInUse(ServiceError, status=409, code="model_in_use"):
@@ -162,15 +168,15 @@ class ModelInUse(ServiceError, status=409, code="model_in_use"):
 
 
 class ModelNotFound(ServiceError, status=404, code="model_not_found"):
-    """There is no such model, or it is not yours; `details` lists what can be fine-tuned."""
+    """There is no such model, or it is not yours."""
 
 
 class Unsupported(ServiceError, status=400, code="unsupported_parameter"):
-    """The request asks for something that this platform does not do; `details` names it and what to do instead."""
+    """The request asks for something that this platform does not do."""
 
 
 class WebhookUnreachable(ServiceError, status=400, code="webhook_unreachable"):
-    """The webhook's receiver gave no answer; `details` says why."""
+    """The webhook's receiver gave no answer."""
 
 
 class FileNotFound(ServiceError, status=404, code="file_not_found"):
@@ -190,8 +196,8 @@ class ResultsKept(ServiceError, status=409, code="results_kept"):
 
 
 class BrokenForm(ServiceError, status=400, code="invalid_form"):
-    """The body is not a multipart/form-data form, or it ends too early; `details` says what is wrong."""
+    """The body is not a multipart/form-data form, or it ends too early."""
 
 
 class FileTooLarge(ServiceError, status=413, code="file_too_large"):
-    """The file is larger than one request may bring; `details` says how much that is."""
+    """The file is larger than one request may bring."""

@@ -24,7 +24,10 @@ async def list_notifications(
     user: Reader, clients: Clients, unread: bool = False, limit: Limit = 20
 ) -> Envelope[Notifications]:
     """All of them, or the unread ones."""
-    return Envelope(data=await clients.notifier.get("/notifications", user.id, unread=unread, limit=limit))
+    found = await clients.notifier.get("/notifications", user.id, unread=unread, limit=limit)
+    for notification in found["notifications"]:
+        notification["user_id"] = str(user.id)
+    return Envelope(data=found)
 
 
 @router.patch("/{notification_id}/read", summary="Mark a notification as read")

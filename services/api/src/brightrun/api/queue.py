@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
 from brightrun.api.accounts import user_queries as users
+from brightrun.api.accounts.actions import recorded_change
 from brightrun.api.accounts.authentication import Admin, Reader
 from brightrun.api.errors import AdminOnly
 from brightrun.api.http.bodies import Body, example
@@ -61,16 +62,18 @@ async def list_clusters(admin: Admin, clients: Clients) -> Envelope[Clusters]:
 
 
 @admin.post("/clusters/{name}/drain", summary="Send a cluster no new jobs")
-async def drain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
+async def drain_cluster(name: ClusterName, admin: Admin, pool: Db, clients: Clients) -> Envelope[None]:
     """Its jobs continue."""
-    await clients.scheduler.send("POST", f"/admin/clusters/{name}/drain", admin.id)
+    async with recorded_change(pool, admin, "cluster.drain", name):
+        await clients.scheduler.send("POST", f"/admin/clusters/{name}/drain", admin.id)
     return Envelope(data=None)
 
 
 @admin.post("/clusters/{name}/undrain", summary="Send a drained cluster jobs again")
-async def undrain_cluster(name: ClusterName, admin: Admin, clients: Clients) -> Envelope[None]:
+async def undrain_cluster(name: ClusterName, admin: Admin, pool: Db, clients: Clients) -> Envelope[None]:
     """From the next scheduling decision on."""
-    await clients.scheduler.send("POST", f"/admin/clusters/{name}/undrain", admin.id)
+    async with recorded_change(pool, admin, "cluster.undrain", name):
+        await clients.scheduler.send("POST", f"/admin/clusters/{name}/undrain", admin.id)
     return Envelope(data=None)
 
 
@@ -86,14 +89,18 @@ async def set_share(user_id: UUID, body: SetShare, admin: Admin, pool: Db, clien
     """From the next scheduling decision on; running jobs continue."""
     await _require_user(pool, user_id)
     path, share = f"/admin/users/{user_id}/share", body.model_dump(mode="json")
-    return Envelope(data=Share.model_validate(await clients.scheduler.send("PUT", path, admin.id, json=share)))
+    async with recorded_change(pool, admin, "user.share", user_id, **share):
+        changed = await clients.scheduler.send("PUT", path, admin.id, json=share)
+    return Envelope(data=Share.model_validate(changed))
 
 
 @admin.put("/jobs/{job_id}/priority", summary="Move a job that waits")
-async def set_priority(job_id: UUID, body: ChangePriority, admin: Admin, clients: Clients) -> Envelope[None]:
+async def set_priority(job_id: UUID, body: ChangePriority, admin: Admin, pool: Db, clients: Clients) -> Envelope[None]:
     """Orders the user's own jobs; `urgent` precedes the jobs of all users. Only waiting jobs are found."""
     path = f"/admin/jobs/{job_id}/priority"
-    await clients.scheduler.send("PUT", path, admin.id, json=body.model_dump(mode="json"))
+    priority = body.model_dump(mode="json")
+    async with recorded_change(pool, admin, "job.priority", job_id, **priority):
+        await clients.scheduler.send("PUT", path, admin.id, json=priority)
     return Envelope(data=None)
 
 

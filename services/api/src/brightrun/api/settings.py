@@ -23,7 +23,8 @@ class Settings(SliceSettings):
 
     `rate_limit_…`: requests a minute, for each session or key (reads, changes) or address (calls without one), counted
     by each gateway process for itself; 0 is no limit. `trusted_proxies`: addresses and networks, separated by commas,
-    whose `X-Forwarded-For` tells the caller's address.
+    whose `X-Forwarded-For` tells the caller's address. `metrics_token`: the bearer token that `/metrics` needs; without
+    one nobody can read it.
 
     `oidc_issuer`: the OpenID provider's issuer URL; empty for none. `oidc_client_id`, `oidc_client_secret`: how it
     knows this gateway. `oidc_return_url`: the page that gets the sign-in's code. `oidc_email_domains`: whose addresses
@@ -42,6 +43,7 @@ class Settings(SliceSettings):
     rate_limit_changes: int = Field(600, ge=0)
     rate_limit_anonymous: int = Field(120, ge=0)
     trusted_proxies: str = ""
+    metrics_token: SecretStr = SecretStr("")
     oidc_issuer: str = Field("", pattern=SECURE_URL)
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")

@@ -1,10 +1,13 @@
 """Accounts and sign-ins."""
 
-from collections.abc import Iterable, Set
+from collections.abc import AsyncIterator, Iterable, Set
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from brightrun.api import errors
+from brightrun.api.accounts import audit_queries as audit
 from brightrun.api.accounts import rules
 from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts import user_queries as users
@@ -12,8 +15,8 @@ from brightrun.api.accounts.models import ApiKey, Grant, Role, Scope, User
 from brightrun.api.accounts.schemas import Claims
 from brightrun.api.settings import Limits
 from brightrun.contracts.values import new_id, utc_now
-from brightrun.runtime.database import Connection
-from brightrun.runtime.errors import NotFound
+from brightrun.runtime.database import Connection, Pool, transaction
+from brightrun.runtime.errors import NotFound, ServiceError
 
 CODE_LIFETIME = timedelta(minutes=2)
 MAX_CLIENT_LENGTH = 200
@@ -58,6 +61,26 @@ async def count_login_attempt(conn: Connection, email: str, network: str, limits
     now = utc_now()
     await _count(conn, rules.digest(network), limits.network_attempts, now)
     await _count(conn, await _account(conn, email, network), limits.account_attempts, now)
+
+
+async def count_registration(conn: Connection, email: str, network: str, limits: Limits) -> None:
+    """Count a sign-up, apart from attempts to sign in, so that sign-ups list few of the accounts.
+
+    Raises TooManyLoginAttempts.
+    """
+    now = utc_now()
+    await _count(conn, _sign_up(network), limits.network_attempts, now)
+    await _count(conn, _sign_up(email), limits.account_attempts, now)
+
+
+async def return_registration(conn: Connection, email: str, network: str) -> None:
+    """The sign-up has opened an account: it does not count."""
+    for source in (network, email):  # as they are counted, so that no two sign-ups wait for each other
+        await users.return_login_attempt(conn, _sign_up(source))
+
+
+def _sign_up(source: str) -> bytes:
+    return rules.digest(f"sign-up {source}")
 
 
 async def record_login(conn: Connection, email: str, network: str) -> None:
@@ -134,6 +157,31 @@ async def reset_password(conn: Connection, user_id: UUID, password_hash: str) ->
     await users.set_password(conn, user_id, password_hash)
     await tokens.delete_sessions(conn, user_id)
     return user
+
+
+DONE = "done"
+
+
+async def record_change(conn: Connection, admin: User, action: str, target: object, **details: Any) -> None:
+    """Add a change of this transaction to the audit log."""
+    await audit.insert_entry(conn, admin, action, str(target), details=details, outcome=DONE)
+
+
+@asynccontextmanager
+async def recorded_change(pool: Pool, admin: User, action: str, target: object, **details: Any) -> AsyncIterator[None]:
+    """Add a change that a peer service makes in the block to the audit log: before it, and then how it ended."""
+    async with transaction(pool) as conn:
+        entry_id = await audit.insert_entry(conn, admin, action, str(target), details=details, outcome=None)
+    outcome = ServiceError.code
+    try:
+        yield
+        outcome = DONE
+    except ServiceError as error:
+        outcome = error.code
+        raise
+    finally:
+        async with transaction(pool) as conn:
+            await audit.set_outcome(conn, entry_id, outcome)
 
 
 async def _lock(conn: Connection, user_id: UUID) -> User:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import PlainSerializer
@@ -59,6 +59,23 @@ class ApiKey(Value):
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+
+
+class AuditEntry(Value):
+    """A change that an admin asked for, with the admin's address and name at that time.
+
+    `outcome`: `done`, the code of an error, or null where the gateway stopped before it knew.
+    """
+
+    id: int
+    occurred_at: datetime
+    user_id: UUID
+    email: str
+    name: str
+    action: str
+    target: str
+    details: dict[str, Any]
+    outcome: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 
 from brightrun.api import errors
-from brightrun.api.accounts import actions, schemas
+from brightrun.api.accounts import actions, audit_queries, schemas
 from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.authentication import Admin, AppPasswords, Owner, OwnerGrant, Reader, ReaderGrant
@@ -34,23 +34,27 @@ async def get_methods(_: Anonymous, settings: AppSettings) -> Envelope[schemas.S
     "/register",
     status_code=201,
     summary="Open an account and sign in",
-    responses=error_responses(errors.SignupClosed, errors.EmailTaken),
+    responses=error_responses(errors.SignupClosed, errors.EmailTaken, errors.TooManyLoginAttempts),
 )
 async def post_register(
     body: schemas.Register,
-    _: Anonymous,
+    network: Anonymous,
     pool: Db,
     settings: AppSettings,
-    passwords: AppPasswords,
+    limits: AppLimits,
     *,
+    passwords: AppPasswords,
     user_agent: UserAgent = "",
 ) -> Envelope[schemas.SignedInAccount]:
     """The first account of an installation is its admin."""
     if not settings.signup_open:
         raise errors.SignupClosed
+    async with transaction(pool) as conn:
+        await actions.count_registration(conn, body.email, network, limits)
     password_hash = await passwords.hash(body.password)
     async with transaction(pool) as conn:
         user = await actions.register(conn, body.email, body.name, password_hash)
+        await actions.return_registration(conn, body.email, network)
         token = await actions.sign_in(conn, user.id, settings.session_lifetime, user_agent)
     return Envelope(data=schemas.SignedInAccount(user=user, token=token))
 
@@ -223,31 +227,44 @@ async def list_users(
 
 @admin.post("", status_code=201, summary="Open an account for somebody", responses=error_responses(errors.EmailTaken))
 async def create_user(
-    body: schemas.CreateUser, _: Admin, pool: Db, passwords: AppPasswords
+    body: schemas.CreateUser, by: Admin, pool: Db, passwords: AppPasswords
 ) -> Envelope[schemas.ManagedUser]:
     """Where sign-up is closed as well."""
     password_hash = await passwords.hash(body.password) if body.password else None
     async with transaction(pool) as conn:
         user = await actions.open_account(conn, body.email, body.name, body.role, password_hash)
+        await actions.record_change(conn, by, "user.create", user.id, email=user.email, role=user.role)
     return Envelope(data=schemas.ManagedUser.model_validate(user))
 
 
 @admin.patch(
     "/{user_id}", summary="Change an account's role, disable or enable it", responses=error_responses(errors.LastAdmin)
 )
-async def change_user(user_id: UUID, body: schemas.ChangeUser, _: Admin, pool: Db) -> Envelope[schemas.ManagedUser]:
+async def change_user(user_id: UUID, body: schemas.ChangeUser, by: Admin, pool: Db) -> Envelope[schemas.ManagedUser]:
     """Tokens of a disabled account do nothing. Enabled again, its keys do; its sessions have ended."""
     async with transaction(pool) as conn:
         user = await actions.change_user(conn, user_id, body.role, disabled=body.disabled)
+        await actions.record_change(conn, by, "user.change", user_id, **body.model_dump(exclude_none=True))
     return Envelope(data=schemas.ManagedUser.model_validate(user))
 
 
 @admin.post("/{user_id}/password", summary="Give an account another password")
 async def reset_password(
-    user_id: UUID, body: schemas.ResetPassword, _: Admin, pool: Db, passwords: AppPasswords
+    user_id: UUID, body: schemas.ResetPassword, by: Admin, pool: Db, passwords: AppPasswords
 ) -> Envelope[schemas.ManagedUser]:
     """Its sessions end, its API keys go on."""
     password_hash = await passwords.hash(body.password)
     async with transaction(pool) as conn:
         user = await actions.reset_password(conn, user_id, password_hash)
+        await actions.record_change(conn, by, "user.reset_password", user_id)
     return Envelope(data=schemas.ManagedUser.model_validate(user))
+
+
+audit = APIRouter(prefix="/admin/audit", tags=["administration"], responses=error_responses(errors.AdminOnly))
+
+
+@audit.get("", summary="What administrators changed, newest first")
+async def list_audit_entries(_: Admin, pool: Db, page: Page = 1, limit: Limit = 20) -> Envelope[schemas.AuditPage]:
+    """Users, prices, clusters, shares and priorities: who changed what, when, and how it ended."""
+    entries, total = await audit_queries.list_entries(pool, limit, (page - 1) * limit)
+    return Envelope(data=schemas.AuditPage(entries=entries, pagination=Pagination.of(page, limit, total)))

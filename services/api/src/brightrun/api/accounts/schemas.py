@@ -11,12 +11,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationInfo,
     field_validator,
 )
 
-from brightrun.api.accounts.models import ApiKey, Role, Scope, Session
+from brightrun.api.accounts.models import ApiKey, AuditEntry, Role, Scope, Session
 from brightrun.api.http.bodies import Body, example
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import Utc, utc_now
@@ -131,7 +132,7 @@ class ChangeUser(Body):
     model_config = example({"disabled": True})
 
     role: Role | None = None
-    disabled: bool | None = None
+    disabled: StrictBool | None = None
 
 
 class ResetPassword(Body):
@@ -155,6 +156,13 @@ class UserPage(BaseModel):
     pagination: Pagination
 
 
+class AuditPage(BaseModel):
+    """Newest first."""
+
+    entries: list[AuditEntry]
+    pagination: Pagination
+
+
 MAX_DAYS = 3650
 
 
@@ -166,7 +174,7 @@ class CreateKey(Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["train"]])]
     expires_at: Utc | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    expires_in_days: Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)] | None = None
 
     @field_validator("expires_at")
     @classmethod

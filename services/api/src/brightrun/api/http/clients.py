@@ -1,7 +1,7 @@
 """Clients of the peer services."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 
 from brightrun.api.settings import Settings
+from brightrun.contracts.scheduling import ClusterCapacity
 from brightrun.contracts.webhooks import Webhook
 from brightrun.runtime.clients import UPLOAD_TIMEOUT_SECONDS, PeerError, ServiceClient
 from brightrun.runtime.errors import NotFound, Unavailable
@@ -96,6 +97,22 @@ async def find(client: ServiceClient, user_id: UUID, path: str, **params: Any) -
     return found
 
 
+class ClusterReports:
+    """What the configured clusters can run, by the scheduler's last answer; `clusters` None before the first."""
+
+    def __init__(self, scheduler: ServiceClient) -> None:
+        self.clusters: list[ClusterCapacity] | None = None
+        self._scheduler = scheduler
+
+    async def refresh(self) -> bool:
+        """Ask the scheduler; False: never more to do at once."""
+        with suppress(PeerError, Unavailable):
+            self.clusters = [
+                ClusterCapacity.model_validate(cluster) for cluster in await self._scheduler.get("/clusters")
+            ]
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceClients:
     """One client for each peer service."""
@@ -104,6 +121,7 @@ class ServiceClients:
     tracker: Tracker
     notifier: Notifier
     scheduler: ServiceClient
+    cluster_reports: ClusterReports
 
 
 @asynccontextmanager
@@ -117,9 +135,11 @@ async def open_clients(settings: Settings) -> AsyncIterator[ServiceClients]:
             stack.push_async_callback(client.close)
             return client
 
+        scheduler = client("scheduler", settings.scheduler_url, ServiceClient)
         yield ServiceClients(
             artifacts=client("artifacts", settings.artifacts_url, Artifacts),
             tracker=client("tracker", settings.tracker_url, Tracker),
             notifier=client("notifier", settings.notifier_url, Notifier),
-            scheduler=client("scheduler", settings.scheduler_url, ServiceClient),
+            scheduler=scheduler,
+            cluster_reports=ClusterReports(scheduler),
         )

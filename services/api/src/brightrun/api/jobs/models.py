@@ -46,6 +46,12 @@ class JobRequest:
         validation_id = self.hyperparameters.validation_dataset_id
         return list(dict.fromkeys([self.dataset_id, validation_id])) if validation_id else [self.dataset_id]
 
+    @property
+    def input_ids(self) -> list[UUID]:
+        """The data sets, and the model to start from if there is one."""
+        start_id = self.hyperparameters.init_from
+        return [*self.dataset_ids, start_id] if start_id else self.dataset_ids
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyClaim:
@@ -118,6 +124,13 @@ class Ending(Value):
     stopped_by: str | None = None
 
 
+class StartedRun(Value):
+    """The run of an attempt on its cluster."""
+
+    attempt: int
+    external_job_id: str
+
+
 class StoredArtifact(Value):
     """The model of a job, and the cost of its storage."""
 
@@ -168,6 +181,7 @@ class Job:
     metrics: dict[str, Reading] = field(default_factory=dict)
     ending: Ending | None = None
     artifact: StoredArtifact | None = None
+    started_run: StartedRun | None = None
 
     @property
     def stage(self) -> str:

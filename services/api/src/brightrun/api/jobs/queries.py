@@ -14,13 +14,13 @@ COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
     planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from, awaiting_dataset, validation, start,
     cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest,
-    metrics, ending, artifact
+    metrics, ending, artifact, started_run
 """
 _JOB = TypeAdapter(Job)
 
 
-async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, dataset_ids: Sequence[UUID]) -> bool:
-    """Store a new job; False if one of its data sets, which are locked, is being deleted.
+async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, inputs: Sequence[UUID]) -> bool:
+    """Store a new job; False if one of its inputs, which are locked, is being deleted.
 
     The digest of the request is stored if its client repeats requests without a key.
     """
@@ -32,14 +32,14 @@ async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, datase
             awaiting_dataset, status, attempt, seq, metrics, request_sha256, repeated, validation, start)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
             $23, '{}', $24, $25, $26, $27
-        WHERE NOT EXISTS (SELECT FROM dataset_deletions WHERE dataset_id = ANY($28::uuid[]))
+        WHERE NOT EXISTS (SELECT FROM deletions WHERE object_id = ANY($28::uuid[]))
         RETURNING true
         """,
         job.id, job.user_id, job.name, job.preset_id, job.gpu, job.submitted, job.spec, job.pricing,
         job.estimated_cost, job.dataset, job.planned_steps, job.planned_epochs, job.planned_seconds, job.queued_at,
         job.dialect, job.suffix, job.metadata, job.retry_of, job.cloned_from, job.awaiting_dataset,
         job.state.status, job.state.attempt, job.state.seq, claim.sha256 if claim.guarded else None,
-        claim.guarded and claim.repeated, job.validation, job.start, dataset_ids,
+        claim.guarded and claim.repeated, job.validation, job.start, inputs,
     )  # fmt: skip
     return bool(inserted)
 
@@ -95,13 +95,13 @@ async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
     await conn.executemany(
         """
         UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8,
-            segments = $9, unpausable_attempt = $10
+            segments = $9, unpausable_attempt = $10, started_run = $11
         WHERE id = $1
         """,
         [
             (job.id, job.state.status, job.state.attempt, job.state.seq, job.latest,
              job.metrics, job.ending, job.artifact,
-             list(job.segments), job.unpausable_attempt)
+             list(job.segments), job.unpausable_attempt, job.started_run)
             for job in jobs
         ],
     )  # fmt: skip

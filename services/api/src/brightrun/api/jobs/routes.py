@@ -16,19 +16,21 @@ from brightrun.api.http.parameters import Clients, IdempotencyKey, Limit
 from brightrun.api.jobs import actions, queries, rules, schemas
 from brightrun.api.jobs.models import Job
 from brightrun.api.jobs.submission import create_job
+from brightrun.api.pricing.gpu_check import GpuCheckedRoute
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.http import BoundedRoute, Envelope
+from brightrun.runtime.http import Envelope
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GpuCheckedRoute)
 T = TypeVar("T")
 SUBMISSION_ERRORS = (
     errors.DatasetNotFound,
     errors.ModelNotFound,
     errors.DatasetNotReady,
     errors.Untrainable,
+    errors.NotRunnable,
     errors.EstimateChanged,
     errors.KeyInFlight,
     errors.KeyReused,

@@ -5,21 +5,22 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from brightrun.api.datasets.models import PendingDataset
-from brightrun.api.http.bodies import Body, CostRecord, JsonObject, Number, example
+from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
 from brightrun.api.http.parameters import From, To
 from brightrun.api.jobs import rules
 from brightrun.api.jobs.models import Job, JobFilter, JobRequest
 from brightrun.api.pricing.models import PresetId
+from brightrun.api.pricing.schemas import Hyperparameters
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.pagination import Pagination
-from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
-from brightrun.contracts.values import to_cents
+from brightrun.contracts.training import GpuConfig, JobError, TrainingSpecView
+from brightrun.contracts.values import Number, strict_number, to_cents
 
-Cost = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Cost = Annotated[Number, Field(ge=0, allow_inf_nan=False), strict_number(ge=0)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -43,9 +44,9 @@ class SubmitJob(Body):
     dataset_id: UUID
     preset_id: PresetId
     gpu_config: GpuConfig
-    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     estimated_cost: Cost | None = None
-    accept_estimate: bool = False
+    accept_estimate: StrictBool = False
     name: Name | None = None
 
     def job_request(self) -> JobRequest:
@@ -61,15 +62,15 @@ class CloneJob(Body):
     dataset_id: UUID | None = None
     preset_id: PresetId | None = None
     gpu_config: GpuConfig | None = None
-    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     estimated_cost: Cost | None = None
-    accept_estimate: bool = False
+    accept_estimate: StrictBool = False
     name: Name | None = None
 
     def job_request(self, job: Job) -> JobRequest:
         """The request of the job, with the changes."""
         changes = self.hyperparameters.model_dump(mode="json", exclude_unset=True)
-        spec = TrainingSpec.model_validate(rules.merge(job.submitted, changes))
+        spec = TrainingSpecView.model_validate(rules.merge(job.submitted, changes))
         given = {name: value for name, value in dict(self).items() if value is not None}
         return replace(rules.request_of(job), cloned_from=job.id, **given | {"hyperparameters": spec})
 
@@ -134,19 +135,23 @@ class JobView(Progress):
     """A job; money in USD."""
 
     id: UUID
+    user_id: UUID
     name: str
     preset_id: PresetId
     gpu_config: GpuConfig
-    hyperparameters: TrainingSpec = Field(description="the whole specification that is trained with")
+    hyperparameters: TrainingSpecView = Field(description="the whole specification that is trained with")
     submitted: JsonObject = Field(description="the hyperparameters as they were given")
     estimated_total_cost: Number
     final_cost: Number | None
+    external_job_id: str | None = Field(description="the id of its newest run on its cluster")
     artifact_id: UUID | None
     error_message: str | None
+    error_stack: str | None = Field(description="always null: stack traces are in the cluster's log of the run")
     error: JobError | None
     stopped_by: str | None = Field(description="the limit that ended it: budget or duration")
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
+    created_at: datetime
     queued_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -167,19 +172,23 @@ class JobView(Progress):
         error = ending.error if ending else None
         return cls(
             id=job.id,
+            user_id=job.user_id,
             name=job.name,
             preset_id=job.preset_id,
             gpu_config=job.gpu,
-            hyperparameters=job.spec,
+            hyperparameters=TrainingSpecView.of(job.spec),
             submitted=job.submitted,
             estimated_total_cost=to_cents(job.estimated_cost),
             final_cost=job.final_cost,
+            external_job_id=job.started_run.external_job_id if job.started_run else None,
             artifact_id=job.artifact.artifact_id if job.artifact else None,
             error_message=error.message if error else None,
+            error_stack=None,
             error=error,
             stopped_by=ending.stopped_by if ending else None,
             cancel_requested_at=job.cancel_requested_at,
             pause_requested_at=job.pause_requested_at,
+            created_at=job.queued_at,
             queued_at=job.queued_at,
             started_at=job.started_at,
             completed_at=ending.finished_at if ending else None,

@@ -22,6 +22,19 @@ UNEXPECTED = "Something went wrong on our side."
 MAX_MESSAGE_LENGTH = 2000
 CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 """Codes that clients of OpenAI know under another name."""
+FIELD_CODES = frozenset(
+    {
+        "validation_error",
+        "untrainable",
+        "not_runnable",
+        "unsupported_parameter",
+        "file_not_found",
+        "dataset_not_found",
+        "dataset_not_ready",
+        "model_not_found",
+    }
+)
+"""Codes of errors whose `details` map fields of the request to problems."""
 PARAMS = {"file_not_found": "file", "dataset_not_found": "training_file", "dataset_not_ready": "training_file"}
 """The wrong field of errors that name none."""
 
@@ -68,7 +81,8 @@ class UnexpectedErrors:
 
 def error_answer(status: int, error: ErrorBody) -> ErrorAnswer:
     """An error in OpenAI's shape; `details` that map fields to problems become part of the message."""
-    fields, explanation = _fields(error.details), _explain(error.details)
+    fields = _fields(error.details) if error.code in FIELD_CODES else []
+    explanation = _explain(error.details)
     sentence = error.error.rstrip(".") + (f": {explanation}" if explanation else ".")
     view = ErrorView(
         message=sentence[:MAX_MESSAGE_LENGTH],
@@ -113,7 +127,7 @@ def _type(status: int) -> str:
 def _fields(details: Any) -> list[str]:
     """The wrong fields, if `details` map fields to problems."""
     if isinstance(details, dict) and all(isinstance(problems, list) for problems in details.values()):
-        return [name for name in details if details[name] and isinstance(details[name][0], str)]
+        return [name for name in details if details[name] and isinstance(details[name][0], str) and name != "body"]
     return []
 
 

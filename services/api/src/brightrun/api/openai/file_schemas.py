@@ -92,7 +92,7 @@ class CreateUpload(Body):
         {"bytes": 1_048_576, "filename": "replies.jsonl", "mime_type": "application/jsonl", "purpose": "fine-tune"}
     )
 
-    bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]
+    bytes: Annotated[int, Field(strict=True, ge=1, le=MAX_UPLOAD_BYTES)]
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
     mime_type: Annotated[str, StringConstraints(max_length=200)]
     purpose: Annotated[str, StringConstraints(max_length=100)]

@@ -8,13 +8,12 @@ from fractions import Fraction
 from statistics import median, quantiles
 
 from brightrun.api.datasets.models import Dataset, PendingDataset
-from brightrun.api.http.bodies import Number
 from brightrun.api.pricing.models import HourlyRate, PastJob, Quote
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.shapes import ModelShape
 from brightrun.contracts.speed import tokens_per_second
 from brightrun.contracts.training import DEFAULT_EPOCHS, GpuConfig, TrainingSpec
-from brightrun.contracts.values import to_cents
+from brightrun.contracts.values import Number, to_cents
 
 DEFAULT_PAIRS = 1000
 DEFAULT_TOKENS_PER_PAIR = 200

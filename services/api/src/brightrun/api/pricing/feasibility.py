@@ -38,6 +38,8 @@ def problems(
 def _reasons(
     spec: TrainingSpec, gpu: GpuConfig, shape: ModelShape | None, examples: int | None
 ) -> Iterator[tuple[str, str]]:
+    if not _is_name(spec.base_model):
+        yield "base_model", f"{spec.base_model[:80]!a} is no name of a model: give one of GET /api/base-models"
     if spec.quantization == "nf4" and device_of(gpu.type) == "cpu":
         yield "quantization", f"nf4 needs an NVIDIA GPU, and {gpu.type} is none: use none, or another GPU type"
     if "lm_head" in spec.target_modules:
@@ -51,6 +53,12 @@ def _reasons(
         for name in ("early_stopping", "eval_steps"):
             if getattr(spec, name) is not None:
                 yield name, f"there is nothing to evaluate on, with {examples} examples: add a validation_split"
+
+
+def _is_name(base_model: str) -> bool:
+    """Whether it is `model` or `owner/model`, and no path or URL."""
+    parts = base_model.split("/")
+    return len(parts) <= 2 and "\\" not in base_model and not {"", ".", ".."}.intersection(parts)
 
 
 def _unknown_modules(spec: TrainingSpec, shape: ModelShape) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from brightrun.api.pricing.models import BaseModel, BaseModelTerms, CurrentPrices, GpuPrice, HourlyRate, PresetId
 from brightrun.contracts.training import GpuConfig, TrainingSpec
-from brightrun.contracts.values import to_money
+from brightrun.contracts.values import to_cents, to_money
 
 
 def hourly_rate_of(gpu: GpuConfig, current: CurrentPrices) -> HourlyRate:
@@ -25,17 +26,29 @@ def hourly_rate_of(gpu: GpuConfig, current: CurrentPrices) -> HourlyRate:
     )
 
 
-def problems(current: CurrentPrices, gpus: Sequence[GpuPrice]) -> dict[str, list[str]]:
-    """Inactive GPU types and base models, by the request's paths; `gpus` are the active types."""
+def problems(current: CurrentPrices, gpus: Sequence[GpuPrice], max_cost: Decimal | None) -> dict[str, list[str]]:
+    """Inactive GPU types and base models, and a cap below the fees, by the request's paths.
+
+    `gpus` are the active types. A job costs the storage fee at least, however short it trains.
+    """
     found: dict[str, list[str]] = {}
     if current.gpu is None:
-        known = ", ".join(gpu.type for gpu in gpus)
-        found["gpu_config.type"] = [f"unknown GPU type; known are {known or 'none'}"]
+        found |= unknown_gpu(gpus)
     if current.base_model and not current.base_model.active:
         found["hyperparameters.base_model"] = [
             "this base model is not offered any more: GET /api/base-models lists others"
         ]
+    if max_cost is not None and max_cost < current.storage:
+        found["hyperparameters.max_cost"] = [
+            f"must be at least {to_cents(current.storage)} USD, which storing the model costs"
+        ]
     return found
+
+
+def unknown_gpu(gpus: Sequence[GpuPrice]) -> dict[str, list[str]]:
+    """The problem of a GPU type that is none of the active `gpus`."""
+    known = ", ".join(gpu.type for gpu in gpus)
+    return {"gpu_config.type": [f"unknown GPU type; known are {known or 'none'}"]}
 
 
 def with_own_name(spec: TrainingSpec, model: BaseModel | None) -> TrainingSpec:

@@ -14,28 +14,36 @@ from brightrun.api.errors import AdminOnly, DatasetNotFound, Untrainable
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.api.pricing import actions, queries, schemas
+from brightrun.api.pricing import actions, queries, runnability, schemas
+from brightrun.api.pricing.gpu_check import GpuCheckedRoute
 from brightrun.api.pricing.models import STORAGE, Kind, PriceChange
 from brightrun.api.pricing.prices import PRESETS
 from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.http import BoundedRoute, Envelope
 
-router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
+router = APIRouter(tags=["jobs"], route_class=GpuCheckedRoute)
 
 
 @router.get("/gpus", summary="GPU types and their prices")
-async def list_gpus(_: Reader, pool: Db) -> Envelope[schemas.Gpus]:
-    """The active ones, cheapest first."""
-    return Envelope(
-        data=schemas.Gpus(gpus=[schemas.GpuView.model_validate(price) for price in await queries.list_gpus(pool)])
-    )
+async def list_gpus(_: Reader, pool: Db, clients: Clients) -> Envelope[schemas.Gpus]:
+    """The active ones, cheapest first, and whether a job with one could start now, later or never."""
+    clusters = clients.cluster_reports.clusters
+    gpus = [
+        schemas.GpuView(**dict(gpu), available=runnability.availability_of_gpu(gpu.type, clusters))
+        for gpu in await queries.list_gpus(pool)
+    ]
+    return Envelope(data=schemas.Gpus(gpus=gpus))
 
 
 @router.get("/base-models", summary="Base models that can be fine-tuned")
-async def list_base_models(_: Reader, pool: Db) -> Envelope[schemas.BaseModels]:
-    """With their aliases, own prices and shapes."""
-    models = [schemas.BaseModelView.of(model) for model in await queries.list_base_models(pool)]
+async def list_base_models(_: Reader, pool: Db, clients: Clients) -> Envelope[schemas.BaseModels]:
+    """With their aliases, own prices and shapes, and whether a cluster has them now, later or never."""
+    clusters = clients.cluster_reports.clusters
+    models = [
+        schemas.BaseModelView.of(model, runnability.availability_of_model(model.name, clusters))
+        for model in await queries.list_base_models(pool)
+    ]
     return Envelope(data=schemas.BaseModels(base_models=models))
 
 
@@ -56,7 +64,7 @@ async def estimate_job(
     """USD and hours, the memory per GPU type, and the error of past estimates."""
     dataset = await _find_dataset(pool, clients, user.id, body.dataset_id)
     async with transaction(pool) as conn:
-        estimate = await actions.estimate(conn, body, dataset)
+        estimate = await actions.estimate(conn, body, dataset, clients.cluster_reports.clusters)
     return Envelope(data=estimate)
 
 
@@ -113,7 +121,7 @@ async def list_price_changes(
 async def set_gpu(gpu_type: GpuType, body: schemas.SetGpu, admin: Admin, pool: Db) -> Envelope[PriceChange]:
     """For jobs submitted from now on. With `active: false` no new job can use the type."""
     async with transaction(pool) as conn:
-        change = await actions.set_terms(conn, admin.id, "gpu", gpu_type, body.terms(), active=body.active)
+        change = await actions.set_terms(conn, admin, "gpu", gpu_type, body.terms(), active=body.active)
     return Envelope(data=change)
 
 
@@ -123,7 +131,7 @@ async def set_base_model(
 ) -> Envelope[PriceChange]:
     """Its price, its aliases, and its shape for memory estimates."""
     async with transaction(pool) as conn:
-        change = await actions.set_terms(conn, admin.id, "base_model", name, body.terms(), active=body.active)
+        change = await actions.set_terms(conn, admin, "base_model", name, body.terms(), active=body.active)
     return Envelope(data=change)
 
 
@@ -131,5 +139,5 @@ async def set_base_model(
 async def set_storage_fee(body: schemas.SetFee, admin: Admin, pool: Db) -> Envelope[PriceChange]:
     """Charged once for each job that stores a model."""
     async with transaction(pool) as conn:
-        change = await actions.set_terms(conn, admin.id, "fee", STORAGE, body.terms())
+        change = await actions.set_terms(conn, admin, "fee", STORAGE, body.terms())
     return Envelope(data=change)

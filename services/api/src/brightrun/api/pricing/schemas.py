@@ -1,25 +1,27 @@
 """Bodies of prices, presets and estimates."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
-from brightrun.api.http.bodies import Body, Number, example
+from brightrun.api.http.bodies import Body, example
 from brightrun.api.pricing.estimates import EstimateRange, PastError
 from brightrun.api.pricing.feasibility import MemoryFit, Verdict, in_gib
+from brightrun.api.pricing.models import MAX_EPOCHS, BaseModelTerms, FeeTerms, GpuTerms, PriceChange
 from brightrun.api.pricing.models import BaseModel as BaseModelRow
-from brightrun.api.pricing.models import BaseModelTerms, FeeTerms, GpuTerms, PriceChange
 from brightrun.api.pricing.prices import Preset
+from brightrun.api.pricing.runnability import Availability
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.serving import Serving
 from brightrun.contracts.shapes import ModelShape
-from brightrun.contracts.training import GpuConfig, TrainingSpec
-from brightrun.contracts.values import to_cents
+from brightrun.contracts.training import GpuConfig, TrainingSpecView
+from brightrun.contracts.values import Number, strict_number, to_cents
 
-Usd = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=4, allow_inf_nan=False)]
+Usd = Annotated[Number, Field(ge=0, le=100_000, decimal_places=4, allow_inf_nan=False), strict_number(ge=0, le=100_000)]
+Gib = Annotated[Number, Field(gt=0, le=100_000, decimal_places=2, allow_inf_nan=False), strict_number(gt=0, le=100_000)]
+Factor = Annotated[Number, Field(gt=0, le=1000, decimal_places=4, allow_inf_nan=False), strict_number(gt=0, le=1000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x20\x7f]+$")]
 SHAPE = {
     "parameters": 494032768,
@@ -41,9 +43,9 @@ class SetGpu(Body):
     model_config = example({"price_per_hour": 10, "tokens_per_second": 3600, "memory_gib": 192, "active": True})
 
     price_per_hour: Usd
-    tokens_per_second: Annotated[int, Field(ge=1, le=10_000_000)]
-    memory_gib: Annotated[Decimal, Field(gt=0, le=100_000, decimal_places=2, allow_inf_nan=False)] | None = None
-    active: bool = True
+    tokens_per_second: Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
+    memory_gib: Gib | None = None
+    active: StrictBool = True
 
     def terms(self) -> GpuTerms:
         """As they are kept."""
@@ -66,9 +68,9 @@ class SetBaseModel(Body):
     revision: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     aliases: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     price_per_hour: Usd | None = None
-    price_factor: Annotated[Decimal, Field(gt=0, le=1000, decimal_places=4, allow_inf_nan=False)] | None = None
+    price_factor: Factor | None = None
     shape: Shape | None = None
-    active: bool = True
+    active: StrictBool = True
 
     @model_validator(mode="after")
     def _refuse_two_prices(self) -> Self:
@@ -115,6 +117,7 @@ class GpuView(BaseModel):
     price_per_hour: Number
     tokens_per_second: int
     memory_gib: Number | None
+    available: Availability
 
 
 class Gpus(BaseModel):
@@ -134,11 +137,12 @@ class BaseModelView(BaseModel):
     price_per_hour: Number | None
     price_factor: Number | None
     shape: ModelShape | None
+    available: Availability
 
     @classmethod
-    def of(cls, model: BaseModelRow) -> Self:
+    def of(cls, model: BaseModelRow, available: Availability) -> Self:
         """With the shape that is known of it, where the table has none."""
-        return cls.model_validate(model).model_copy(update={"shape": model.known_shape})
+        return cls.model_validate(dict(model) | {"shape": model.known_shape, "available": available})
 
 
 class BaseModels(BaseModel):
@@ -153,13 +157,22 @@ class Presets(BaseModel):
     presets: list[Preset]
 
 
-class PricedHyperparameters(TrainingSpec):
+Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS)]
+
+
+class Hyperparameters(TrainingSpecView):
+    """The hyperparameters of a request to `/api`."""
+
+    epochs: Epochs | None = None
+
+
+class PricedHyperparameters(Hyperparameters):
     """A training whose price is asked: what the price depends on must be given."""
 
-    batch_size: Annotated[int, Field(ge=1, le=64)]
-    epochs: Annotated[int, Field(ge=1, le=20)]
-    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)]
-    rank: Annotated[int, Field(ge=4, le=128)]
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=64)]
+    epochs: Epochs
+    learning_rate: Annotated[float, Field(strict=True, ge=1e-5, le=1e-3, allow_inf_nan=False)]
+    rank: Annotated[int, Field(strict=True, ge=4, le=128)]
 
 
 class EstimateJob(Body):
@@ -250,3 +263,5 @@ class Estimate(BaseModel):
     memory: MemoryEstimate
     model_hours: Number | None
     serving: Serving
+    runnable: bool
+    not_runnable: dict[str, list[str]] = Field(description="why no cluster can ever run it, by the request's fields")

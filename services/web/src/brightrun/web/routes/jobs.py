@@ -109,7 +109,8 @@ async def _estimate(api: Api, form: JobForm) -> Any:
 async def _show_form(request: Request, api: Api, status: int, problems: list[str], **chosen: Any) -> Response:
     datasets, presets, gpus = await asyncio.gather(list_datasets(api), api.get("/api/presets"), api.get("/api/gpus"))
     ready = [dataset for dataset in datasets if dataset["training_ready"]]
-    options = {"datasets": ready, "presets": presets["presets"], "gpus": gpus["gpus"]}
+    runnable = [gpu for gpu in gpus["gpus"] if gpu["available"] != "never"]
+    options = {"datasets": ready, "presets": presets["presets"], "gpus": runnable}
     if not ready or not options["gpus"]:
         return await pages.show(request, api, "new_job.html", status, problems=problems, choice=None, **options)
     defaults = {"dataset_id": ready[0]["id"], "gpu_type": options["gpus"][0]["type"]}

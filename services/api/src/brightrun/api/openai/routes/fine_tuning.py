@@ -22,14 +22,15 @@ from brightrun.api.openai.routes.models import resolve_model
 from brightrun.api.openai.schemas import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
 from brightrun.api.openai.translation import translate
 from brightrun.api.openai.views import view, view_checkpoint, view_event
+from brightrun.api.pricing import gpu_check
 from brightrun.api.pricing import queries as prices
+from brightrun.api.pricing.gpu_check import GpuCheckedRoute
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import BoundedRoute
 
-router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=BoundedRoute)
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=GpuCheckedRoute)
 ENTRIES_AT_ONCE = 100
 Limit = Annotated[int, Query(ge=1, le=100)]
 RetryCount = Annotated[
@@ -43,6 +44,7 @@ RetryCount = Annotated[
     responses=error_responses(
         errors.Unsupported,
         errors.Untrainable,
+        errors.NotRunnable,
         errors.DatasetNotReady,
         errors.ModelNotFound,
         errors.FileNotFound,
@@ -62,7 +64,12 @@ async def create_job(
     retry_count: RetryCount = "0",
 ) -> FineTuningJob:
     """The file need not be validated yet. A request that its client repeats returns the same job."""
-    translation = translate(body, await resolve_model(pool, body.model), await _default_gpu(pool, settings))
+    model, default_gpu = await resolve_model(pool, body.model), await _default_gpu(pool, settings)
+    try:
+        translation = translate(body, model, default_gpu)
+    except errors.Invalid as error:
+        gpu_type = body.gpu_config.type if body.gpu_config else default_gpu
+        raise errors.Invalid(error.details | await gpu_check.find_problems(pool, gpu_type)) from None
     submitted = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
     sha256 = repetition.digest("fine_tuning.jobs", submitted)
     repeated = retry_count.strip("0").isdecimal()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from brightrun.api.accounts.authentication import Owner, Reader
 from brightrun.api.errors import WebhookUnreachable
@@ -53,7 +53,7 @@ class RotateWebhookSecret(Body):
 
     model_config = example({"keep_old_secret_active_for_24_hours": True})
 
-    keep_old_secret_active_for_24_hours: bool = False
+    keep_old_secret_active_for_24_hours: StrictBool = False
 
 
 class TryWebhookEndpoint(Body):

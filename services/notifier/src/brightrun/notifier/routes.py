@@ -1,4 +1,4 @@
-"""A user's webhooks: made, changed, tried out, and what was sent to them."""
+"""Internal reads and changes: a user's notifications and webhooks."""
 
 from typing import Annotated, cast
 from uuid import UUID
@@ -21,18 +21,22 @@ from brightrun.contracts.webhooks import (
     WebhookWithSecret,
 )
 from brightrun.notifier.actions import webhooks as actions
-from brightrun.notifier.errors import Invalid
-from brightrun.notifier.queries import deliveries, webhooks
+from brightrun.notifier.queries import deliveries, notifications, webhooks
 from brightrun.notifier.rules.addresses import ForbiddenAddress
 from brightrun.notifier.rules.webhook_events import sample
-from brightrun.notifier.schemas import delivery_view, webhook_view
+from brightrun.notifier.schemas import MarkedView, NotificationsView, NotificationView, delivery_view, webhook_view
 from brightrun.notifier.secret_box import SecretBox
 from brightrun.notifier.webhook_sender import WebhookSender
 from brightrun.runtime.database import Db, transaction
+from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 
-router = APIRouter(prefix="/webhooks")
+router = APIRouter()
+
+
+class Invalid(ServiceError, status=400, code="validation_error"):
+    """Validation error"""
 
 
 async def _secret_box(request: Request) -> SecretBox:
@@ -47,7 +51,37 @@ Secrets = Annotated[SecretBox, Depends(_secret_box)]
 Sender = Annotated[WebhookSender, Depends(_sender)]
 
 
-@router.get("")
+@router.get("/notifications")
+async def list_notifications(
+    caller: CallerOf, pool: Db, unread: bool = False, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> Envelope[NotificationsView]:
+    """The user's newest notifications, or the newest unread ones."""
+    async with pool.acquire() as conn:
+        newest = await notifications.list_newest(conn, caller.user, unread_only=unread, limit=limit)
+        unread_count = await notifications.count_unread(conn, caller.user)
+    views = [NotificationView.model_validate(notification) for notification in newest]
+    return Envelope(data=NotificationsView(notifications=views, unread_count=unread_count))
+
+
+@router.patch("/notifications/{notification_id}/read")
+async def mark_read(notification_id: UUID, caller: CallerOf, pool: Db) -> Envelope[NotificationView]:
+    """Mark one as read; once more changes nothing."""
+    async with transaction(pool) as conn:
+        notification = await notifications.mark_read(conn, caller.user, notification_id)
+    if notification is None:
+        raise NotFound
+    return Envelope(data=NotificationView.model_validate(notification))
+
+
+@router.post("/notifications/read-all")
+async def mark_all_read(caller: CallerOf, pool: Db) -> Envelope[MarkedView]:
+    """Mark all of the user's notifications as read."""
+    async with transaction(pool) as conn:
+        marked = await notifications.mark_all_read(conn, caller.user)
+    return Envelope(data=MarkedView(marked=marked))
+
+
+@router.get("/webhooks")
 async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[Webhooks]:
     """All of them, newest first; there are few."""
     async with pool.acquire() as conn:
@@ -55,7 +89,7 @@ async def list_webhooks(caller: CallerOf, pool: Db) -> Envelope[Webhooks]:
     return Envelope(data=Webhooks(webhooks=[webhook_view(endpoint) for endpoint in endpoints]))
 
 
-@router.post("", status_code=201)
+@router.post("/webhooks", status_code=201)
 async def create_webhook(
     body: NewWebhook, caller: CallerOf, pool: Db, secret_box: Secrets, sender: Sender
 ) -> Envelope[WebhookWithSecret]:
@@ -67,14 +101,14 @@ async def create_webhook(
     return Envelope(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
 
 
-@router.get("/{webhook_id}")
+@router.get("/webhooks/{webhook_id}")
 async def get_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[Webhook]:
     """One of the user's."""
     async with pool.acquire() as conn:
         return Envelope(data=webhook_view(await actions.find(conn, caller.user, webhook_id)))
 
 
-@router.patch("/{webhook_id}")
+@router.patch("/webhooks/{webhook_id}")
 async def change_webhook(
     webhook_id: UUID, body: WebhookChanges, caller: CallerOf, pool: Db, sender: Sender
 ) -> Envelope[Webhook]:
@@ -88,7 +122,7 @@ async def change_webhook(
     return Envelope(data=webhook_view(endpoint))
 
 
-@router.delete("/{webhook_id}")
+@router.delete("/webhooks/{webhook_id}")
 async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelope[None]:
     """Deletes its pending deliveries and its log too."""
     async with transaction(pool) as conn:
@@ -96,7 +130,7 @@ async def delete_webhook(webhook_id: UUID, caller: CallerOf, pool: Db) -> Envelo
     return Envelope(data=None)
 
 
-@router.post("/{webhook_id}/rotate")
+@router.post("/webhooks/{webhook_id}/rotate")
 async def rotate_secret(
     webhook_id: UUID, caller: CallerOf, pool: Db, secret_box: Secrets, body: SecretRotation
 ) -> Envelope[WebhookWithSecret]:
@@ -109,7 +143,7 @@ async def rotate_secret(
     return Envelope(data=WebhookWithSecret(secret=secret, **dict(webhook_view(endpoint))))
 
 
-@router.post("/{webhook_id}/test")
+@router.post("/webhooks/{webhook_id}/test")
 async def try_webhook(
     webhook_id: UUID, body: WebhookTest, caller: CallerOf, pool: Db, sender: Sender
 ) -> Envelope[WebhookTestResult]:
@@ -126,7 +160,7 @@ async def try_webhook(
     return Envelope(data=result)
 
 
-@router.get("/{webhook_id}/deliveries")
+@router.get("/webhooks/{webhook_id}/deliveries")
 async def list_deliveries(
     webhook_id: UUID,
     caller: CallerOf,
@@ -145,7 +179,7 @@ async def list_deliveries(
     return Envelope(data=WebhookDeliveries(deliveries=views, pagination=pagination))
 
 
-@router.post("/{webhook_id}/deliveries/{delivery_id}/replay")
+@router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/replay")
 async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerOf, pool: Db) -> Envelope[WebhookDelivery]:
     """Send an event again, under the same id and with all its retries."""
     async with transaction(pool) as conn:

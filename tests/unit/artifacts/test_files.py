@@ -1,14 +1,34 @@
-"""What a cluster may offer, how it is written down, and when a failure is tried again."""
+"""Which files and metadata of a cluster are accepted, and when a transfer is retried."""
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from brightrun.artifacts.models.models import Comparison
-from brightrun.artifacts.models.rules.manifest import read_comparison
-from brightrun.artifacts.models.rules.transfers import UnusableFiles, check_files, retry_pause
+from brightrun.artifacts.models.models import Comparison, ModelReport
+from brightrun.artifacts.models.rules.files import (
+    UnusableFiles,
+    check_files,
+    read_comparison,
+    read_report,
+    retry_pause,
+)
 from brightrun.contracts.cluster_api import ClusterFile, RunArtifacts
+
+SAMPLE = {
+    "messages": [{"role": "user", "content": "My chain\0 slips."}],
+    "expected": "Wear.",
+    "base": "",
+    "adapter": "W",
+}
+TOLD: dict[str, Any] = {
+    "revision": "4f2e",
+    "chat_template": {"file": "chat_template.jinja", "sha256": "cd" * 32, "name": None},
+    "versions": {"peft": "0.21.2"},
+    "serving": {"peft": True, "vllm": True, "vllm_options": ["--max-lora-rank", "32"], "findings": []},
+    "samples": [SAMPLE],
+}
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "checkpoint-10/adapter_config.json", "a..b"])
@@ -67,3 +87,24 @@ def test_a_comparison_is_read_from_the_trainers_metadata():
 def test_pauses_double_up_to_ten_minutes():
     first = timedelta(seconds=10)
     assert [retry_pause(tries, first).total_seconds() for tries in (1, 2, 3, 7, 8, 99)] == [10, 20, 40, 600, 600, 600]
+
+
+def test_a_report_is_stored_without_nul():
+    report = read_report(TOLD)
+    assert (report.base_revision, report.versions) == ("4f2e", {"peft": "0.21.2"})
+    assert report.serving
+    assert report.serving.vllm_options == ("--max-lora-rank", "32")
+    assert report.samples[0].messages[0].content == "My chain slips."
+
+
+@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("wrong", [5, ["x"], {"file": 3}, "x" * 30_000])
+def test_an_invalid_field_alone_is_left_out(name: str, wrong: Any):
+    field = "base_revision" if name == "revision" else name
+    report = read_report(TOLD | {name: wrong})
+    assert getattr(report, field) == getattr(ModelReport(), field)
+    assert report.model_dump(exclude={field}) == read_report(TOLD).model_dump(exclude={field})
+
+
+def test_a_cluster_may_tell_nothing():
+    assert read_report({}) == ModelReport()
