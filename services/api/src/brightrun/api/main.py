@@ -25,22 +25,15 @@ async def start(settings: Settings) -> None:
         open_service("api", settings, MIGRATIONS, CATALOGUE, metrics_token=metrics_token, **app.ABOUT) as service,
     ):
         app.mount(service.app, settings, clients, identity_provider)
-        service.subscribe(
-            subscribers.on_job_started,
-            subscribers.on_job_progress,
-            subscribers.on_job_attempt_lost,
-            subscribers.on_job_paused,
-            subscribers.on_job_completed,
-            subscribers.on_artifact_ready,
-            subscribers.on_dataset_validated,
-        )
+        service.subscribe(*subscribers.SUBSCRIPTIONS)
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
         service.every("clusters.refresh", 2.0, clients.cluster_reports.refresh)
         service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
         live: Live = service.app.state.live
-        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live))
-        service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))
+        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live), max_turn_seconds=None)
+        end_streams = partial(loops.end_streams, service.app.state.stopping, live)
+        service.every("streams.end", 1.0, end_streams, max_turn_seconds=None)
         await service.run()
 
 
