@@ -327,7 +327,9 @@ async def test_old_attempts_are_deleted(ada: User, app: FastAPI, pool: Pool, clo
 
     await pool.execute("UPDATE login_attempts SET last_at = now() - interval '2 hours'")
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 1  # that Ada has been at home
+    assert (
+        await pool.fetchval("SELECT count(*) FROM login_attempts") == 2
+    )  # where Ada has been: at home, and at sign-up
     await pool.execute("UPDATE login_attempts SET signed_in_at = now() - interval '91 days'")
     await prune_sessions(pool)
     assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 0

@@ -5,15 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from brightrun.contracts.events import (
-    BudgetReached,
-    DurationReached,
-    JobCompleted,
-    JobPaused,
-    JobQueued,
-    Pricing,
-    Segment,
-)
+from brightrun.contracts.events import BudgetReached, DurationReached, JobCompleted, JobPaused, JobQueued, Pricing
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError, TrainingSpec
 from tests.builders import NOON
@@ -83,22 +75,17 @@ async def test_a_job_that_takes_longer_to_end_than_it_should_costs_its_cap(sched
     await scheduler.watch()
     [completed] = await scheduler.recorded(JobCompleted, job)
     assert completed.pricing.total(completed.billed) + completed.pricing.storage == CAP
-    assert completed.finished_at == NOON + timedelta(seconds=900), "the time that it held its GPUs"
+    assert completed.released_at == NOON + timedelta(seconds=900)
+    assert [segment.seconds for segment in completed.billed] == [900], "what is not billed is recorded as well"
 
 
-async def test_a_paused_job_records_all_its_time_and_is_billed_to_its_cap(scheduler: Scheduler) -> None:
-    job = await live(scheduler, max_cost=CAP)
-    await run_for(scheduler, job, 599)
-    await scheduler.request_pause(job)
-    scheduler.cluster.report(job, "cancelled", finished_at=NOON + timedelta(seconds=900))
+async def test_a_cap_below_the_storage_fee_is_all_that_a_job_costs(scheduler: Scheduler) -> None:
+    job = await live(scheduler, max_cost=Decimal("0.10"))
+    scheduler.cluster.report(job, "completed", finished_at=NOON + timedelta(seconds=65), stopped_early=True)
     await scheduler.watch()
-    [paused] = await scheduler.recorded(JobPaused, job)
-    times = {"finished_at": NOON + timedelta(seconds=900), "billed_until": NOON + timedelta(seconds=600)}
-    assert paused.billed == (Segment(attempt=1, started_at=NOON, **times),)
-    assert paused.pricing.total(paused.billed) + paused.pricing.storage == CAP
-    await scheduler.request_cancel(job)
     [completed] = await scheduler.recorded(JobCompleted, job)
-    assert completed.billed == paused.billed
+    assert completed.pricing.total(completed.billed) + completed.pricing.storage == Decimal("0.10")
+    assert [segment.seconds for segment in completed.billed] == [65]
 
 
 async def test_a_run_that_ends_by_itself_is_not_marked_as_stopped(scheduler: Scheduler) -> None:

@@ -157,8 +157,9 @@ async def _plan_job(
     spec = prices.resolve(request.preset_id, requested)
     problems = rules.preset_problems(request, requested) | rules.input_problems(requested, inputs)
     examples = dataset.training_pairs or None
+    has_inputs = bool(validation or inputs.start)
     current = await require_current_prices(
-        conn, request.gpu_config, spec, problems, examples=examples, clusters=clusters
+        conn, request.gpu_config, spec, problems, examples=examples, clusters=clusters, inputs=has_inputs
     )
     spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu_config, current)
     if inputs.start and (wrong := rules.other_base(spec, inputs.start)):

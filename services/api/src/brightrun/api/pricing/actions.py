@@ -25,17 +25,19 @@ async def require_current_prices(
     *,
     examples: int | None = None,
     clusters: Sequence[ClusterCapacity] | None = None,
+    inputs: bool = False,
 ) -> CurrentPrices:
     """The current prices. Raises Invalid with the request's `other_problems`, Untrainable, or NotRunnable.
 
-    `examples`: those of the data set, where known. The error has the problems of all kinds.
+    `examples`: those of the data set, where known. `inputs`: the job needs more files than its data set. The error has
+    the problems of all kinds.
     """
     current = await queries.read_current_prices(conn, gpu.type, spec.base_model)
     gpus = [] if current.gpu else await queries.list_gpus(conn)
     found = other_problems | problems(current, gpus, spec.max_cost)
     untrainable = feasibility.problems(spec, gpu, current.shape_of(spec.base_model), examples)
     base_model = with_own_name(spec, current.base_model).base_model
-    not_runnable = runnability.problems(gpu, base_model, clusters)
+    not_runnable = runnability.problems(gpu, base_model, clusters, inputs=inputs)
     if found:
         raise Invalid(not_runnable | untrainable | found)
     if untrainable:

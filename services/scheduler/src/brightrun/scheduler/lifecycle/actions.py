@@ -174,9 +174,9 @@ async def _pause_ended_job(
         job,
         attempt.attempt,
         finished_at=segment.finished_at if segment else utc_now(),
+        released_at=segment.released_at if segment else None,
         cluster=attempt.cluster,
         started_at=segment.started_at if segment else None,
-        billed_until=segment.billed_until if segment else None,
         step=run.current_step if segment else run.last_checkpoint_step or 0,
     )
     await outbox.add(conn, event)
@@ -216,10 +216,10 @@ async def complete_job(
         spec=job.spec,
         gpu=job.gpu,
         dataset=job.dataset,
-        pricing=job.pricing,
+        pricing=job.pricing.within(job.spec.max_cost),
         started_at=segment.started_at if segment else None,
         finished_at=segment.finished_at if segment else run_ended_at or utc_now(),
-        billed_until=segment.billed_until if segment else None,
+        released_at=segment.released_at if segment else None,
         trained_tokens=run.trained_tokens if run else 0,
         error=error,
         segments=tuple(before),
