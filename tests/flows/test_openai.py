@@ -44,7 +44,7 @@ def test_the_openai_package_runs_a_whole_fine_tuning(package, platform: LivePlat
     job = report["job"]
     assert report["version"].startswith("2." if package is older else "3.")
     assert report["statuses"][-1] == "succeeded"
-    assert (job["model"], job["seed"], job["error"]) == ("tiny", 7, None)
+    assert (job["model"], job["seed"], job["error"]) == ("gpt-4o-mini-2024-07-18", 7, None)
     assert job["trained_tokens"] > 0
     assert job["fine_tuned_model"].startswith("ft:tiny:personal:flows:")
     assert report["retrieved"] == job["fine_tuned_model"]
@@ -72,6 +72,9 @@ def _check_events(events: list[Json]) -> None:
     assert len({event["id"] for event in events}) == len(events) > 2
     assert [event["created_at"] for event in events] == sorted((e["created_at"] for e in events), reverse=True)
     assert "Queued" in events[-1]["message"]
+    metrics = [event["data"] for event in events if event["type"] == "metrics"]
+    assert metrics[-1]["train_loss"] > 0
+    assert metrics[-1]["step"] <= metrics[0]["step"] <= metrics[0]["total_steps"]
 
 
 def _check_checkpoints(report: Json) -> None:
@@ -79,6 +82,8 @@ def _check_checkpoints(report: Json) -> None:
     assert steps == sorted(steps, reverse=True)
     assert 4 in steps
     assert all(checkpoint["metrics"]["train_loss"] > 0 for checkpoint in report["checkpoints"])
+    names = {checkpoint["fine_tuned_model_checkpoint"] for checkpoint in report["checkpoints"]}
+    assert names == {f"{report['job']['fine_tuned_model']}:ckpt-step-{step}" for step in steps}
 
 
 def _check_results(results: list[str]) -> None:
