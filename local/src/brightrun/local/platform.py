@@ -8,7 +8,7 @@ from brightrun.local.engines import ROLES, ApacheKafka, ExternalKafka, ObjectSto
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation, is_free
 from brightrun.local.pid_files import locked
-from brightrun.local.program import Program
+from brightrun.local.program import LogRotation, Program
 from brightrun.local.service import Service
 from brightrun.local.settings import APACHE, EMBEDDED, LocalSettings
 from brightrun.local.supervisor import Supervisor, Wave
@@ -131,7 +131,7 @@ def running(settings: LocalSettings, say: Callable[[str], None]) -> Iterator[Pla
     with locked(installation, say) as pid_file:
         check(settings)
         platform = Platform(installation, settings)
-        with Supervisor(platform.waves, pid_file, say):
+        with Supervisor(platform.waves, pid_file, say, LogRotation(settings.log_max_bytes, settings.log_backups)):
             yield platform
 
 
