@@ -7,7 +7,7 @@ from brightrun.api.accounts.models import User
 from brightrun.api.datasets.models import Dataset
 from brightrun.api.errors import Invalid, Untrainable
 from brightrun.api.pricing import estimates, feasibility, queries, runnability
-from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms
+from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms, with_numbers
 from brightrun.api.pricing.prices import hourly_rate_of, problems, taken_names, with_own_name
 from brightrun.api.pricing.schemas import CostBreakdown, Estimate, EstimateJob, MemoryEstimate, TrainingDetails
 from brightrun.contracts.scheduling import ClusterCapacity
@@ -82,7 +82,7 @@ async def set_terms(
     current = await queries.find_current(conn, kind, name)
     if current and (current.active, type(terms).model_validate(current.terms)) == (active, terms):
         return current
-    details = {"terms": terms.model_dump(mode="json", exclude_none=True), "active": active}
+    details = {"terms": with_numbers(terms.model_dump(mode="json", exclude_none=True)), "active": active}
     await record_change(conn, admin, f"price.{kind}", name, **details)
     return await queries.insert_change(conn, kind, name, terms, admin.id, active=active)
 
