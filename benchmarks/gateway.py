@@ -20,7 +20,7 @@ from benchmarks.dispatch import durability
 from benchmarks.load import Request, latencies_at, rate_of
 from benchmarks.platform import measure_on
 from benchmarks.stats import Spread, quantile, ratios
-from brightrun.api.accounts.queries import tokens
+from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts.rules import digest
 from brightrun.api.jobs import queries, submission
 from brightrun.api.jobs.models import Job

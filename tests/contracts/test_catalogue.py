@@ -5,8 +5,9 @@ import inspect
 
 import pytest
 
-from brightrun.api.jobs.streams.live import FOLLOWED
+from brightrun.api.jobs.live import FOLLOWED
 from brightrun.contracts.events import CATALOGUE, EVENTS
+from brightrun.runtime.kafka import Subscription
 from tests.contracts.golden import ARCHITECTURE, TABLE_BEGIN, TABLE_END, topic_table
 from tests.services.slices import subscriptions_of
 
@@ -35,6 +36,11 @@ def test_architecture_md_shows_the_catalogue() -> None:
 
 def test_every_subscriber_is_composed_into_its_service() -> None:
     for service in SERVICES:
-        text = inspect.getsource(importlib.import_module(f"brightrun.{service}.main"))
-        for name in subscriptions_of(service):
-            assert f"subscribers.{name}" in text, f"{service} does not compose {name}"
+        main = importlib.import_module(f"brightrun.{service}.main")
+        text, subscribers = inspect.getsource(main), main.subscribers
+        if composed := getattr(subscribers, "SUBSCRIPTIONS", None):
+            assert "*subscribers.SUBSCRIPTIONS" in text, f"{service} does not compose its subscriptions"
+            assert {subscription.event for subscription in composed} == subscriptions_of(service).keys()
+        for name, value in vars(subscribers).items():
+            if isinstance(value, Subscription) and not composed:
+                assert f"subscribers.{name}" in text, f"{service} does not compose {name}"

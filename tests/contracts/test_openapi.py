@@ -64,3 +64,17 @@ def _lacks_example(operation: Json) -> bool:
         return False
     schema = content["schema"]
     return not any("examples" in choice for choice in [schema, *schema.get("anyOf", ())])
+
+
+@pytest.mark.parametrize("dialect", GOLDEN)
+def test_no_error_message_names_a_field_of_one_dialect(dialect: str) -> None:
+    """OpenAI's dialect has no `details`: its message contains them."""
+    messages = {
+        example["summary"]
+        for operation in operations(served()[dialect]).values()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    }
+    assert messages
+    assert [message for message in messages if "details" in message] == []

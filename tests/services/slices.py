@@ -24,22 +24,21 @@ from tests.waiting import eventually
 
 
 @cache
-def subscriptions_of(service: str) -> dict[str, Subscription]:
-    """The service's subscriptions by name, in all its folders."""
+def subscriptions_of(service: str) -> dict[type[Event], Subscription]:
+    """The service's subscriptions by event, in all its folders."""
     package = importlib.import_module(f"brightrun.{service}")
     names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     modules = [importlib.import_module(name) for name in names if name.endswith(".subscribers")]
-    return {
-        name: value for module in modules for name, value in vars(module).items() if isinstance(value, Subscription)
-    }
+    values = [value for module in modules for value in vars(module).values()]
+    values += [value for module in modules for value in getattr(module, "SUBSCRIPTIONS", [])]
+    return {value.event: value for value in values if isinstance(value, Subscription)}
 
 
 async def deliver(service: str, pool: Pool, *events: Event) -> None:
     """Handle each event in a transaction, without the inbox, which would skip a redelivery."""
-    subscriptions = {subscription.event: subscription for subscription in subscriptions_of(service).values()}
     for event in events:
         async with transaction(pool) as conn:
-            await subscriptions[type(event)].handle([event], conn)
+            await subscriptions_of(service)[type(event)].handle([event], conn)
 
 
 def client_factory(service: str, router: APIRouter, pool: Pool, **state: Any) -> Callable[[UUID], httpx.AsyncClient]:

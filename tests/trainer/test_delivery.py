@@ -76,6 +76,13 @@ def test_base_and_adapter_answer_held_out_examples(metadata: dict[str, Any], fin
     assert any(sample["base"] != sample["adapter"] for sample in metadata["samples"])
 
 
+def test_the_model_card_escapes_control_characters(fresh_trainer: Trainer) -> None:
+    script = "from brightrun_trainer.delivery.model_card import escape_controls as e; print(ascii(e({!r})))"
+    called = fresh_trainer.call("-c", script.format("a\tb\n\x1b[31m\u202e\x85ü"))
+    assert called.returncode == 0, called.stderr
+    assert called.stdout.strip() == ascii("a\tb\n\\x1b[31m\\u202e\\x85ü")
+
+
 def test_the_model_card_has_the_evaluation_and_a_serving_command(
     metadata: dict[str, Any], finished_folder: Path
 ) -> None:

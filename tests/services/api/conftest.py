@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,8 @@ from asyncpg.connection import LoggedQuery
 from fastapi import FastAPI
 
 from brightrun.api import app as api
-from brightrun.api.accounts import passwords
 from brightrun.api.accounts.identity_provider import open_identity_provider
+from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.http.clients import open_clients
 from brightrun.api.settings import Settings
@@ -30,6 +31,8 @@ from tests.services.slices import serve
 from tests.waiting import eventually
 
 PASSWORD = "correct horse battery"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+"""Argon2id, but cheap: these tests sign up many users."""
 
 
 class User(httpx.AsyncClient):
@@ -84,12 +87,6 @@ def fakes(artifacts: FakeArtifacts, tracker: FakeTracker, notifier: FakeNotifier
 
 
 @pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id all the same, but these tests sign up many users."""
-    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
-
-
-@pytest.fixture(autouse=True)
 def _forget(fakes: Fakes) -> None:
     for fake in fakes:
         fake.reset()
@@ -118,11 +115,17 @@ async def app(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
 @asynccontextmanager
 async def gateway(pool: Pool, settings: Settings) -> AsyncIterator[FastAPI]:
     async with open_clients(settings) as clients, open_identity_provider(settings) as identity_provider:
-        application = create_app("api", SECRET, **api.ABOUT)
+        token = settings.metrics_token.get_secret_value()
+        application = create_app("api", SECRET, metrics_token=token, **api.ABOUT)
         application.state.pool = pool
-        api.mount(application, settings, clients, identity_provider)
+        api.mount(application, settings, clients, identity_provider, passwords=Passwords(CHEAP))
         with DocumentedErrors.required_of(application):
             yield application
+
+
+def limit(app: FastAPI, **limits: Any) -> None:
+    """Let the gateway allow less from now on."""
+    app.state.limits = app.state.live.limits = replace(app.state.limits, **limits)
 
 
 def client_of(app: FastAPI, token: str = "", address: str = "127.0.0.1") -> httpx.AsyncClient:

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
@@ -64,6 +65,7 @@ class FakeArtifacts(Fake):
         super().reset()
         self.datasets: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.models: dict[UUID, UUID] = {}
+        self.keeps_models = False
         self.uploaded = 0
         self.silent = False
         self.contents: dict[UUID, bytes] = {}
@@ -235,6 +237,8 @@ class FakeArtifacts(Fake):
 
     async def delete_model(self, model_id: UUID, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
+        if self.keeps_models:
+            raise ModelNotStored
         del self.models[model_id]
         return Envelope(data=None)
 
@@ -328,7 +332,7 @@ class FakeTracker(Fake):
         self.remember(request)
         return Envelope(
             data={
-                "total_cost": "0.5972",
+                "total_cost": 0.5972,
                 "cost_by_type": {"compute": "0.0972", "storage": "0.5000"},
                 "chart_data": [{"date": "2026-11-24", "amount": "0.5972"}],
                 "records": [{"cost_type": "compute", "amount": "0.0972"}],
@@ -468,6 +472,7 @@ class FakeScheduler(Fake):
     def __init__(self) -> None:
         super().__init__("scheduler")
         self.app.get("/jobs/{job_id}/queue")(self.queue_place)
+        self.app.get("/clusters")(self.list_capacity)
         self.app.get("/admin/clusters")(self.list_clusters)
         self.app.post("/admin/clusters/{name}/drain")(self.drain)
         self.app.post("/admin/clusters/{name}/undrain")(self.undrain)
@@ -482,6 +487,7 @@ class FakeScheduler(Fake):
         self.clusters = {"tiny": self.cluster("tiny")}
         self.shares: dict[UUID, dict[str, Any]] = {}
         self.priorities: dict[UUID, str] = {}
+        self.capacity: list[dict[str, Any]] = []
 
     def remember(self, request: Request) -> None:
         super().remember(request)
@@ -512,6 +518,11 @@ class FakeScheduler(Fake):
         if owner != caller.user:
             raise NotFound
         return Envelope(data=place)
+
+    async def list_capacity(self, caller: CallerOf) -> Envelope[Any]:
+        if self.silent:
+            raise Unavailable
+        return Envelope(data=self.capacity)
 
     async def list_clusters(self, request: Request, _: CallerOf) -> Envelope[Any]:
         self.remember(request)

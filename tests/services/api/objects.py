@@ -8,7 +8,7 @@ from uuid import UUID
 
 from brightrun.api.accounts.actions import sign_in
 from brightrun.api.datasets import queries as datasets
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
 from tests.builders import NOON, dataset_validated, job_completed, job_progress

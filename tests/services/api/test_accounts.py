@@ -3,12 +3,14 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
+from brightrun.api.accounts import user_queries as accounts
 from brightrun.api.accounts.actions import change_password, register
 from brightrun.api.accounts.models import ALL_SCOPES, Grant
 from brightrun.api.accounts.models import User as Account
-from brightrun.api.accounts.queries import users as accounts
+from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.loops import prune_sessions
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
@@ -106,15 +108,15 @@ async def test_an_unknown_address_and_a_wrong_password_are_answered_alike(ada: U
     assert answers[0].json() == answers[1].json()
 
 
-async def test_an_unknown_address_costs_a_whole_hash(ada: User, anonymous: httpx.AsyncClient, monkeypatch):
+async def test_an_unknown_address_costs_a_whole_hash(ada: User, app: FastAPI, anonymous: httpx.AsyncClient):
     verified = []
 
-    class Recorder:
+    class Recorder(PasswordHasher):
         def verify(self, stored: str, password: str) -> bool:
             verified.append(stored)
             return True
 
-    monkeypatch.setattr("brightrun.api.accounts.passwords._HASHER", Recorder())
+    app.state.passwords = Passwords(Recorder())
     answer = await anonymous.post("/api/auth/login", json={"email": "nobody@example.com", "password": PASSWORD})
 
     assert answer.status_code == 401

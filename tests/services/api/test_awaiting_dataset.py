@@ -8,13 +8,12 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.datasets.errors import DatasetNotReady
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.errors import DatasetNotReady, EstimateChanged
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs import submission as submissions
 from brightrun.api.jobs import subscribers
 from brightrun.api.jobs.actions import cancel_job
-from brightrun.api.jobs.errors import EstimateChanged
 from brightrun.api.jobs.models import IdempotencyClaim, Inputs, Job, JobRequest
 from brightrun.api.jobs.submission import create_job
 from brightrun.contracts.events import DatasetValidated, JobQueued, JobRefused
@@ -33,7 +32,7 @@ def job_request(dataset_id: UUID, **changes: Any) -> JobRequest:
     values = {
         "dataset_id": dataset_id,
         "preset_id": "fast",
-        "gpu": GpuConfig(type="A100-80GB"),
+        "gpu_config": GpuConfig(type="A100-80GB"),
         "hyperparameters": TrainingSpec.model_validate({}),
         "dialect": "openai",
         "may_await_dataset": True,

@@ -8,13 +8,14 @@ import pytest
 
 from brightrun.api import loops
 from brightrun.api.datasets.actions import decide_deletion
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.errors import DatasetInUse, DatasetNotFound, ModelInUse, ModelNotFound
 from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import submission as submissions
 from brightrun.api.jobs.models import IdempotencyClaim, Inputs
 from brightrun.api.jobs.schemas import SubmitJob
-from brightrun.api.openai.schemas.fine_tuning import CreateJob
+from brightrun.api.models.actions import decide_deletion as decide_model_deletion
+from brightrun.api.openai.schemas import CreateJob
 from brightrun.api.openai.translation import translate
 from brightrun.api.settings import Settings
 from brightrun.contracts.job_status import JobStatus
@@ -69,12 +70,12 @@ async def test_what_a_silent_service_missed_is_deleted_later(
     assert (await ada.post("/api/jobs", json=submission(dataset_id))).status_code == 404
 
     artifacts.silent = False
-    await pool.execute("UPDATE dataset_deletions SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
+    await pool.execute("UPDATE deletions SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
     async with open_clients(settings) as clients:
         for _ in range(2):
             assert not await loops.finish_deletions(pool, clients)
     assert artifacts.datasets == {}
-    assert await pool.fetchval("SELECT bool_and(done) FROM dataset_deletions")
+    assert await pool.fetchval("SELECT bool_and(done) FROM deletions")
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -113,6 +114,44 @@ async def test_a_job_and_the_removal_of_its_data_set_exclude_each_other(
 def _inputs(artifacts: FakeArtifacts, dataset_id: UUID) -> Inputs:
     dataset = artifacts.datasets[dataset_id][1]
     return Inputs(Dataset(dataset_id, dataset["name"], dataset["format"], dataset["status"], 0, 0, None))
+
+
+@pytest.mark.parametrize("removal_first", [False, True])
+async def test_a_job_and_the_deletion_of_its_model_exclude_each_other(
+    ada: User, pool: Pool, artifacts: FakeArtifacts, settings: Settings, *, removal_first: bool
+):
+    dataset_id, model_id = artifacts.hold_dataset(ada.id), artifacts.hold_adapter(ada.id)
+    await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
+    body = submission(dataset_id, hyperparameters={"init_from": str(model_id)})
+    request = SubmitJob.model_validate(body).job_request()
+    async with open_clients(settings) as clients:
+        inputs = await submissions.fetch_inputs(pool, clients.artifacts, ada.id, request)
+    refused: list[type[Exception]] = []
+
+    async def submit(conn: Connection) -> None:
+        try:
+            await submissions.record_job(conn, ada.id, request, inputs, IdempotencyClaim(b"one", began_at=utc_now()))
+        except ModelNotFound as error:
+            refused.append(type(error))
+
+    async def remove(conn: Connection) -> None:
+        try:
+            await decide_model_deletion(conn, ada.id, model_id)
+        except ModelInUse as error:
+            refused.append(type(error))
+
+    await (in_turn(pool, remove, submit) if removal_first else in_turn(pool, submit, remove))
+    assert refused == [ModelNotFound if removal_first else ModelInUse]
+    assert await pool.fetchval("SELECT count(*) FROM jobs") == (0 if removal_first else 1)
+
+
+async def test_a_model_that_cannot_be_deleted_yet_may_be_used(ada: User, pool: Pool, artifacts: FakeArtifacts):
+    model_id = artifacts.hold_adapter(ada.id)
+    artifacts.keeps_models = True
+    answer = await ada.delete(f"/api/models/{model_id}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "model_not_stored")
+    body = submission(artifacts.hold_dataset(ada.id), hyperparameters={"init_from": str(model_id)})
+    assert (await ada.post("/api/jobs", json=body)).status_code == 201
 
 
 async def test_two_jobs_may_begin_with_one_data_set_at_the_same_time(ada: User, pool: Pool, artifacts: FakeArtifacts):

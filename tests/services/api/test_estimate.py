@@ -30,7 +30,8 @@ async def test_the_answer_has_the_originals_shape(ada: User, pool: Pool):
 
     assert answer.status_code == 200
     data = answer.json()["data"]
-    beyond = {name: data.pop(name) for name in ("range", "past_error", "memory", "model_hours", "serving")}
+    ours = ("range", "past_error", "memory", "model_hours", "serving", "runnable", "not_runnable")
+    beyond = {name: data.pop(name) for name in ours}
     # 750 steps · 720 tokens / 3600 + 1800 s = 1950 s = 0.541667 h × 7.00 = 3.791667, + 0.50
     assert answer.json()["success"] is True
     assert data == {
@@ -195,6 +196,22 @@ async def test_an_unknown_gpu_is_refused_and_the_known_ones_are_named(ada: User,
     assert answer.status_code == 400
     told = answer.json()["details"]["gpu_config.type"][0]
     assert all(name in told for name in ("A100-80GB", "A100-40GB", "H100", "V100-32GB", "CPU"))
+
+
+async def test_an_unknown_gpu_is_named_with_all_other_wrong_fields(ada: User, pool: Pool):
+    body = request(await validated_dataset(pool, ada)) | {"gpu_config": {"type": "TPU", "count": 9}}
+    answer = await ada.post("/api/jobs/estimate", json=body)
+
+    assert answer.json()["details"].keys() == {"gpu_config.type", "gpu_config.count"}
+
+
+async def test_malformed_json_is_answered_with_its_place(ada: User):
+    answer = await ada.post("/api/jobs/estimate", content=b'{\n  "a": 1,\n  oops}', headers=JSON)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    assert answer.json()["details"] == {
+        "body": ["no JSON at line 3, column 3: Expecting property name enclosed in double quotes"]
+    }
 
 
 async def test_the_price_table_is_data(ada: User, pool: Pool):

@@ -6,12 +6,12 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from brightrun.api.app import HEADERS
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Pool
-from tests.services.api.conftest import PASSWORD, User, gateway
+from tests.services.api.conftest import PASSWORD, User, client_of, gateway
 
 LAB = "https://lab.example.com"
 
@@ -112,3 +112,15 @@ async def test_any_other_sites_page_still_reads_nothing(from_lab: httpx.AsyncCli
 def test_an_origin_that_could_never_match_is_refused_at_the_start(settings: Settings, origins: str) -> None:
     with pytest.raises(ValidationError, match="cors_origins"):
         Settings(**settings.model_dump() | {"cors_origins": origins})
+
+
+async def test_metrics_need_a_token_of_their_own(ada: User, app: FastAPI, pool: Pool, settings: Settings):
+    for token in ("", ada.account["token"]):
+        async with client_of(app, token) as client:
+            assert (await client.get("/metrics")).status_code == 401
+    configured = settings.model_copy(update={"metrics_token": SecretStr("of-prometheus")})
+    async with gateway(pool, configured) as application:
+        for token, status in (("", 401), ("of-prometheus", 200), ("of-prometheus2", 401), ("é", 401)):
+            async with client_of(application) as client:
+                headers = {"authorization": f"Bearer {token}".encode()}
+                assert (await client.get("/metrics", headers=headers)).status_code == status

@@ -33,6 +33,9 @@ SERVERS_OWN = ("id", "user_id", "role", "status", "scopes", "created_at", "cost"
 """What clients may not set; each is tried where the body has no such field."""
 NO_OBJECTS = ["", "{", "[", "null", "7", '"text"', "[]", "{'a': 1}", '{"a": 1,}', b"\xff\xfe{}", b"\x00", '{"a": tru}']
 NO_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"]
+NOT_STRICTLY_NUMBERS = ['"4"', '"4.5"', "true", "false"]
+NOT_STRICTLY_INTEGERS = [*NOT_STRICTLY_NUMBERS, "1e0", "4.0", "4.5"]
+NOT_STRICTLY_BOOLEANS = ['"true"', '"yes"', "1", "0", "1.0"]
 HUGE = [str(2**63), str(-(2**63) - 1), str(2**64), "9" * 400, "9" * 5000]
 NO_TEXTS = [r'"a\u0000b"', r'"\ud800"', r'"\udfff\ud800"', '"\x01"']
 NO_IDS = ["1", "-1", str(2**63), "9" * 5000, "nonsense", "'%20OR%201=1--", "%ff", "%f0%9f%92%a9"]
@@ -116,7 +119,10 @@ async def attack(app: FastAPI, ada: User, pool: Pool, fakes: Fakes) -> AsyncIter
 
 
 async def _rows(pool: Pool) -> dict[str, int]:
-    tables = await pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    """The audit log is left out: it has the changes that a peer service refused, too."""
+    tables = await pool.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'audit_log'"
+    )
     return {name: await pool.fetchval(f'SELECT count(*) FROM "{name}"') for (name,) in tables}  # noqa: S608
 
 
@@ -192,8 +198,13 @@ async def test_a_body_of_another_type_is_refused(attack: Attack, takers: list[Op
 
 @pytest.mark.parametrize(
     ("types", "values"),
-    [(("number", "integer"), NO_NUMBERS), (("integer",), HUGE), (("string",), NO_TEXTS)],
-    ids=["numbers", "integers", "texts"],
+    [
+        (("number", "integer"), NO_NUMBERS + NOT_STRICTLY_NUMBERS),
+        (("integer",), HUGE + NOT_STRICTLY_INTEGERS),
+        (("boolean",), NOT_STRICTLY_BOOLEANS),
+        (("string",), NO_TEXTS),
+    ],
+    ids=["numbers", "integers", "booleans", "texts"],
 )
 async def test_what_cannot_be_a_fields_value_is_refused(
     attack: Attack, takers: list[Operation], types: tuple[str, ...], values: list[str]

@@ -8,6 +8,7 @@ import pytest
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs.actions import cancel_job
 from brightrun.contracts.events import JobCancelRequested, JobQueued
+from brightrun.contracts.training import TrainingSpecView
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import (
@@ -48,7 +49,7 @@ async def test_a_submitted_job_is_queued_with_its_event(ada: User, pool: Pool):
     event = JobQueued.model_validate_json(row["value"])
     assert (row["topic"], row["key"]) == ("job.queued", job["id"])
     assert (str(event.job_id), event.user_id, event.name) == (job["id"], ada.id, "First try")
-    assert event.spec.model_dump(mode="json") == job["hyperparameters"]
+    assert TrainingSpecView.of(event.spec).model_dump(mode="json") == job["hyperparameters"]
     assert (str(event.pricing.hourly_rate), str(event.pricing.storage)) == ("3.5000", "0.5000")
     assert (event.dataset.dataset_id, event.dataset.tokens) == (dataset_id, 180_000)
 
@@ -138,7 +139,10 @@ async def test_more_epochs_than_the_original_takes_are_refused(ada: User, pool: 
     ]
 
     assert (most.status_code, more.status_code) == (201, 400)
-    assert more.json()["details"].keys() == {"hyperparameters.epochs"}
+    message = {"hyperparameters.epochs": ["Input should be less than or equal to 20"]}
+    assert more.json()["details"] == message
+    many = await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"epochs": 51}))
+    assert many.json()["details"] == message
 
 
 async def test_a_changed_estimate_must_be_accepted(ada: User, pool: Pool):
@@ -244,9 +248,35 @@ async def test_a_training_beyond_all_money_is_estimated_and_recorded(ada: User, 
 
 
 async def test_a_cap_below_the_estimate_is_the_users_choice(ada: User, pool: Pool):
-    job = await queued_job(pool, ada, hyperparameters={"max_cost": 0.01})
+    job = await queued_job(pool, ada, hyperparameters={"max_cost": 0.51})
 
-    assert job["hyperparameters"]["max_cost"] == "0.0100"
+    assert job["hyperparameters"]["max_cost"] == 0.51
+    assert job["submitted"] == {"max_cost": 0.51}
+
+
+async def test_a_cap_below_the_storage_fee_is_refused_with_the_fee(ada: User, pool: Pool):
+    body = submission(await validated_dataset(pool, ada), hyperparameters={"max_cost": 0.1})
+    answer = await ada.post("/api/jobs", json=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["details"] == {
+        "hyperparameters.max_cost": ["must be at least 0.50 USD, which storing the model costs"]
+    }
+    body["hyperparameters"]["max_cost"] = 0.5
+    assert (await ada.post("/api/jobs", json=body)).status_code == 201
+    await set_price(ada, "storage", amount=0.75)
+    assert "0.75" in (await ada.post("/api/jobs", json=body)).text
+
+
+async def test_an_unknown_gpu_is_named_with_all_other_wrong_fields(ada: User, pool: Pool):
+    wrong = submission(await validated_dataset(pool, ada), gpu_config={"type": "TPU", "count": 9}, name="")
+    job = await queued_job(pool, ada)
+    for path in ("/api/jobs", f"/api/jobs/{job['id']}/clone"):
+        answer = await ada.post(path, json=wrong)
+        assert answer.status_code == 400
+        details = answer.json()["details"]
+        assert details.keys() == {"gpu_config.type", "gpu_config.count", "name"}
+        assert "A100-80GB" in details["gpu_config.type"][0]
 
 
 async def test_a_submission_takes_six_statements_in_its_transaction(ada: User, pool: Pool):

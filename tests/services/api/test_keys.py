@@ -8,10 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.accounts import actions
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Pool
-from tests.services.api.conftest import User, client_of, submission, validated_dataset
+from tests.services.api.conftest import User, client_of, limit, submission, validated_dataset
 
 
 async def made(user: httpx.AsyncClient, *scopes: str, **more: Any) -> dict[str, Any]:
@@ -163,8 +162,8 @@ async def test_everything_wrong_with_a_key_is_named_at_once(
     assert await pool.fetchval("SELECT count(*) FROM api_keys") == 0
 
 
-async def test_an_account_has_so_many_keys_and_no_more(ada: User, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(actions, "MAX_KEYS", 3)
+async def test_an_account_has_so_many_keys_and_no_more(ada: User, app: FastAPI):
+    limit(app, keys=3)
     body = {"name": "laptop", "scopes": ["read"]}
     answers = await asyncio.gather(*(ada.post("/api/keys", json=body) for _ in range(5)))
 

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from brightrun.api.accounts import identity_provider
 from brightrun.api.accounts.openid import challenge_of
 from brightrun.api.settings import Settings
 from brightrun.runtime.database import Pool
@@ -478,24 +477,22 @@ async def test_a_provider_with_one_key_may_leave_its_id_out(known: FastAPI, fake
     assert await statuses(app, jwt.encode(fake.claims_of(), fake.rsa, "RS256")) == [200]
 
 
-async def test_new_keys_are_asked_for_when_a_token_names_one_and_not_often(
-    known: FastAPI, fake: FakeIssuer, monkeypatch: pytest.MonkeyPatch
-):
+async def test_new_keys_are_asked_for_when_a_token_names_one_and_not_often(known: FastAPI, fake: FakeIssuer):
     fake.keys.append(fake.public(fake.stranger, "new"))
     fake.asked.clear()
     rotated = fake.signed(fake.stranger, {"kid": "new"})
 
     assert await statuses(known, rotated, rotated, fake.signed()) == [401, 401, 200]
     assert fake.asked == []  # it was asked a moment ago
-    monkeypatch.setattr(identity_provider, "PAUSE_SECONDS", 0.0)
+    known.state.identity_provider.pause_seconds = 0.0
     assert await statuses(known, rotated) == [200]
     assert fake.asked == ["metadata", "jwks"]
     assert await statuses(known, rotated, fake.signed()) == [200, 200]
     assert fake.asked == ["metadata", "jwks"]
 
 
-async def test_forged_tokens_do_not_make_us_ask(known: FastAPI, fake: FakeIssuer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(identity_provider, "PAUSE_SECONDS", 0.0)
+async def test_forged_tokens_do_not_make_us_ask(known: FastAPI, fake: FakeIssuer):
+    known.state.identity_provider.pause_seconds = 0.0
     fake.asked.clear()
     forgery = forged({"alg": "HS256", "kid": "unknown"}, fake.claims_of(), lambda _: b"x")
 
@@ -503,17 +500,17 @@ async def test_forged_tokens_do_not_make_us_ask(known: FastAPI, fake: FakeIssuer
     assert fake.asked == []
 
 
-async def test_a_silent_provider_is_no_fault_of_the_users(trusting, fake: FakeIssuer, monkeypatch: pytest.MonkeyPatch):
+async def test_a_silent_provider_is_no_fault_of_the_users(trusting, fake: FakeIssuer):
     fake.silent = True
     app = await trusting(fake.url)
     assert await statuses(app, fake.signed()) == [503]
     assert (await Browser(app).http.get(BEGIN)).status_code == 503
 
     fake.silent = False
-    monkeypatch.setattr(identity_provider, "PAUSE_SECONDS", 0.0)
+    app.state.identity_provider.pause_seconds = 0.0
     assert "code" in await sign_in(Browser(app), fake)
     fake.silent = True
-    monkeypatch.setattr(identity_provider, "CACHE_SECONDS", 0.0)
+    app.state.identity_provider.cache_seconds = 0.0
     assert await statuses(app, fake.signed()) == [200]  # by the keys that are known
 
 

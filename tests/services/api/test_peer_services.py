@@ -96,9 +96,9 @@ async def test_models_are_listed_and_downloaded(ada: User, artifacts: FakeArtifa
     }
 
 
-async def test_costs_are_numbers_and_the_total_is_in_cents(ada: User):
+async def test_costs_are_numbers_and_the_total_is_the_exact_sum(ada: User):
     assert (await ada.get("/api/costs")).json()["data"] == {
-        "total_cost": 0.6,
+        "total_cost": 0.5972,
         "cost_by_type": {"compute": 0.0972, "storage": 0.5},
         "chart_data": [{"date": "2026-11-24", "amount": 0.5972}],
         "records": [{"cost_type": "compute", "amount": 0.0972}],
@@ -146,7 +146,10 @@ async def test_notifications_are_read(ada: User, notifier: FakeNotifier):
     one = await ada.patch(f"/api/notifications/{notification_id}/read")
     everything = await ada.post("/api/notifications/read-all")
 
-    assert listed.json()["data"] == {"notifications": [{"type": "job_queued", "read": False}], "unread_count": 1}
+    assert listed.json()["data"] == {
+        "notifications": [{"type": "job_queued", "read": False, "user_id": str(ada.id)}],
+        "unread_count": 1,
+    }
     assert (one.json()["success"], everything.json()["success"]) == (True, True)
     assert notifier.asked == [
         ("GET /notifications", {"unread": "true", "limit": "5"}),

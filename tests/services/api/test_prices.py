@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from brightrun.api.accounts.models import User as Account
 from brightrun.api.pricing.actions import set_terms
 from brightrun.api.pricing.models import FeeTerms, GpuTerms
 from brightrun.contracts.events import JobQueued
 from brightrun.runtime.database import Pool
+from tests.builders import NOON
 from tests.services.api.conftest import User, in_turn, outbox_topics, set_price, submission, validated_dataset
 
 GPU = {"price_per_hour": 10, "tokens_per_second": 3600}
@@ -23,6 +25,10 @@ SHAPE = {
     "head_size": 64,
 }
 PRICES = "/api/admin/prices"
+
+
+def admin_of(user: User) -> Account:
+    return Account(user.id, "ada@example.com", "Ada", "admin", NOON)
 
 
 async def history(admin: User, **wanted: Any) -> list[dict[str, Any]]:
@@ -43,7 +49,8 @@ async def test_a_new_gpu_type_can_be_asked_for_by_everybody(ada: User, eve: User
 
     assert answer.status_code == 200
     assert answer.json()["data"]["changed_by"] == str(ada.id)
-    assert {"type": "B200", "price_per_hour": 10, "tokens_per_second": 3600, "memory_gib": 192} in gpus
+    terms = {"price_per_hour": 10, "tokens_per_second": 3600, "memory_gib": 192}
+    assert {"type": "B200", "available": "later", **terms} in gpus
     assert gpus == sorted(gpus, key=lambda gpu: gpu["price_per_hour"])
     event = await promised(eve, pool, gpu_config={"type": "B200", "count": 2})
     assert str(event.pricing.hourly_rate) == "20.0000"
@@ -68,13 +75,13 @@ async def test_every_change_is_kept_with_who_made_it_and_when(ada: User, pool: P
     await set_price(ada, "storage", amount=1.25)
 
     changes = await history(ada, kind="gpu", name="B200")
-    assert [change["terms"]["price_per_hour"] for change in changes] == ["3.0000", "2.0000", "1.0000"]
+    assert [change["terms"]["price_per_hour"] for change in changes] == [3, 2, 1]
     assert {change["changed_by"] for change in changes} == {str(ada.id)}
     assert [change["valid_from"] for change in changes] == sorted(
         (change["valid_from"] for change in changes), reverse=True
     )
     newest, *_, first = await history(ada, limit=100)
-    assert (newest["kind"], newest["name"], newest["terms"]) == ("fee", "storage", {"amount": "1.2500"})
+    assert (newest["kind"], newest["name"], newest["terms"]) == ("fee", "storage", {"amount": 1.25})
     assert first["changed_by"] is None
 
 
@@ -85,7 +92,7 @@ async def test_the_history_comes_in_pages(ada: User, pool: Pool):
     page = (await ada.get(f"{PRICES}/history", params=wanted)).json()["data"]
     beyond = (await ada.get(f"{PRICES}/history", params=wanted | {"page": 9})).json()["data"]
 
-    assert [change["terms"]["price_per_hour"] for change in page["changes"]] == ["2.0000", "1.0000"]
+    assert [change["terms"]["price_per_hour"] for change in page["changes"]] == [2, 1]
     assert page["pagination"] == {"page": 2, "limit": 2, "total": 5, "totalPages": 3}
     assert (beyond["changes"], beyond["pagination"]["total"]) == ([], 5)
 
@@ -101,20 +108,16 @@ async def test_a_change_that_changes_nothing_is_none(ada: User, pool: Pool):
 
 async def test_two_changes_at_the_same_moment_are_both_in_the_history(ada: User, pool: Pool):
     def price(amount: int) -> Any:
-        return lambda conn: set_terms(conn, ada.id, "fee", "storage", FeeTerms(amount=amount))
+        return lambda conn: set_terms(conn, admin_of(ada), "fee", "storage", FeeTerms(amount=amount))
 
     await in_turn(pool, price(1), price(2))
 
-    assert [change["terms"]["amount"] for change in await history(ada, name="storage")] == [
-        "2.0000",
-        "1.0000",
-        "0.5000",
-    ]
+    assert [change["terms"]["amount"] for change in await history(ada, name="storage")] == [2, 1, 0.5]
 
 
 async def test_a_price_that_is_being_changed_holds_as_before_until_it_is(ada: User, pool: Pool):
     async with pool.acquire() as conn, conn.transaction():
-        await set_terms(conn, ada.id, "gpu", "CPU", GpuTerms(price_per_hour=99, tokens_per_second=1))
+        await set_terms(conn, admin_of(ada), "gpu", "CPU", GpuTerms(price_per_hour=99, tokens_per_second=1))
         event = await promised(ada, pool, gpu_config={"type": "CPU", "count": 1})
 
     assert str(event.pricing.hourly_rate) == "0.0500"

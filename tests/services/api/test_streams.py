@@ -13,15 +13,15 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from brightrun.api import loops
-from brightrun.api.jobs.streams import live
-from brightrun.api.jobs.streams import stream as streams
+from brightrun.api.jobs import live
+from brightrun.api.jobs import stream as streams
 from brightrun.contracts.events import JobLogged, JobProgress
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
 from tests.builders import NOON, artifact_ready, job_completed, job_logged, job_progress
-from tests.services.api.conftest import User
+from tests.services.api.conftest import User, limit
 from tests.services.api.fakes import FakeTracker
 from tests.services.api.test_jobs import queued_job
 from tests.services.slices import deliver, serve
@@ -105,8 +105,8 @@ Listen = Callable[..., AbstractAsyncContextManager[Listener]]
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "PROGRESS_SECONDS", 0.01)
+def _hurry(app: FastAPI) -> None:
+    limit(app, progress_seconds=0.01)
 
 
 @pytest_asyncio.fixture
@@ -244,10 +244,8 @@ async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
     assert ids(events) == [first.id, last.id]
 
 
-async def test_what_kafka_never_told_is_found_with_the_next_beat(
-    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
+async def test_what_kafka_never_told_is_found_with_the_next_beat(log: Log, listen: Listen, app: FastAPI) -> None:
+    limit(app, keepalive_seconds=0.05)
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
@@ -256,10 +254,8 @@ async def test_what_kafka_never_told_is_found_with_the_next_beat(
         assert stream.comments > 0
 
 
-async def test_a_quiet_stream_is_kept_open_by_comments(
-    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.02)
+async def test_a_quiet_stream_is_kept_open_by_comments(log: Log, listen: Listen, app: FastAPI) -> None:
+    limit(app, keepalive_seconds=0.02)
     async with listen() as stream:
         await stream.until(is_progress)
         reading = asyncio.create_task(stream.next())
@@ -342,10 +338,8 @@ async def test_whoever_has_heard_all_of_a_finished_job_need_not_come_back(log: L
         assert ids(await stream.rest()) == [last.id]
 
 
-async def test_a_deleted_jobs_stream_ends(
-    log: Log, listen: Listen, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "KEEPALIVE_SECONDS", 0.05)
+async def test_a_deleted_jobs_stream_ends(log: Log, listen: Listen, pool: Pool, app: FastAPI) -> None:
+    limit(app, keepalive_seconds=0.05)
     async with listen() as stream:
         await stream.until(is_progress)
         await pool.execute("DELETE FROM jobs WHERE id = $1", log.whose["job_id"])
@@ -353,9 +347,9 @@ async def test_a_deleted_jobs_stream_ends(
 
 
 async def test_a_stream_goes_on_while_the_tracker_is_silent(
-    log: Log, listen: Listen, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+    log: Log, listen: Listen, tracker: FakeTracker, app: FastAPI
 ) -> None:
-    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.05)
+    limit(app, retry_seconds=0.05)
     tracker.silent = True
     unheard, heard = log.write("queued"), log.write("started")
     async with listen() as stream:
@@ -367,9 +361,9 @@ async def test_a_stream_goes_on_while_the_tracker_is_silent(
 
 
 async def test_a_stream_ends_after_a_while_so_that_tokens_are_asked_for_again(
-    log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
+    log: Log, listen: Listen, app: FastAPI
 ) -> None:
-    monkeypatch.setattr(streams, "MAX_SECONDS", 0.1)
+    limit(app, stream_seconds=0.1)
     entry = log.log("queued")
     async with listen() as stream:
         assert ids(await stream.rest()) == [entry.id]
@@ -385,11 +379,9 @@ async def test_streams_end_when_the_gateway_stops(app: FastAPI, log: Log, listen
     await watching
 
 
-async def test_a_user_has_so_many_streams_at_a_time(
-    app: FastAPI, log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_user_has_so_many_streams_at_a_time(app: FastAPI, log: Log, listen: Listen) -> None:
     log.log("queued")
-    monkeypatch.setattr(live, "MAX_STREAMS_PER_USER", 2)
+    limit(app, streams_per_user=2)
     async with listen() as first, listen() as second:
         assert (first.answer.status_code, second.answer.status_code) == (200, 200)
         async with listen() as third:

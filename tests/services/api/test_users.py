@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from brightrun.api.accounts import actions
-from brightrun.api.accounts.errors import LastAdmin
+from brightrun.api.errors import LastAdmin
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection, Pool

@@ -36,6 +36,7 @@ from brightrun.contracts.training import MetricPoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from tests.builders import NOON, dataset_ref, job_completed, job_progress, pricing
+from tests.contracts.original import MODEL, differences, without
 from tests.services.artifacts.conftest import Artifacts, Ask, environment
 from tests.services.artifacts.fake_cluster import FakeCluster
 from tests.services.slices import serve
@@ -85,8 +86,11 @@ async def test_a_completed_job_becomes_a_stored_model(
     assert model["name"] == "Workshop replies · 2026-11-24"
     assert model["quality_metrics"]["overall_score"] == 5
     assert model["quality_metrics"]["adapter_loss"] == 1.2
-    assert model["training_summary"]["total_cost"] == "0.5025"
+    assert model["training_summary"]["total_cost"] == 0.5025
     assert model["configuration"]["hyperparameters"]["epochs"] == 1
+    configuration = without(MODEL["configuration"], "preset_id")
+    assert differences(MODEL | {"configuration": configuration}, model) == []
+    assert model["artifacts"].keys() == {file["name"] for file in model["files"]}
 
     prefix = f"{job.user_id}/{model['id']}"
     for file in model["files"]:
@@ -375,7 +379,7 @@ async def test_a_model_reports_the_limit_that_ended_its_job_and_the_cost_of_all_
     assert (summary["stopped_by"], summary["training_duration_hours"], summary["total_cost"]) == (
         "budget",
         3.0,
-        "0.6500",
+        0.65,
     )
     manifest = json.loads(s3.get_object(MODELS, f"{job.user_id}/{model['id']}/manifest.json").read())
     assert manifest["stopped_by"] == "budget"

@@ -17,6 +17,7 @@ from tests.builders import (
     job_refused,
     job_started,
 )
+from tests.contracts.original import NOTIFICATION, NOTIFICATIONS, differences, without
 from tests.services.notifier.conftest import deliver
 from tests.services.slices import subscriptions_of
 
@@ -43,6 +44,8 @@ async def test_each_fact_becomes_one_notification_however_often_it_is_delivered(
         "job_queued",
     ]
     assert response["unread_count"] == 7
+    notification = without(NOTIFICATION, "user_id")  # which the gateway adds
+    assert differences(NOTIFICATIONS | {"notifications": [notification]}, response) == []
 
 
 def test_every_topic_that_names_the_notifier_has_a_reader() -> None:

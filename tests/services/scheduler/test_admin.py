@@ -19,6 +19,7 @@ from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
 
 ROUTES = [
+    ("GET", "/clusters"),
     ("GET", "/admin/clusters"),
     ("POST", "/admin/clusters/local/drain"),
     ("POST", "/admin/clusters/local/undrain"),
@@ -54,6 +55,17 @@ async def test_clusters_are_listed_with_gpus_and_attempts(
     assert datetime.fromisoformat(local["answered_at"]) > utc_now() - timedelta(minutes=1)
     assert (second["gpus"], second["running"]) == ([], 0)
     assert "503" in second["problem"]
+
+
+async def test_what_each_configured_cluster_can_run_is_told_by_its_last_report(
+    scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
+) -> None:
+    other.down = True
+    await scheduler.queue_live(gpu=GpuConfig(type="CPU", count=3))
+    local, second = _data(await operator.get("/clusters"))
+    assert (local["name"], local["usable"]) == ("local", True)
+    assert local["gpus"] == [{"types": ["CPU"], "free": 8, "max_total": 8}]
+    assert (second["gpus"], second["base_models"], second["usable"]) == (None, None, False)
 
 
 async def test_a_cluster_is_drained_and_undrained(scheduler: Scheduler, operator: httpx.AsyncClient) -> None:

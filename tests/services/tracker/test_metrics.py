@@ -1,5 +1,6 @@
 """Metric points: stored exactly, once, and drawn as asked."""
 
+from datetime import datetime
 from random import Random
 from types import SimpleNamespace
 
@@ -28,7 +29,9 @@ def losses(first: int, *values: float) -> tuple[MetricPoint, ...]:
 async def points_of(ask, event: JobProgress, **params: int):
     answer = await ask(event.user_id).get(f"/jobs/{event.job_id}/metrics", params=params)
     assert answer.status_code == 200, answer.text
-    return answer.json()["data"]["points"]
+    points = answer.json()["data"]["points"]
+    assert all(datetime.fromisoformat(point.pop("timestamp")).tzinfo for point in points)
+    return points
 
 
 async def test_points_come_back_exactly_as_they_were_measured(pool, ask) -> None:

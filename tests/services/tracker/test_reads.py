@@ -1,6 +1,7 @@
 """The event log, facts in any order, and whose a job is."""
 
 import asyncio
+from datetime import datetime
 from itertools import permutations
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from tests.builders import (
     job_refused,
     job_started,
 )
+from tests.contracts.original import COST_RECORD, POINT, differences
 from tests.services.tracker.conftest import deliver
 from tests.waiting import eventually
 
@@ -57,8 +59,15 @@ async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
     assert len(seen) == len(logs[True]) == len(logs[False]) == 1
     costs, points = seen.pop()
     whole, without_stage = logs[True].pop(), logs[False].pop()
-    assert {kind for _, kind, _ in whole} == {"queued", "started", "stage_changed", "completed", "artifact_ready"}
-    assert [entry for entry in whole if entry[1] != "stage_changed"] == list(without_stage)
+    assert {kind for _, kind, _ in whole} == {
+        "queued",
+        "started",
+        "stage_changed",
+        "metrics",
+        "completed",
+        "artifact_ready",
+    }
+    assert [entry for entry in whole if entry[1] not in ("stage_changed", "metrics")] == list(without_stage)
     assert len(costs) == 2
     assert len(points) == 1
 
@@ -84,9 +93,9 @@ async def test_a_redelivered_fact_is_logged_once(pool, ask) -> None:
 
 async def test_the_log_is_paged_by_the_last_id_seen(pool, ask) -> None:
     stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
-    first = job_progress(stage=stages[0])
+    first = job_progress(stage=stages[0], points=())
     whose = {"job_id": first.job_id, "user_id": first.user_id}
-    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], **whose) for seq in range(1, 5)))
+    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], points=(), **whose) for seq in range(1, 5)))
     page = (await read(ask, first, "events", limit=2))["events"]
     rest = (await read(ask, first, "events", after=page[-1]["id"]))["events"]
     assert [entry["data"]["stage"] for entry in page + rest] == stages
@@ -94,9 +103,9 @@ async def test_the_log_is_paged_by_the_last_id_seen(pool, ask) -> None:
 
 async def test_the_log_is_paged_from_its_newest_entry_back(pool, ask) -> None:
     stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
-    first = job_progress(stage=stages[0])
+    first = job_progress(stage=stages[0], points=())
     whose = {"job_id": first.job_id, "user_id": first.user_id}
-    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], **whose) for seq in range(1, 5)))
+    await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], points=(), **whose) for seq in range(1, 5)))
     page = (await read(ask, first, "events", limit=2, order="desc"))["events"]
     rest = (await read(ask, first, "events", after=page[-1]["id"], order="desc"))["events"]
     assert [entry["data"]["stage"] for entry in page + rest] == stages[::-1]
@@ -217,3 +226,15 @@ async def test_query_parameters_are_bounded(ask, path: str, params: dict[str, in
     answer = await ask(new_id()).get(f"/jobs/{new_id()}/{path}", params=params)
     assert answer.status_code == 400
     assert list(answer.json()["details"]) == list(params)
+
+
+async def test_points_and_cost_records_have_all_fields_of_the_original(pool, ask) -> None:
+    progress = job_progress(occurred_at=NOON)
+    whose = {"job_id": progress.job_id, "user_id": progress.user_id}
+    await deliver(pool, progress, job_completed(**whose), artifact_ready(**whose))
+    points = (await read(ask, progress, "metrics"))["points"]
+    assert differences([POINT], points) == []
+    assert {datetime.fromisoformat(point["timestamp"]) for point in points} == {NOON}
+    records = (await read(ask, progress, "costs"))["cost_records"]
+    # The gateway makes numbers of the amounts.
+    assert differences([COST_RECORD | {"amount": "string"}], records) == []

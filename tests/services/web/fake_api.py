@@ -14,6 +14,8 @@ PASSWORD = "correct horse battery"
 ID = "01900000-0000-7000-8000-000000000001"
 HOSTILE = "<script>alert(1)</script>"
 MOMENT = "2026-11-24T19:00:00Z"
+CPU = {"type": "CPU", "price_per_hour": 0.05, "available": "now"}
+NEVER = {"type": "H100", "price_per_hour": 0.01, "available": "never"}
 PAGINATION = {"page": 1, "limit": 20, "total": 1, "totalPages": 1}
 
 
@@ -103,7 +105,7 @@ class FakeApi:
             ("GET", "/api/datasets/{_}", lambda: self.datasets[0]),
             ("GET", "/api/datasets/{_}/errors", self._errors),
             ("GET", "/api/presets", self._presets),
-            ("GET", "/api/gpus", lambda: {"gpus": [{"type": "CPU", "price_per_hour": 0.05}]}),
+            ("GET", "/api/gpus", lambda: {"gpus": [NEVER, CPU]}),
             ("GET", "/api/jobs", lambda: {"jobs": [self.job], "pagination": PAGINATION}),
             ("POST", "/api/jobs", lambda: self.job),
             ("POST", "/api/jobs/estimate", self._estimate),

@@ -3,9 +3,10 @@
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from brightrun.web.main import create_pages
-from tests.services.web.conftest import SETTINGS, browse
+from tests.services.web.conftest import ORIGIN, SETTINGS, browse
 from tests.services.web.fake_api import HOSTILE, ID, PASSWORD, FakeApi
 
 ACCOUNT = {"email": "ada@example.com", "password": PASSWORD}
@@ -26,8 +27,33 @@ async def test_the_cookie_is_secure_where_browsers_come_over_https(api: FakeApi)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url="http://api.test") as http:
         pages = create_pages(SETTINGS.model_copy(update={"web_https": True}), http)
         async with browse(pages) as browser:
-            answer = await browser.post("/sign-in", data=ACCOUNT)
+            answer = await browser.post("/sign-in", data=ACCOUNT, headers={"origin": "https://web.test"})
     assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+async def test_an_origin_is_scheme_host_and_port(api: FakeApi) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url="http://api.test") as http:
+        pages = create_pages(SETTINGS.model_copy(update={"web_https": True}), http)
+        async with browse(pages) as browser:
+            host = httpx.URL(ORIGIN).host
+            origins = {
+                f"https://{host}": 303,
+                f"https://{host}:443": 303,
+                f"http://{host}": 403,
+                f"https://{host}:80": 403,
+            }
+            for origin, status in origins.items():
+                answer = await browser.post("/sign-in", data=ACCOUNT, headers={"origin": origin})
+                assert answer.status_code == status, origin
+
+
+async def test_metrics_need_the_token_of_the_settings(api: FakeApi) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url="http://api.test") as http:
+        for configured, sent, status in (("", "", 303), ("secret", "", 303), ("secret", "secret", 200)):
+            settings = SETTINGS.model_copy(update={"metrics_token": SecretStr(configured)})
+            async with browse(create_pages(settings, http)) as browser:
+                answer = await browser.get("/metrics", headers={"authorization": f"Bearer {sent}"})
+                assert answer.status_code == status
 
 
 @pytest.mark.parametrize("path", ["/", "/datasets", "/jobs/new", f"/training/jobs/{ID}", "/models", "/notifications"])
@@ -83,7 +109,19 @@ async def test_signing_out_revokes_the_token_and_forgets_it(ada: httpx.AsyncClie
     assert "brightrun" not in ada.cookies
 
 
-@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://web.test.evil.test", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.test",
+        "null",
+        "http://web.test.evil.test",
+        "",
+        "https://web.test",
+        "http://web.test:81",
+        "ftp://web.test",
+        "http://web.test:x",
+    ],
+)
 async def test_a_change_from_another_site_is_refused(ada: httpx.AsyncClient, api: FakeApi, origin: str) -> None:
     answer = await ada.post(f"/training/jobs/{ID}/cancel", headers={"origin": origin})
     assert answer.status_code == 403

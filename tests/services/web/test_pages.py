@@ -102,7 +102,10 @@ async def test_data_sets_are_refreshed_until_all_are_checked(
 
 
 async def test_the_estimate_is_on_the_form_and_follows_the_choice(ada: httpx.AsyncClient, api: FakeApi) -> None:
-    assert 'name="estimated_cost" value="1.25"' in (await ada.get("/jobs/new")).text
+    page = (await ada.get("/jobs/new")).text
+    assert 'name="estimated_cost" value="1.25"' in page
+    assert "CPU" in page
+    assert "H100" not in page, "no cluster can ever run it"
     answer = await ada.get("/jobs/estimate", params=FORM | {"gpu_count": "2"})
     assert "$1.25" in answer.json()["html"]
     _, path, body = api.calls[-1]

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from brightrun.api.accounts.schemas import Register
 from brightrun.api.jobs.schemas import JobView, SubmitJob
-from brightrun.api.models.schemas import DownloadModel
+from brightrun.api.models.routes import DownloadModel
 from tests.builders import NOON
 from tests.unit.api.test_jobs_projection import JOB
 

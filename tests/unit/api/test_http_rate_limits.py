@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.http.errors import RateLimited
+from brightrun.api.errors import RateLimited
 from brightrun.api.http.rate_limits import MIN_SWEEP, RateLimit, RateLimits
 
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from brightrun.api.datasets.models import Dataset
-from brightrun.api.jobs.models import Inputs
+from brightrun.api.jobs.models import Inputs, StartingModel
 from brightrun.api.jobs.rules import inherit, input_problems, other_base
-from brightrun.api.models.models import StartingModel
-from brightrun.api.pricing.rules.prices import resolve
+from brightrun.api.pricing.prices import resolve
 from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id
 from tests.builders import DIGEST, adapter_ref

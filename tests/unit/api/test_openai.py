@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.http.errors import ErrorBody, Invalid
+from brightrun.api.errors import Invalid
+from brightrun.api.http.error_responses import ErrorBody
+from brightrun.api.openai import ids
 from brightrun.api.openai.errors import ErrorView, error_answer
+from brightrun.api.openai.file_rules import File, clean_name, header, merge, rows
 from brightrun.api.openai.routes.fine_tuning import read_metadata
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.files import File, clean_name, header, merge, rows
-from brightrun.api.openai.schemas.fine_tuning import CreateJob
-from brightrun.api.openai.translation import EXTRAS, find_base_model, split_batch, translate
+from brightrun.api.openai.schemas import CreateJob
+from brightrun.api.openai.translation import EXTRAS, is_base_model, split_batch, translate
 from tests.builders import NOON
 
 ANY_ID = st.uuids()
@@ -96,12 +97,8 @@ def test_a_base_is_known_by_its_name_an_alias_or_on_the_hub() -> None:
         name = "tiny"
         aliases = ("gpt-4o-mini",)
 
-    assert [find_base_model(name, [Tiny()]) for name in ("tiny", "gpt-4o-mini", "owner/model", "gpt-9")] == [
-        "tiny",
-        "tiny",
-        "owner/model",
-        None,
-    ]
+    names = ("tiny", "gpt-4o-mini", "owner/model", "gpt-9", "ft:owner/model:x:ckpt-step-8")
+    assert [is_base_model(name, [Tiny()]) for name in names] == [True, True, True, False, False]
 
 
 def shaped(status: int, code: str, details: object = None) -> ErrorView:
@@ -114,7 +111,14 @@ def shaped(status: int, code: str, details: object = None) -> ErrorView:
         (400, "validation_error", {"a.b": ["bad", "worse"], "c": ["no"]}, ("No: a.b: bad, worse; c: no", "a.b")),
         (404, "file_not_found", None, ("No.", "file")),
         (400, "dataset_not_ready", "state='invalid'", ("No: state='invalid'", "training_file")),
-        (409, "dataset_in_use", {"jobs": ["1", "2"]}, ("No: jobs: 1, 2", "jobs")),
+        (409, "dataset_in_use", {"jobs": ["1", "2"]}, ("No: jobs: 1, 2", None)),
+        (403, "wrong_scope", {"needed": ["train"]}, ("No: needed: train", None)),
+        (
+            400,
+            "validation_error",
+            {"body": ["no JSON at line 1, column 2"]},
+            ("No: body: no JSON at line 1, column 2", None),
+        ),
         (409, "upload_over", {"status": "expired"}, ("No: status: expired", None)),
     ],
 )

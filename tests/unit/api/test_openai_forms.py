@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
+from brightrun.api.errors import BrokenForm, FileTooLarge
+from brightrun.api.openai.forms import Form
 
 KIND = "multipart/form-data; boundary=xx"
 

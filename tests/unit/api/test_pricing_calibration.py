@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brightrun.api.pricing.estimates import PastError, Spread, calibrate, past_error
 from brightrun.api.pricing.models import PastJob, Quote
-from brightrun.api.pricing.rules.estimates import PastError, Spread, calibrate, past_error
 
 QUOTE = Quote(
     total=Decimal("4.00"),

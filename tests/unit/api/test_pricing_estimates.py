@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.pricing.estimates import differs, estimate
 from brightrun.api.pricing.models import CurrentPrices, GpuPrice, Quote
-from brightrun.api.pricing.rules.estimates import differs, estimate
-from brightrun.api.pricing.rules.prices import hourly_rate_of
+from brightrun.api.pricing.prices import hourly_rate_of
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brightrun.api.pricing.rules.feasibility import problems
+from brightrun.api.pricing.feasibility import problems
 from brightrun.contracts.shapes import KNOWN
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from brightrun.api.pricing.feasibility import evaluate_memory
 from brightrun.api.pricing.models import GpuPrice
-from brightrun.api.pricing.rules.feasibility import evaluate_memory
 from brightrun.contracts.shapes import KNOWN
 from brightrun.contracts.training import TrainingSpec
 

@@ -1,6 +1,6 @@
 import pytest
 
-from brightrun.api.pricing.rules.prices import PRESETS, missing, resolve
+from brightrun.api.pricing.prices import PRESETS, missing, resolve
 from brightrun.contracts.training import TrainingSpec
 
 ORIGINAL = {

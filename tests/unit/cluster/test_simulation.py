@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from brightrun.cluster.executors.simulation import MAX_REPORTS_PER_SECOND_PER_CORE, Pace
+from brightrun.cluster.executors.simulated import MAX_REPORTS_PER_SECOND_PER_CORE, Pace
 
 
 @pytest.mark.parametrize("steps_per_second", [0.01, 1, 20, 5000])

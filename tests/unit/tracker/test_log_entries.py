@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import JobError
+from brightrun.contracts.training import JobError, MetricPoint
 from brightrun.contracts.values import new_id
-from brightrun.tracker.rules.log_entries import costs_of, entry_of, stages_of
+from brightrun.tracker.rules.log_entries import METRICS_PER_ATTEMPT, costs_of, entry_of, metrics_of, stages_of
 from tests.builders import (
     NOON,
     artifact_ready,
@@ -114,3 +114,26 @@ def test_each_stage_of_an_attempt_is_logged_once() -> None:
         "stage:1:evaluating",
         "stage:2:training",
     ]
+
+
+def test_measurements_of_an_attempt_are_logged_evenly_and_at_most_so_often() -> None:
+    job_id = new_id()
+    points = [MetricPoint(step=step, epoch=0, training_loss=2.0, token_accuracy=0.5) for step in range(1, 10_001)]
+    events = [
+        job_progress(job_id=job_id, seq=seq, total_steps=10_000, points=tuple(points[start : start + 100]))
+        for seq, start in enumerate(range(0, 10_000, 100), start=1)
+    ]
+    entries = metrics_of(events)
+    assert METRICS_PER_ATTEMPT <= len(entries) <= METRICS_PER_ATTEMPT + 1
+    assert {entry.type for entry in entries} == {"metrics"}
+    assert [entry.data["step"] for entry in entries][:3] == [1, 200, 400]
+    assert entries[1].message == "Step 200 of 10000: training loss 2."
+    assert entries[1].data == {
+        "attempt": 1,
+        "step": 200,
+        "total_steps": 10_000,
+        "training_loss": 2.0,
+        "token_accuracy": 0.5,
+    }
+    assert [entry.source for entry in metrics_of(events[:1])] == [entry.source for entry in entries[:1]]
+    assert metrics_of([job_progress(job_id=job_id, points=(MetricPoint(step=1, epoch=0),))]) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from brightrun.contracts.reports import FinishedReport
 from brightrun.contracts.run_folder import CHECKPOINTS
-from brightrun_trainer.data.task import read_task
+from brightrun_trainer.data.split import read_task
 from brightrun_trainer.process.folder_lock import locked_folder
 from brightrun_trainer.process.imports import without_garbage_collection
 from brightrun_trainer.process.reporting import Reporter

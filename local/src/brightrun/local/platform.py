@@ -83,6 +83,8 @@ class Platform:
             variables |= self._cluster()
         if service == "api":
             variables |= {"DEFAULT_GPU": "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
+        if service in ("api", "web"):
+            variables |= {"METRICS_TOKEN": self.installation.secret("metrics")}
         if service == "notifier":
             variables |= {"WEBHOOK_KEY": self.installation.secret("webhooks")}
         if service == "web":

@@ -7,7 +7,7 @@ import openai
 import pytest_asyncio
 from fastapi import FastAPI
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import User, validated_dataset
 from tests.services.slices import serve

@@ -95,7 +95,8 @@ async def test_a_key_that_may_only_read_changes_nothing(url: str, ada: User, art
         assert [file async for file in client.files.list()] == []
         with pytest.raises(openai.PermissionDeniedError) as refused:
             await client.files.create(file=b"{}", purpose="fine-tune")
-    assert refused.value.code == "wrong_scope"
+    assert (refused.value.code, refused.value.param) == ("wrong_scope", None)
+    assert "train" in str(refused.value)
     assert artifacts.datasets == {}
 
 

@@ -8,13 +8,12 @@ import openai
 import pytest
 from fastapi import FastAPI
 
+from brightrun.api.openai import ids
 from brightrun.api.openai.forms import MAX_FIELDS
-from brightrun.api.openai.routes import files as routes
-from brightrun.api.openai.rules import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
 from tests.builders import NOON, job_completed, job_progress
-from tests.services.api.conftest import User, submission, validated_dataset
+from tests.services.api.conftest import User, limit, submission, validated_dataset
 from tests.services.api.fakes import FakeArtifacts, FakeTracker
 from tests.services.slices import deliver
 
@@ -151,9 +150,9 @@ async def test_what_is_no_form_is_refused(url: str, ada: User, artifacts: FakeAr
 
 
 async def test_a_file_beyond_the_limit_is_refused_while_it_comes(
-    url: str, ada: User, artifacts: FakeArtifacts, monkeypatch: pytest.MonkeyPatch
+    url: str, app: FastAPI, ada: User, artifacts: FakeArtifacts
 ):
-    monkeypatch.setattr(routes, "MAX_FILE_BYTES", 1000)
+    limit(app, file_bytes=1000)
     parts = [("purpose", None, b"fine-tune"), ("file", "a.jsonl", b"x" * 1001)]
     answer = await sent(url, ada, parts)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "file_too_large")

@@ -6,7 +6,7 @@ from uuid import UUID
 import openai
 import pytest
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id, utc_now
@@ -120,13 +120,14 @@ async def test_jobs_of_both_dialects_are_listed_and_filtered(client: openai.Asyn
 
 async def test_events_are_listed_newest_first(client: openai.AsyncOpenAI, ada: User, pool: Pool, tracker: FakeTracker):
     job = await client.fine_tuning.jobs.create(model="tiny", training_file=await file_of(pool, ada))
+    measured = {"training_loss": 1.5, "token_accuracy": 0.5, "validation_loss": None, "learning_rate": 1e-4}
     tracker.entries = [
         {
             "id": number,
             "type": "metrics" if number % 2 else "stage_changed",
             "level": "info",
             "message": f"Entry {number}",
-            "data": {"step": number},
+            "data": {"step": number, "total_steps": 250, **measured} if number % 2 else {"stage": "training"},
             "occurred_at": "2026-11-24T12:00:00Z",
         }
         for number in range(1, 251)
@@ -135,7 +136,9 @@ async def test_events_are_listed_newest_first(client: openai.AsyncOpenAI, ada: U
     assert [event.id for event in newest.data] == ["ftevent-250", "ftevent-249"]
     event = newest.data[1]
     assert (event.object, event.type, event.level) == ("fine_tuning.job.event", "metrics", "info")
-    assert (newest.has_more, newest.data[0].type, event.data) == (True, "message", {"step": 249})
+    assert (newest.has_more, newest.data[0].type, newest.data[0].data) == (True, "message", {"stage": "training"})
+    metrics = {"step": 249, "total_steps": 250, "train_loss": 1.5, "train_mean_token_accuracy": 0.5}
+    assert event.data == metrics
     everything = [
         int(event.id.removeprefix("ftevent-")) async for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
     ]

@@ -4,7 +4,7 @@ import openai
 import pytest
 from openai.types.fine_tuning.job_create_params import Method
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.runtime.database import Pool
 from tests.services.api.conftest import User
 from tests.services.api.fakes import FakeArtifacts

@@ -7,7 +7,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import JobQueued
 from brightrun.runtime.database import Pool
@@ -27,7 +27,12 @@ async def test_a_job_is_created_with_what_auto_means(client: openai.AsyncOpenAI,
     file_id = await file_of(pool, ada)
     job = await client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file=file_id)
 
-    assert (job.object, job.status, job.model, job.training_file) == ("fine_tuning.job", "queued", "tiny", file_id)
+    assert (job.object, job.status, job.model, job.training_file) == (
+        "fine_tuning.job",
+        "queued",
+        "gpt-4o-mini-2024-07-18",
+        file_id,
+    )
     assert (job.fine_tuned_model, job.finished_at, job.trained_tokens, job.error) == (None, None, None, None)
     assert (job.validation_file, job.result_files, job.metadata, job.integrations) == (None, [], {}, [])
     assert job.organization_id == ids.write(ids.ORGANIZATION, ada.id)

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from brightrun.api.openai.rules import ids
+from brightrun.api.openai import ids
 from brightrun.contracts.values import new_id
 from tests.services.api.fakes import FakeArtifacts
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset, concatenate_datasets
 
 from brightrun_trainer.data.packing import pack
-from brightrun_trainer.data.task import Task
+from brightrun_trainer.data.split import Task
 from brightrun_trainer.data.tokens import Encoder, make_dataset
 from brightrun_trainer.model.base_model import LoadedModel, load_base
 from brightrun_trainer.process.failures import TrainingFailure

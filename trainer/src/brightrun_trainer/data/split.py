@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from brightrun.contracts.run_folder import DATASET, VALIDATION
+from pydantic import ValidationError
+
+from brightrun.contracts.run_folder import DATASET, SPEC, VALIDATION
 from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, TrainingSpec
 from brightrun_trainer.data.examples import Example, read
-from brightrun_trainer.process.failures import TrainingFailure
+from brightrun_trainer.process.failures import TrainingFailure, invalid_fields
 
 HELD_OUT_SHARE, MIN_HELD_OUT, MAX_HELD_OUT = 0.05, 4, 500
 
@@ -70,3 +72,27 @@ def _held_out_count(spec: TrainingSpec, total: int) -> int:
     if total < MIN_EXAMPLES_TO_SPLIT:
         return 0
     return min(MAX_HELD_OUT, max(MIN_HELD_OUT, round(total * HELD_OUT_SHARE)))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A resolved spec with the examples to train on and those to hold out."""
+
+    spec: TrainingSpec
+    training: Source
+    held_out: Source | None
+
+
+def read_task(run_dir: Path) -> Task:
+    """The task in the run's folder. Raises TrainingFailure if it is invalid or not supported."""
+    try:
+        spec = TrainingSpec.model_validate_json((run_dir / SPEC).read_bytes()).resolved()
+    except FileNotFoundError as error:
+        raise TrainingFailure("spec_missing", "The run's folder has no spec.json.", "Submit the job again.") from error
+    except ValidationError as error:
+        message = f"The training spec is not valid: {invalid_fields(error)}."
+        raise TrainingFailure("spec_invalid", message, "Correct it.") from error
+    if "lm_head" in spec.target_modules:
+        message = "lm_head cannot carry a LoRA adapter."
+        raise TrainingFailure("target_modules_unsupported", message, "Take lm_head out of target_modules.")
+    return Task(spec, *split(run_dir, spec))

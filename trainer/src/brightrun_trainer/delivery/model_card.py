@@ -22,6 +22,7 @@ model = AutoModelForCausalLM.from_pretrained({base_model})
 model = PeftModel.from_pretrained(model, "path/to/this/folder")
 ```
 """
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 LIMITS = """\
 ## Limits
 
@@ -46,7 +47,12 @@ def write_card(spec: TrainingSpec, facts: Mapping[str, Any]) -> str:
         _table("Versions", facts["versions"].items()),
         LIMITS,
     )
-    return "\n".join(section.rstrip("\n") + "\n" for section in sections if section)
+    return escape_controls("\n".join(section.rstrip("\n") + "\n" for section in sections if section))
+
+
+def escape_controls(card: str) -> str:
+    """Control characters and changes of the writing direction as escapes: a terminal or a page would obey them."""
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], card)
 
 
 def _head(spec: TrainingSpec, facts: Mapping[str, Any]) -> str:

@@ -1,16 +1,63 @@
-"""Pretrains the offline base models on Python's documentation; the result is the same on every call."""
+"""Pretrains the offline base models on the documentation that ships with Python; every call gives the same."""
 
+import ast
 import os
+import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
 
-from brightrun_trainer.offline import corpus
+Chat = list[dict[str, str]]
+MAX_ANSWER = 700
+QUESTIONS = (
+    "What does {name} do?",
+    "Can you explain {name}?",
+    "How do I use {name} from {module}?",
+    "Hello, I have a question about {name}.",
+    "Please tell me about {module}.{name}.",
+)
+
+
+def collect_prose() -> list[str]:
+    """The language reference as plain paragraphs without markup, in a fixed order."""
+    paragraphs: list[str] = []
+    for name in sorted(topics):
+        for paragraph in re.split(r"\n\s*\n", topics[name]):
+            text = re.sub(r"[*`]+", "", " ".join(paragraph.split()))
+            if len(text) > 80 and text.count(" ") > 12:
+                paragraphs.append(text)
+    return paragraphs
+
+
+def collect_chats() -> list[Chat]:
+    """The standard library's docstrings as questions and answers, in a fixed order."""
+    pairs: list[Chat] = []
+    for module, name, text in _docstrings():
+        question = QUESTIONS[len(pairs) % len(QUESTIONS)].format(name=name, module=module)
+        pairs.append([{"role": "user", "content": question}, {"role": "assistant", "content": text}])
+    return pairs
+
+
+def _docstrings() -> Iterator[tuple[str, str, str]]:
+    """Each documented function or class of the top-level modules as (module, name, first paragraphs)."""
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+                text = " ".join((ast.get_docstring(node) or "").split())[:MAX_ANSWER]
+                if len(text) > 60:
+                    yield path.stem, node.name, text
+
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
@@ -61,7 +108,7 @@ def pretrain_into(folder: Path, recipe: Recipe) -> None:
     """Train tokenizer and model and save both in `folder`."""
     torch.manual_seed(SEED)
     torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
-    chats, prose = corpus.chats(), corpus.prose()
+    chats, prose = collect_chats(), collect_prose()
     tokenizer = make_tokenizer(prose + [message["content"] for chat in chats for message in chat], recipe.vocabulary)
     model = make_model(tokenizer, recipe)
     documents = prose + [str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats]

@@ -15,14 +15,13 @@ from transformers import TrainerState
 from brightrun.contracts.reports import FinishedReport
 from brightrun.contracts.run_folder import ADAPTER, CHECKPOINT_PREFIX, CHECKPOINT_STATE, CHECKPOINTS
 from brightrun_trainer.data.preparation import CACHE, Prepared, load_prepared, prepare
-from brightrun_trainer.data.task import Task, read_task
+from brightrun_trainer.data.split import Task, read_task
 from brightrun_trainer.delivery import adapter
 from brightrun_trainer.delivery.comparison import compare_held_out
 from brightrun_trainer.model.oom_advice import oom_advice
 from brightrun_trainer.process.failures import LOSS_NOT_FINITE, TrainingFailure
-from brightrun_trainer.process.forced_stop import forced_stop
 from brightrun_trainer.process.reporting import Reporter
-from brightrun_trainer.process.stop import StopSignal
+from brightrun_trainer.process.stop import StopSignal, forced_stop
 from brightrun_trainer.process.workers import workers
 from brightrun_trainer.training.callbacks import Reporting, SaveBest, StopOnRequest
 from brightrun_trainer.training.checkpoints import Checkpoint

@@ -19,7 +19,7 @@ from brightrun_trainer.model.base_model import lora_config, precision
 from brightrun_trainer.process.failures import TrainingFailure
 from brightrun_trainer.training import checkpoints
 from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments
-from brightrun_trainer.training.step_snapshot import StepSnapshot
+from brightrun_trainer.training.callbacks import StepSnapshot
 
 # Without Triton, TRL also scores tokens that are not learned, to keep shapes equal for devices that compile for each
 # shape. A CPU does not compile, and would lose a tenth of its speed.

@@ -13,6 +13,15 @@ class ServiceError(Exception):
     code = "internal_error"
     headers: dict[str, str] = {}  # noqa: RUF012
 
+    def __init_subclass__(
+        cls, *, status: int | None = None, code: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        """`class Busy(ServiceError, status=429, code="busy")`; what is not given is that of the parent."""
+        super().__init_subclass__()
+        for name, value in (("status", status), ("code", code), ("headers", headers)):
+            if value is not None:
+                setattr(cls, name, value)
+
     def __init__(self, details: Any = None) -> None:
         super().__init__(details)
         self.details = details
@@ -23,65 +32,37 @@ class ServiceError(Exception):
         return (self.__doc__ or "").strip()
 
 
-class UploadAborted(ServiceError):
+class UploadAborted(ServiceError, status=400, code="upload_aborted"):
     """The upload broke off before its end: nothing is kept of it, send it again."""
 
-    status = 400
-    code = "upload_aborted"
 
-
-class UploadStalled(ServiceError):
+class UploadStalled(ServiceError, status=408, code="upload_stalled"):
     """The bytes stopped coming for too long; send them again."""
 
-    status = 408
-    code = "upload_stalled"
+
+class UploadOver(ServiceError, status=409, code="upload_over"):
+    """The upload is over, so that nothing can be done with it any more."""
 
 
-class UploadOver(ServiceError):
-    """The upload is over, so that nothing can be done with it any more; `details` says how it ended."""
-
-    status = 409
-    code = "upload_over"
+class UploadMismatch(ServiceError, status=400, code="upload_mismatch"):
+    """The parts do not make up the file that was announced."""
 
 
-class UploadMismatch(ServiceError):
-    """The parts do not make up the file that was announced; `details` says why."""
-
-    status = 400
-    code = "upload_mismatch"
+class ModelNotStored(ServiceError, status=409, code="model_not_stored"):
+    """The model's files are not all stored yet."""
 
 
-class ModelNotStored(ServiceError):
-    """The model's files are not all stored yet; `details` says how it stands."""
-
-    status = 409
-    code = "model_not_stored"
-
-
-class GenerationUnsupported(ServiceError):
+class GenerationUnsupported(ServiceError, status=409, code="generation_unsupported"):
     """The model's cluster cannot try it: it has no such endpoint, or has removed the model's files to make room."""
 
-    status = 409
-    code = "generation_unsupported"
 
-
-class GenerationBusy(ServiceError):
+class GenerationBusy(ServiceError, status=429, code="generation_busy", headers={"Retry-After": "5"}):
     """The model's cluster tries as many models as it can at once; ask again in a moment."""
 
-    status = 429
-    code = "generation_busy"
-    headers = {"Retry-After": "5"}  # noqa: RUF012
 
-
-class TooManyWebhooks(ServiceError):
+class TooManyWebhooks(ServiceError, status=409, code="too_many_webhooks"):
     """The account has as many webhooks as it may have: delete one first."""
 
-    status = 409
-    code = "too_many_webhooks"
 
-
-class WebhookDisabled(ServiceError):
+class WebhookDisabled(ServiceError, status=409, code="webhook_disabled"):
     """The webhook is disabled: enable it first."""
-
-    status = 409
-    code = "webhook_disabled"

@@ -30,10 +30,10 @@ class Generate(BaseModel):
 
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
     sides: Annotated[tuple[Side, ...], Field(min_length=1, max_length=2)] = ("base", "adapter")
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 200
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
-    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=MAX_TOKENS)] = 200
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2, allow_inf_nan=False)] = 0.0
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = 1.0
+    seed: Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] | None = None
 
 
 class Loading(Value):

@@ -56,6 +56,32 @@ class Cluster(Response):
     running: int
 
 
+class GpuLimit(Response):
+    """Interchangeable GPUs of a cluster; null: of any type, or as many as the cluster accepts.
+
+    `max_total`: the most that the cluster ever had.
+    """
+
+    types: list[str] | None
+    free: int | None
+    max_total: int | None
+
+
+class ClusterCapacity(Response):
+    """What a configured cluster can run, as it last reported.
+
+    `gpus` null: it has never answered. `base_models` null: any. `fetches_models`: it fetches base models from a hub.
+    `elastic`: it may get more GPUs than it ever had. `usable`: it answers, and takes jobs.
+    """
+
+    name: str
+    gpus: list[GpuLimit] | None
+    base_models: list[str] | None
+    fetches_models: bool = False
+    elastic: bool = False
+    usable: bool
+
+
 class SetShare(BaseModel):
     """A user's share of the GPUs; omitted fields get the defaults of new users.
 
@@ -65,8 +91,8 @@ class SetShare(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
-    quota_gpus: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    weight: Annotated[float, Field(strict=True, ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
+    quota_gpus: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] | None = None
 
 
 class Share(Response):

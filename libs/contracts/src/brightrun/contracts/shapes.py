@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from brightrun.contracts.values import Value
 
-Size = Annotated[int, Field(ge=1, le=10_000_000)]
+Size = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 
 
 class ModelShape(Value):
@@ -16,15 +16,15 @@ class ModelShape(Value):
     `context` is the most tokens it takes; `model_type` is as in its configuration, such as `llama`.
     """
 
-    parameters: Annotated[int, Field(ge=1, le=10**13)]
-    layers: Annotated[int, Field(ge=1, le=10_000)]
+    parameters: Annotated[int, Field(strict=True, ge=1, le=10**13)]
+    layers: Annotated[int, Field(strict=True, ge=1, le=10_000)]
     hidden_size: Size
     intermediate_size: Size
     vocabulary: Size
-    attention_heads: Annotated[int, Field(ge=1, le=10_000)]
-    kv_heads: Annotated[int, Field(ge=1, le=10_000)]
-    head_size: Annotated[int, Field(ge=1, le=10_000)]
-    context: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    attention_heads: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    kv_heads: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    head_size: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    context: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
     model_type: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
     @property

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from brightrun.contracts.values import Money, Utc, Value
+from brightrun.contracts.values import Money, NumericMoney, Utc, Value
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 ChatTemplate = Literal["plain", "chatml", "llama3", "qwen2_5", "qwen3", "gemma", "phi3"]
@@ -21,7 +21,7 @@ class GpuConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Annotated[str, Field(min_length=1, max_length=64, examples=["A100-80GB"])]
-    count: Annotated[int, Field(ge=1, le=8)] = 1
+    count: Annotated[int, Field(strict=True, ge=1, le=8)] = 1
 
 
 class EarlyStopping(BaseModel):
@@ -29,8 +29,8 @@ class EarlyStopping(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    patience: Annotated[int, Field(ge=1, le=100)]
-    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    patience: Annotated[int, Field(strict=True, ge=1, le=100)]
+    min_delta: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
 
 
 class TrainingSpec(BaseModel):
@@ -45,43 +45,43 @@ class TrainingSpec(BaseModel):
     base_model: Annotated[str, Field(min_length=1, max_length=256)] = "tiny"
     base_model_revision: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     method: Literal["sft", "dpo"] = "sft"
-    beta: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = None
+    beta: Annotated[float, Field(strict=True, gt=0, le=2, allow_inf_nan=False)] | None = None
     chat_template: ChatTemplate | None = None
 
-    rank: Annotated[int, Field(ge=4, le=128)] = 16
-    alpha: Annotated[int, Field(ge=1, le=1024)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.05
+    rank: Annotated[int, Field(strict=True, ge=4, le=128)] = 16
+    alpha: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None
+    dropout: Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)] = 0.05
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)] | Literal["all-linear"] = (
         "all-linear"
     )
-    rslora: bool = False
+    rslora: StrictBool = False
     init_from: UUID | None = None
     quantization: Literal["none", "nf4"] = "none"
 
-    epochs: Annotated[int, Field(ge=1, le=50)] | None = None
-    max_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    learning_rate: Annotated[float, Field(ge=1e-5, le=1e-3, allow_inf_nan=False)] = 5e-5
+    epochs: Annotated[int, Field(strict=True, ge=1, le=50)] | None = None
+    max_steps: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] | None = None
+    learning_rate: Annotated[float, Field(strict=True, ge=1e-5, le=1e-3, allow_inf_nan=False)] = 5e-5
     scheduler: Scheduler = "linear"
-    warmup_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
-    weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
-    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    warmup_ratio: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] | None = None
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)] | None = None
+    weight_decay: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] = 0.0
+    max_grad_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1.0
 
-    batch_size: Annotated[int, Field(ge=1, le=64)] = 4
-    gradient_accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
-    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = 1024
-    packing: bool = False
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=64)] = 4
+    gradient_accumulation: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
+    max_length: Annotated[int, Field(strict=True, ge=16, le=1_048_576)] = 1024
+    packing: StrictBool = False
 
-    eval_steps: Annotated[int, Field(ge=1)] | None = None
-    save_steps: Annotated[int, Field(ge=1)] | None = None
-    checkpoints_kept: Annotated[int, Field(ge=1, le=100)] = 2
+    eval_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
+    save_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
+    checkpoints_kept: Annotated[int, Field(strict=True, ge=1, le=100)] = 2
     early_stopping: EarlyStopping | None = None
-    validation_split: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] | None = None
+    validation_split: Annotated[float, Field(strict=True, gt=0, le=0.5, allow_inf_nan=False)] | None = None
     validation_dataset_id: UUID | None = None
-    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = 42
+    seed: Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] = 42
 
     max_cost: Money | None = None
-    max_duration: Annotated[int, Field(ge=60, description="seconds")] | None = None
+    max_duration: Annotated[int, Field(strict=True, ge=60, description="seconds")] | None = None
 
     @model_validator(mode="after")
     def _reject_contradictions(self) -> Self:
@@ -110,6 +110,17 @@ class TrainingSpec(BaseModel):
         if self.method == "dpo" and self.beta is None:
             filled["beta"] = DEFAULT_BETA
         return self.model_copy(update=filled)
+
+
+class TrainingSpecView(TrainingSpec):
+    """A specification in the public API, where amounts are JSON numbers."""
+
+    max_cost: NumericMoney | None = None
+
+    @staticmethod
+    def of(spec: TrainingSpec) -> "TrainingSpecView":
+        """The same specification."""
+        return TrainingSpecView.model_construct(**dict(spec))
 
 
 class MetricPoint(Value):

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from uuid_utils.compat import uuid7
 
 FOUR_PLACES = Decimal("0.0001")
@@ -29,6 +29,27 @@ Money = Annotated[
     PlainSerializer(lambda amount: f"{amount:.4f}", return_type=str, when_used="json"),
 ]
 """US dollars with four places; a string in JSON, so that no reader turns it into a float."""
+
+
+Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+"""A decimal in code, a number in JSON: amounts of the public API."""
+
+
+def _require_number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a valid number")
+    return value
+
+
+def strict_number(**bounds: Any) -> BeforeValidator:
+    """Accepts JSON numbers only, not texts; `bounds` are those of the field, for its JSON schema."""
+    return BeforeValidator(_require_number, json_schema_input_type=Annotated[float, Field(**bounds)])
+
+
+NumericMoney = Annotated[
+    Number, Field(ge=0, max_digits=14, allow_inf_nan=False), AfterValidator(to_money), strict_number(ge=0)
+]
+"""US dollars with four places, as a number in JSON."""
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    StrictBool,
     StringConstraints,
     UrlConstraints,
     ValidatorFunctionWrapHandler,
@@ -95,7 +96,7 @@ class WebhookChanges(BaseModel):
     url: WebhookUrl | None = None
     description: Description | None = None
     event_types: EventPatterns | None = None
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
 
 
 class SecretRotation(BaseModel):
@@ -103,7 +104,7 @@ class SecretRotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keep_previous: bool = True
+    keep_previous: StrictBool = True
 
 
 class WebhookTest(BaseModel):

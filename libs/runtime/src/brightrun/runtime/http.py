@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import hmac
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,11 +20,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brightrun.contracts.values import new_id
-from brightrun.runtime.errors import ServiceError, Unavailable
+from brightrun.runtime.errors import ServiceError, Unauthorized, Unavailable
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Errors = tuple[type[Exception], ...]
 UNAVAILABLE = (ConnectionError, TimeoutError)
 CODES = {400: "unreadable_body", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -36,9 +38,12 @@ class Envelope(BaseModel, Generic[T]):
 
 
 def create_app(
-    service: str, service_secret: str = "", unavailable: Iterable[type[Exception]] = (), **options: Any
+    service: str, service_secret: str = "", unavailable: Errors = (), metrics_token: str | None = None, **options: Any
 ) -> FastAPI:
-    """An application whose errors are `{"error": …, "code": …, "details": …}`; `unavailable` errors answer 503."""
+    """An application whose errors are `{"error": …, "code": …, "details": …}`; `unavailable` errors answer 503.
+
+    `metrics_token`: the bearer token that `/metrics` needs; an empty one is nobody's, and without one it is open.
+    """
     app = FastAPI(title=f"BrightRun {service}", **options)
     app.state.service_name = service
     app.state.service_secret = service_secret
@@ -52,7 +57,10 @@ def create_app(
         return Envelope(data="alive")
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if metrics_token is not None and not (token and hmac.compare_digest(token, metrics_token.encode())):
+            raise Unauthorized
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
@@ -69,12 +77,15 @@ def field_errors(error: RequestValidationError) -> dict[str, list[str]]:
     """All wrong fields at once: dotted path → what is wrong with it."""
     errors: dict[str, list[str]] = {}
     for problem in error.errors():
+        if problem["type"] == "json_invalid":
+            lines = error.body[: problem["loc"][-1]].split("\n")
+            return {"body": [f"no JSON at line {len(lines)}, column {len(lines[-1]) + 1}: {problem['ctx']['error']}"]}
         path = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
         errors.setdefault(path, []).append(problem["msg"].removeprefix("Value error, "))
     return errors
 
 
-async def _on_error(_: Request, error: Exception, unavailable: tuple[type[Exception], ...]) -> Response:
+async def _on_error(_: Request, error: Exception, unavailable: Errors) -> Response:
     match error:
         case RequestValidationError():
             return error_response(400, "Validation error", "validation_error", field_errors(error))

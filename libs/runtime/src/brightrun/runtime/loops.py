@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
 log = structlog.get_logger()
 
 MAX_BACKOFF_SECONDS = 10.0
+CANCEL_SECONDS = 3.0
 
 
 async def repeat(
@@ -37,3 +38,12 @@ async def repeat(
         if not more:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), every)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]], retry_seconds: float = CANCEL_SECONDS) -> None:
+    """Cancel the tasks until all have ended: a library may swallow a cancellation, and its loop would go on."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=retry_seconds)

@@ -20,7 +20,7 @@ from brightrun.runtime.database import DATABASE_DOWN, Pool, create_pool, migrate
 from brightrun.runtime.http import Envelope, create_app
 from brightrun.runtime.kafka import KafkaClient, Subscription, ensure_topics
 from brightrun.runtime.locks import Leadership
-from brightrun.runtime.loops import repeat
+from brightrun.runtime.loops import cancel, repeat
 from brightrun.runtime.notify import Listener
 from brightrun.runtime.server import STOP_SECONDS, serve_http
 from brightrun.runtime.settings import SliceSettings
@@ -28,7 +28,6 @@ from brightrun.runtime.settings import SliceSettings
 log = structlog.get_logger()
 
 STALLED_AFTER_SECONDS = 60.0
-CANCEL_SECONDS = 3.0
 CHECK_SECONDS = 5.0
 PING_SECONDS = 2.0
 
@@ -82,7 +81,7 @@ class Service:
             yield
         finally:
             await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
-            await _cancel(loops)
+            await cancel(loops)
             await self._relay_leadership.release()
             await self.kafka.stop()
 
@@ -110,15 +109,6 @@ class Service:
             log.critical("consumer.stalled", seconds=STALLED_AFTER_SECONDS)
             os._exit(70)
         return False
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel the tasks until all have ended: a library may swallow a cancellation, and its loop would go on."""
-    running = set(tasks)
-    while running:
-        for task in running:
-            task.cancel()
-        _, running = await asyncio.wait(running, timeout=CANCEL_SECONDS)
 
 
 async def _answers(ping: Awaitable[Any]) -> bool:

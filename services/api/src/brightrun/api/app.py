@@ -1,5 +1,6 @@
 """The application: all routes, middleware and what they need."""
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -7,26 +8,30 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from brightrun.api import costs, notifications, queue, webhooks
+from brightrun.api.accounts import openid_routes as openid
+from brightrun.api.accounts import routes as accounts
 from brightrun.api.accounts.identity_provider import IdentityProvider
-from brightrun.api.accounts.routes import accounts, openid
-from brightrun.api.costs import routes as costs
+from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.datasets import routes as datasets
-from brightrun.api.http import documents, errors
+from brightrun.api.http import documents
 from brightrun.api.http.clients import ServiceClients
+from brightrun.api.http.error_responses import describe_errors
 from brightrun.api.http.rate_limits import RateLimits
 from brightrun.api.jobs import routes as jobs
-from brightrun.api.jobs.streams import routes as streams
-from brightrun.api.jobs.streams.live import Live
+from brightrun.api.jobs import stream as streams
+from brightrun.api.jobs.live import Live
 from brightrun.api.models import routes as models
-from brightrun.api.notifications import routes as notifications
-from brightrun.api.openai import app as openai
+from brightrun.api.openai import errors as openai_errors
+from brightrun.api.openai.routes import files, fine_tuning, uploads
+from brightrun.api.openai.routes import models as openai_models
+from brightrun.api.openai.routes import webhooks as openai_webhooks
 from brightrun.api.pricing import routes as pricing
-from brightrun.api.queue import routes as queue
-from brightrun.api.settings import Settings
-from brightrun.api.webhooks import routes as webhooks
+from brightrun.api.settings import Limits, Settings
 from brightrun.runtime.http import SecurityHeaders
 
 ABOUT: dict[str, Any] = {
@@ -43,6 +48,7 @@ ROUTERS = (
     openid.router,
     accounts.keys,
     accounts.admin,
+    accounts.audit,
     datasets.router,
     pricing.router,
     queue.positions,
@@ -57,8 +63,28 @@ ROUTERS = (
 """In the order in which a path is matched: the busiest first."""
 
 
+OPENAI_ABOUT = ABOUT | {
+    "title": "BrightRun, the OpenAI-compatible dialect",
+    "description": "Set the `openai` client's `base_url` to this address and its `api_key` to one of yours (`br_…`).",
+}
+OPENAI_ROUTERS = (
+    files.router,
+    uploads.router,
+    fine_tuning.router,
+    openai_models.router,
+    openai_webhooks.router,
+    uploads.parts,
+)
+
+
 def mount(
-    app: FastAPI, settings: Settings, clients: ServiceClients, identity_provider: IdentityProvider | None = None
+    app: FastAPI,
+    settings: Settings,
+    clients: ServiceClients,
+    identity_provider: IdentityProvider | None = None,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    passwords: Passwords | None = None,
 ) -> None:
     """Add the API's routes, middleware and state to the app."""
     app.state.settings = settings
@@ -69,15 +95,30 @@ def mount(
         changes=settings.rate_limit_changes,
         anonymous=settings.rate_limit_anonymous,
     )
-    app.state.live = Live()
+    app.state.limits = limits
+    app.state.passwords = passwords or Passwords()
+    app.state.live = Live(limits)
     for router in ROUTERS:
         app.include_router(router, prefix="/api")
-    openai.mount(app)
+    _mount_openai(app)
     documents.mount(app)
-    errors.describe_errors(app)
+    describe_errors(app)
     app.add_middleware(NoRetryOnConflict)
     _add_browser_protection(app, settings.allowed_origins)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
+
+
+def _mount_openai(app: FastAPI) -> None:
+    """Serve OpenAI's dialect below /v1; it shares the application's state."""
+    dialect = FastAPI(**OPENAI_ABOUT)
+    dialect.state = app.state
+    openai_errors.install(dialect)
+    for router in OPENAI_ROUTERS:
+        dialect.include_router(router)
+    describe_errors(dialect, openai_errors.error_answer)
+    mounted = Mount("/v1", dialect)
+    mounted.path_regex = re.compile(mounted.path_regex.pattern, re.DOTALL)  # a line break in a path is ours as well
+    app.router.routes.append(mounted)
 
 
 HEADERS = {

@@ -1,14 +1,17 @@
 """Periodic work."""
 
 import asyncio
+from contextlib import suppress
 
-from brightrun.api.accounts.queries import tokens, users
+from brightrun.api.accounts import token_queries as tokens
+from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.rules import FORGOTTEN_AFTER, KNOWN_FOR
-from brightrun.api.datasets import queries as datasets
-from brightrun.api.datasets.actions import send_deletion
+from brightrun.api.deletions import queries as deletions
+from brightrun.api.deletions.actions import carry_out
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs import queries as jobs
-from brightrun.api.jobs.streams.live import FOLLOWED, Live
+from brightrun.api.jobs.live import FOLLOWED, Live
+from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.kafka import KafkaClient
 
@@ -44,10 +47,9 @@ async def end_streams(stopping: asyncio.Event, live: Live) -> bool:
 
 
 async def finish_deletions(pool: Pool, clients: ServiceClients) -> bool:
-    """Delete the data sets whose deletion was decided but not done; True if more are pending."""
-    pending = await datasets.list_pending_deletions(pool, DELETIONS_BATCH)
-    for user_id, dataset_id in pending:
-        await send_deletion(clients.artifacts, user_id, dataset_id)
-        async with transaction(pool) as conn:
-            await datasets.mark_deleted(conn, dataset_id)
+    """Delete the data sets and models whose deletion was decided but not done; True if more are pending."""
+    pending = await deletions.list_pending_deletions(pool, DELETIONS_BATCH)
+    for kind, user_id, object_id in pending:
+        with suppress(PeerError):
+            await carry_out(pool, clients, kind, user_id, object_id)
     return len(pending) == DELETIONS_BATCH

@@ -7,7 +7,7 @@ from brightrun.api import app, loops
 from brightrun.api.accounts.identity_provider import open_identity_provider
 from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import subscribers
-from brightrun.api.jobs.streams.live import Live
+from brightrun.api.jobs.live import Live
 from brightrun.api.settings import Settings
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.server import run
@@ -18,10 +18,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 async def start(settings: Settings) -> None:
     """Serve the public API until told to stop."""
+    metrics_token = settings.metrics_token.get_secret_value()
     async with (
         open_clients(settings) as clients,
         open_identity_provider(settings) as identity_provider,
-        open_service("api", settings, MIGRATIONS, CATALOGUE, **app.ABOUT) as service,
+        open_service("api", settings, MIGRATIONS, CATALOGUE, metrics_token=metrics_token, **app.ABOUT) as service,
     ):
         app.mount(service.app, settings, clients, identity_provider)
         service.subscribe(
@@ -35,6 +36,7 @@ async def start(settings: Settings) -> None:
         )
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
+        service.every("clusters.refresh", 2.0, clients.cluster_reports.refresh)
         service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
         live: Live = service.app.state.live
         service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live))

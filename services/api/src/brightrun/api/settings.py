@@ -1,5 +1,6 @@
 """What the operator of the gateway sets."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -22,7 +23,8 @@ class Settings(SliceSettings):
 
     `rate_limit_…`: requests a minute, for each session or key (reads, changes) or address (calls without one), counted
     by each gateway process for itself; 0 is no limit. `trusted_proxies`: addresses and networks, separated by commas,
-    whose `X-Forwarded-For` tells the caller's address.
+    whose `X-Forwarded-For` tells the caller's address. `metrics_token`: the bearer token that `/metrics` needs; without
+    one nobody can read it.
 
     `oidc_issuer`: the OpenID provider's issuer URL; empty for none. `oidc_client_id`, `oidc_client_secret`: how it
     knows this gateway. `oidc_return_url`: the page that gets the sign-in's code. `oidc_email_domains`: whose addresses
@@ -41,6 +43,7 @@ class Settings(SliceSettings):
     rate_limit_changes: int = Field(600, ge=0)
     rate_limit_anonymous: int = Field(120, ge=0)
     trusted_proxies: str = ""
+    metrics_token: SecretStr = SecretStr("")
     oidc_issuer: str = Field("", pattern=SECURE_URL)
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
@@ -68,3 +71,24 @@ class Settings(SliceSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Whose pages may call the API."""
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one account, network or stream may use at most; tests set less.
+
+    `keys`: of one account, revoked ones not counted. `account_attempts`, `network_attempts`: wrong passwords without a
+    pause. `file_bytes`: of a file of `/v1` in one request. A stream sends progress at most each `progress_seconds`,
+    asks the tracker each `keepalive_seconds`, or `retry_seconds` after an error, and ends after `stream_seconds`.
+    """
+
+    keys: int = 100
+    account_attempts: int = 5
+    network_attempts: int = 50
+    file_bytes: int = 512 * 1024**2
+    streams: int = 2000
+    streams_per_user: int = 20
+    stream_seconds: float = 600.0
+    keepalive_seconds: float = 15.0
+    retry_seconds: float = 5.0
+    progress_seconds: float = 0.1

@@ -17,11 +17,8 @@ class StoredObject:
     sha256: str
 
 
-class TooLarge(ServiceError):
+class TooLarge(ServiceError, status=413, code="too_large"):
     """There are more bytes than one object may have here."""
-
-    status = 413
-    code = "too_large"
 
 
 class Mismatch(Exception):

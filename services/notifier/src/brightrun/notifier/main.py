@@ -24,17 +24,7 @@ async def start(settings: Settings) -> None:
         service.app.state.secret_box = secret_box
         service.app.state.sender = sender
         service.app.include_router(routes.router)
-        service.subscribe(
-            subscribers.on_job_queued,
-            subscribers.on_job_refused,
-            subscribers.on_job_started,
-            subscribers.on_job_paused,
-            subscribers.on_job_completed,
-            subscribers.on_dataset_validated,
-            subscribers.on_artifact_ready,
-            subscribers.on_budget_reached,
-            subscribers.on_duration_reached,
-        )
+        service.subscribe(*subscribers.SUBSCRIPTIONS)
         for lane in range(SENT_AT_ONCE):
             send = partial(loops.deliver_next, service.pool, sender)
             service.every(f"webhooks.{lane}", POLL_SECONDS, send, wake="webhooks")

@@ -39,7 +39,8 @@ async def record_progress(conn: Connection, events: Sequence[JobProgress], polic
     await curves.mark_due(conn, lacking | grown)
     await checkpoints.insert_checkpoints(conn, events)
     ended = await log.find_ended(conn, owners)
-    await _log(conn, owners, log_entries.stages_of(event for event in events if event.job_id not in ended))
+    live = [event for event in events if event.job_id not in ended]
+    await _log(conn, owners, [*log_entries.stages_of(live), *log_entries.metrics_of(live)])
 
 
 async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:

@@ -16,20 +16,7 @@ async def start(settings: SliceSettings) -> None:
     """Serve until told to stop."""
     async with open_service("tracker", settings, MIGRATIONS, CATALOGUE) as service:
         service.app.include_router(routes.router)
-        service.subscribe(
-            subscribers.on_job_queued,
-            subscribers.on_job_refused,
-            subscribers.on_job_started,
-            subscribers.on_job_progress,
-            subscribers.on_job_attempt_lost,
-            subscribers.on_budget_reached,
-            subscribers.on_duration_reached,
-            subscribers.on_job_paused,
-            subscribers.on_job_resume_requested,
-            subscribers.on_job_completed,
-            subscribers.on_artifact_ready,
-            subscribers.on_job_deleted,
-        )
+        service.subscribe(*subscribers.SUBSCRIPTIONS)
         service.every("curves.summarize", 5.0, partial(loops.summarize, service.pool))
         await service.run()
 

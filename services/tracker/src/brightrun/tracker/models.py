@@ -16,8 +16,9 @@ Integers: TypeAlias = NDArray[np.int64]
 
 CostType = Literal["compute", "storage"]
 Level = Literal["info", "warn", "error"]
-QUANTITIES = tuple(MetricPoint.model_fields)
-"""The packed columns of a chunk, in the order in which they are written."""
+MEASURED_AT = "measured_at"
+QUANTITIES = (*MetricPoint.model_fields, MEASURED_AT)
+"""The packed columns of a chunk, in the order in which they are written; `measured_at` in Unix seconds."""
 
 PACKED = np.dtype("<f8")
 """How a column is packed; steps too, which are whole up to 2^53."""

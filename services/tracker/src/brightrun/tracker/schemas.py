@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brightrun.contracts.values import Money
 from brightrun.tracker.models import (
     HIGHEST_STEP,
+    MEASURED_AT,
     QUANTITIES,
     CostRecord,
     CostType,
@@ -39,7 +40,11 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-SHOWN = {name: name for name in QUANTITIES} | {"tokens_per_second": "throughput", "memory_mb": "gpu_memory_mb"}
+SHOWN = {name: name for name in QUANTITIES} | {
+    "tokens_per_second": "throughput",
+    "memory_mb": "gpu_memory_mb",
+    MEASURED_AT: "timestamp",
+}
 """Quantity → its name in the answer."""
 
 
@@ -48,6 +53,7 @@ def points_of(curve: Curve) -> list[dict[str, Any]]:
     names = [SHOWN[name] for name in QUANTITIES]
     columns = [_values(curve.columns[name]) for name in QUANTITIES]
     columns[0] = curve.step.astype(np.int64).tolist()
+    columns[-1] = [f"{moment}Z" for moment in (curve.columns[MEASURED_AT] * 1000).astype("datetime64[ms]").astype(str)]
     return [dict(zip(names, point, strict=True)) for point in zip(*columns, strict=True)]
 
 

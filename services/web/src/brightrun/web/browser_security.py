@@ -14,18 +14,25 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+PORTS = {"http": 80, "https": 443}
 
 
-class ForeignOrigin(ServiceError):
+class ForeignOrigin(ServiceError, status=403, code="foreign_origin"):
     """Another site sent this request, so it was refused: open the page here and do it again."""
-
-    status = 403
-    code = "foreign_origin"
 
 
 async def require_own_origin(request: Request) -> None:
     """Raises ForeignOrigin for a change that no page of ours sent; browsers send `Origin` with every POST."""
-    if request.method not in ("GET", "HEAD") and urlsplit(
-        request.headers.get("origin", "")
-    ).netloc != request.headers.get("host"):
+    own = f"{request.app.state.scheme}://{request.headers.get('host', '')}"
+    if request.method not in ("GET", "HEAD") and _origin(request.headers.get("origin", "")) != _origin(own):
         raise ForeignOrigin
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of a URL; None if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None

@@ -21,8 +21,15 @@ MAX_FORM_BYTES = 65_536
 
 def create_pages(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     """The application over a client of the public API."""
-    app = create_app("web", dependencies=[Depends(require_own_origin)], max_body_size=MAX_FORM_BYTES, openapi_url=None)
+    app = create_app(
+        "web",
+        metrics_token=settings.metrics_token.get_secret_value(),
+        dependencies=[Depends(require_own_origin)],
+        max_body_size=MAX_FORM_BYTES,
+        openapi_url=None,
+    )
     app.state.http = http
+    app.state.scheme = "https" if settings.web_https else "http"
     secret = settings.web_secret.get_secret_value()
     app.add_middleware(SessionMiddleware, secret, "brightrun", https_only=settings.web_https)
     app.add_middleware(SecurityHeaders, headers=HEADERS)

@@ -7,12 +7,12 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from brightrun.api.accounts.errors import AdminOnly
+from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.models import Grant, User
-from brightrun.api.accounts.queries import tokens
+from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.accounts.rules import KEY, SESSION, digest
-from brightrun.api.http.errors import WrongScope
+from brightrun.api.errors import AdminOnly, WrongScope
 from brightrun.api.http.parameters import caller_network
 from brightrun.runtime.database import Pool
 from brightrun.runtime.errors import Unauthorized
@@ -23,6 +23,13 @@ async def _identity_provider(request: Request) -> IdentityProvider | None:
 
 
 Provider = Annotated[IdentityProvider | None, Depends(_identity_provider)]
+
+
+async def _passwords(request: Request) -> Passwords:
+    return cast("Passwords", request.app.state.passwords)
+
+
+AppPasswords = Annotated[Passwords, Depends(_passwords)]
 
 
 class Authentication(SecurityBase):

@@ -1,6 +1,7 @@
 """Client of an OpenID provider."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,23 +13,26 @@ import jwt
 import structlog
 
 from brightrun.api.accounts import openid
-from brightrun.api.accounts.errors import SignInBroken, SignInRefused
 from brightrun.api.accounts.openid import AuthorizationRequest, Untrusted
+from brightrun.api.errors import SignInBroken, SignInRefused
 from brightrun.api.settings import Settings
 from brightrun.runtime.errors import Unauthorized, Unavailable
 
 log = structlog.get_logger()
 SCOPE = "openid email profile"
 TIMEOUT_SECONDS = 5.0
-CACHE_SECONDS = 3600.0
-"""How long the provider's metadata and keys are cached."""
-PAUSE_SECONDS = 10.0
-"""The shortest time between two fetches, however many tokens have unknown keys."""
 Claims = dict[str, Any]
 
 
 class IdentityProvider:
-    """Raises Unavailable if it does not answer, Unauthorized for tokens that it did not issue for this gateway."""
+    """Raises Unavailable if it does not answer, Unauthorized for tokens that it did not issue for this gateway.
+
+    `cache_seconds`: how long the provider's metadata and keys are cached. `pause_seconds`: the shortest time between
+    two fetches, however many tokens have unknown keys.
+    """
+
+    cache_seconds = 3600.0
+    pause_seconds = 10.0
 
     def __init__(self, settings: Settings) -> None:
         self.issuer = settings.oidc_issuer
@@ -37,7 +41,7 @@ class IdentityProvider:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
         self._metadata: dict[str, Any] = {}
         self._keys: list[jwt.PyJWK] = []
-        self._tried_at = self._refreshed_at = -CACHE_SECONDS
+        self._tried_at = self._refreshed_at = -math.inf
         self._refreshing = asyncio.Lock()
 
     async def close(self) -> None:
@@ -94,7 +98,7 @@ class IdentityProvider:
         return openid.choose_key(self._keys, kid)
 
     async def _discover(self) -> dict[str, Any]:
-        if time.monotonic() - self._refreshed_at > CACHE_SECONDS:
+        if time.monotonic() - self._refreshed_at > self.cache_seconds:
             await self._refresh()
         if not self._metadata:
             raise Unavailable("the identity provider does not answer")
@@ -104,7 +108,7 @@ class IdentityProvider:
         """Fetch the provider's metadata and keys; on errors the cached ones stay."""
         async with self._refreshing:
             now = time.monotonic()
-            if now - self._tried_at < PAUSE_SECONDS:
+            if now - self._tried_at < self.pause_seconds:
                 return
             self._tried_at = now
             try:

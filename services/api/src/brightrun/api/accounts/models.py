@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
+
+from pydantic import PlainSerializer
+
+from brightrun.contracts.values import Value
 
 Role = Literal["admin", "member"]
 Scope = Literal["read", "train", "admin"]
@@ -35,27 +39,43 @@ class Grant:
     session_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A sign-in. `client` is the user agent that it came from."""
+class Session(Value):
+    """A sign-in. `client` is the user agent that it came from, `current` whether it is the one that asks."""
 
     id: UUID
     created_at: datetime
     expires_at: datetime
     client: str
+    current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key for programs, without its secret, of which `prefix` is the beginning."""
+class ApiKey(Value):
+    """A key for programs without its secret, which begins with `prefix`; `last_used_at` is true to the minute."""
 
     id: UUID
     name: str
-    scopes: frozenset[Scope]
+    scopes: Annotated[frozenset[Scope], PlainSerializer(sorted, return_type=list[Scope])]
     prefix: str
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None = None
+    last_used_at: datetime | None
+
+
+class AuditEntry(Value):
+    """A change that an admin asked for, with the admin's address and name at that time.
+
+    `outcome`: `done`, the code of an error, or null where the gateway stopped before it knew.
+    """
+
+    id: int
+    occurred_at: datetime
+    user_id: UUID
+    email: str
+    name: str
+    action: str
+    target: str
+    details: dict[str, Any]
+    outcome: str | None
 
 
 @dataclass(frozen=True, slots=True)

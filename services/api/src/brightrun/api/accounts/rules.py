@@ -1,7 +1,7 @@
 """Decisions about accounts: bearer tokens, scopes, the last admin, and pauses between login attempts.
 
-Tokens are opaque; only their digests are stored. An account accepts `ACCOUNT_THROTTLE.free` wrong passwords at once,
-then one after each pause, which doubles up to MAX_PAUSE. A network accepts `NETWORK_THROTTLE.free` over all accounts.
+Tokens are opaque; only their digests are stored. An account accepts `Limits.account_attempts` wrong passwords at once,
+then one after each pause, which doubles up to MAX_PAUSE. A network accepts `Limits.network_attempts` over all accounts.
 Attempts from a network where the account was signed in to before are counted apart from all others, so that an attacker
 elsewhere does not lock its owner out there, and anywhere else for at most MAX_PAUSE at a time.
 """
@@ -9,7 +9,7 @@ elsewhere does not lock its owner out there, and anywhere else for at most MAX_P
 import hashlib
 import secrets
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,8 +19,6 @@ SESSION = "brs_"
 KEY = "br_"
 CODE = "brc_"
 """Prefixes of tokens: they identify a leaked token, and are no secret."""
-MAX_KEYS = 100
-"""Of one account, revoked ones not counted."""
 VISIBLE_CHARACTERS = 10
 """Of a key, for its owner."""
 IMPLIED: dict[Scope, frozenset[Scope]] = {
@@ -32,17 +30,6 @@ MAX_PAUSE = timedelta(minutes=1)
 FORGOTTEN_AFTER = timedelta(hours=1)
 KNOWN_FOR = timedelta(days=90)
 """How long a network is known as one where the account was signed in to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """The number of attempts without a pause."""
-
-    free: int
-
-
-ACCOUNT_THROTTLE = Throttle(free=5)
-NETWORK_THROTTLE = Throttle(free=50)
 
 
 def new_token(prefix: str) -> str:
@@ -78,10 +65,10 @@ def no_admin_left(admins: Set[UUID], user: User) -> bool:
     return admins == {user.id} and (user.role != "admin" or user.disabled_at is not None)
 
 
-def count_attempt(attempts: LoginAttempts, throttle: Throttle, now: datetime) -> LoginAttempts:
-    """The attempts after one more."""
+def count_attempt(attempts: LoginAttempts, free: int, now: datetime) -> LoginAttempts:
+    """The attempts after one more, of which `free` have no pause."""
     counted = 1 if now - attempts.last_at >= FORGOTTEN_AFTER else attempts.count + 1
-    pause = _pause(counted - throttle.free)
+    pause = _pause(counted - free)
     return LoginAttempts(counted, now, now + pause if pause else None)
 
 

@@ -11,13 +11,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationInfo,
-    field_serializer,
     field_validator,
 )
 
-from brightrun.api.accounts.models import Role, Scope
+from brightrun.api.accounts.models import ApiKey, AuditEntry, Role, Scope, Session
 from brightrun.api.http.bodies import Body, example
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import Utc, utc_now
@@ -107,20 +107,10 @@ class SignInMethods(BaseModel):
     oidc: str | None
 
 
-class SessionView(BaseModel):
-    """A sign-in; `client` is the program that it came from, `current` whether it is the one that asks."""
-
-    id: UUID
-    created_at: datetime
-    expires_at: datetime
-    client: str
-    current: bool
-
-
 class Sessions(BaseModel):
     """The newest hundred."""
 
-    sessions: list[SessionView]
+    sessions: list[Session]
 
 
 class CreateUser(Body):
@@ -142,7 +132,7 @@ class ChangeUser(Body):
     model_config = example({"disabled": True})
 
     role: Role | None = None
-    disabled: bool | None = None
+    disabled: StrictBool | None = None
 
 
 class ResetPassword(Body):
@@ -166,6 +156,13 @@ class UserPage(BaseModel):
     pagination: Pagination
 
 
+class AuditPage(BaseModel):
+    """Newest first."""
+
+    entries: list[AuditEntry]
+    pagination: Pagination
+
+
 MAX_DAYS = 3650
 
 
@@ -177,7 +174,7 @@ class CreateKey(Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["train"]])]
     expires_at: Utc | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    expires_in_days: Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)] | None = None
 
     @field_validator("expires_at")
     @classmethod
@@ -198,25 +195,7 @@ class CreateKey(Body):
         return self.expires_at if self.expires_in_days is None else now + timedelta(days=self.expires_in_days)
 
 
-class KeyView(BaseModel):
-    """A key without its secret. `prefix` is how it begins; `last_used_at` is true to the minute."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    name: str
-    scopes: frozenset[Scope]
-    prefix: str
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-    @field_serializer("scopes")
-    def _in_order(self, scopes: frozenset[Scope]) -> list[Scope]:
-        return sorted(scopes)
-
-
-class CreatedKey(KeyView):
+class CreatedKey(ApiKey):
     """A new key with its secret, which is shown only this once."""
 
     key: str
@@ -225,7 +204,7 @@ class CreatedKey(KeyView):
 class Keys(BaseModel):
     """Newest first."""
 
-    keys: list[KeyView]
+    keys: list[ApiKey]
 
 
 def _trim(name: Any) -> str:

@@ -1,40 +1,36 @@
 """Read and delete data sets. A deletion is decided in this slice first, so that no job starts with the data set."""
 
-import contextlib
 from uuid import UUID
 
 from brightrun.api.datasets import queries
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.datasets.models import Dataset
+from brightrun.api.deletions import queries as deletions
+from brightrun.api.deletions.actions import carry_out_or_leave
+from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.clients import ServiceClients, find
-from brightrun.runtime.clients import PeerError, ServiceClient
+from brightrun.runtime.clients import ServiceClient
 from brightrun.runtime.database import Connection, Pool, transaction
-from brightrun.runtime.errors import NotFound, Unavailable
-from brightrun.runtime.failpoints import failpoint
 
 MAX_LISTED_JOBS = 10
 """In an error."""
 
 
 async def delete_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dataset_id: UUID) -> None:
-    """Delete the user's data set. If the artifacts service does not answer, a loop repeats the request later."""
+    """Delete the user's data set, soon if the artifacts service does not answer. Raises DatasetInUse."""
     if await fetch_dataset(clients.artifacts, user_id, dataset_id) is None:
         raise DatasetNotFound
     async with transaction(pool) as conn:
         await decide_deletion(conn, user_id, dataset_id)
-    failpoint("deletion.decided")
-    with contextlib.suppress(Unavailable):
-        await send_deletion(clients.artifacts, user_id, dataset_id)
-        async with transaction(pool) as conn:
-            await queries.mark_deleted(conn, dataset_id)
+    await carry_out_or_leave(pool, clients, "dataset", user_id, dataset_id)
 
 
 async def decide_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
     """Let no further job use the data set. Raises DatasetInUse while a job uses it."""
-    await queries.lock_dataset(conn, dataset_id)
+    await deletions.lock_object(conn, dataset_id)
     if jobs := await queries.list_live_jobs(conn, user_id, dataset_id, MAX_LISTED_JOBS):
         raise DatasetInUse({"jobs": [str(job_id) for job_id in jobs]})
-    await queries.insert_deletion(conn, user_id, dataset_id)
+    await deletions.insert_deletion(conn, "dataset", user_id, dataset_id)
+    await queries.delete_dataset(conn, user_id, dataset_id)
 
 
 async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> Dataset | None:
@@ -51,12 +47,3 @@ async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUI
         tokens=found["total_tokens"] or 0,
         sha256=found["sha256"],
     )
-
-
-async def send_deletion(artifacts: ServiceClient, user_id: UUID, dataset_id: UUID) -> None:
-    """Have the artifacts service delete the user's data set, if it exists."""
-    try:
-        await artifacts.send("DELETE", f"/datasets/{dataset_id}", user_id)
-    except PeerError as error:
-        if error.status != NotFound.status:
-            raise

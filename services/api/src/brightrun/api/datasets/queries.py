@@ -1,4 +1,4 @@
-"""SQL of data sets: their projection, locks and deletions."""
+"""SQL of data sets: their projection, and the jobs that use them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -6,17 +6,6 @@ from uuid import UUID
 from brightrun.api.datasets.models import Dataset
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime.database import Connection, Pool
-from brightrun.runtime.locks import lock, lock_shared
-
-
-async def lock_dataset(conn: Connection, dataset_id: UUID) -> None:
-    """Make others that lock or share the data set wait until this transaction ends."""
-    await lock(conn, f"dataset:{dataset_id}")
-
-
-async def share_dataset(conn: Connection, dataset_id: UUID) -> None:
-    """Keep the data set from being deleted until this transaction ends; others may share it meanwhile."""
-    await lock_shared(conn, f"dataset:{dataset_id}")
 
 
 async def find_datasets(
@@ -25,11 +14,11 @@ async def find_datasets(
     """The user's validated ones among the data sets, and the ids of those that are being deleted."""
     rows = await conn.fetch(
         """
-        SELECT requested.id AS requested_id, dataset_id IS NOT NULL AS deleted,
+        SELECT requested.id AS requested_id, object_id IS NOT NULL AS deleted,
             datasets.id, name, format, status, training_pairs, tokens, sha256
         FROM unnest($2::uuid[]) AS requested (id)
         LEFT JOIN datasets ON datasets.id = requested.id AND datasets.user_id = $1
-        LEFT JOIN dataset_deletions ON dataset_id = requested.id
+        LEFT JOIN deletions ON object_id = requested.id
         """,
         user_id, dataset_ids,
     )  # fmt: skip
@@ -65,30 +54,9 @@ async def list_live_jobs(conn: Connection, user_id: UUID, dataset_id: UUID, limi
     return [row["id"] for row in rows]
 
 
-async def insert_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
-    """Store the decision to delete the data set, and remove its projection."""
-    await conn.execute(
-        "INSERT INTO dataset_deletions (dataset_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        dataset_id, user_id,
-    )  # fmt: skip
+async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
+    """Remove the data set from the projection."""
     await conn.execute("DELETE FROM datasets WHERE id = $1 AND user_id = $2", dataset_id, user_id)
-
-
-async def list_pending_deletions(pool: Pool, limit: int) -> list[tuple[UUID, UUID]]:
-    """`(user_id, dataset_id)` of deletions that were decided 30 seconds ago or earlier and are not done."""
-    rows = await pool.fetch(
-        """
-        SELECT user_id, dataset_id FROM dataset_deletions
-        WHERE NOT done AND decided_at < now() - interval '30 seconds' ORDER BY decided_at LIMIT $1
-        """,
-        limit,
-    )
-    return [(row["user_id"], row["dataset_id"]) for row in rows]
-
-
-async def mark_deleted(conn: Connection, dataset_id: UUID) -> None:
-    """Store that the deletion is done."""
-    await conn.execute("UPDATE dataset_deletions SET done = true WHERE dataset_id = $1", dataset_id)
 
 
 async def rename_dataset(conn: Connection, user_id: UUID, dataset_id: UUID, name: str) -> None:

@@ -8,15 +8,36 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.datasets import actions, queries
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
-from brightrun.api.datasets.schemas import DatasetErrors, DatasetPage, RenameDataset
-from brightrun.api.http.bodies import JsonObject
-from brightrun.api.http.errors import error_responses
+from brightrun.api.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.http.bodies import Body, JsonObject, Passed, example
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.contracts.artifacts import Name
+from brightrun.contracts.artifacts import DatasetChanges, Name
 from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import BoundedRoute, Envelope
+
+
+class DatasetPage(Passed):
+    """A page of data sets, newest first."""
+
+    datasets: list[JsonObject]
+    pagination: Pagination
+
+
+class DatasetErrors(Passed):
+    """A page of a data set's validation errors, in the order of its lines."""
+
+    errors: list[JsonObject]
+    pagination: Pagination
+
+
+class RenameDataset(DatasetChanges, Body):
+    """The new name of a data set."""
+
+    model_config = example({"name": "Workshop replies"})
+
 
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])

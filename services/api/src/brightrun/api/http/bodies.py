@@ -2,24 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from brightrun.contracts.values import Number
+
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_INTEGER = 2**63 - 1
 MAX_VALUES = 20_000
 """Of a body, since every wrong one is listed in the response."""
-Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
-"""A decimal in code, a number in JSON."""
 Location = tuple[str | int, ...]
 JsonObject = dict[str, Any]
 """An object whose shape another service owns."""
@@ -74,3 +72,9 @@ class Passed(BaseModel):
     """A peer service's response, passed on with the fields that it may add."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class CostRecord(Passed):
+    """One line of the ledger."""
+
+    amount: Number

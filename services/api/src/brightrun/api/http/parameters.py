@@ -1,12 +1,14 @@
 """Dependencies of routes: settings, peer services, the caller's network, rate limits, pages."""
 
+from datetime import UTC, date, datetime, time
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request
+from pydantic import BeforeValidator, WithJsonSchema
 
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.http.rate_limits import RateLimits, network_of
-from brightrun.api.settings import Settings
+from brightrun.api.settings import Limits, Settings
 
 
 async def _settings(request: Request) -> Settings:
@@ -17,11 +19,16 @@ async def _clients(request: Request) -> ServiceClients:
     return cast("ServiceClients", request.app.state.clients)
 
 
+async def _limits(request: Request) -> Limits:
+    return cast("Limits", request.app.state.limits)
+
+
 async def _rates(request: Request) -> RateLimits:
     return cast("RateLimits", request.app.state.rates)
 
 
 AppSettings = Annotated[Settings, Depends(_settings)]
+AppLimits = Annotated[Limits, Depends(_limits)]
 Clients = Annotated[ServiceClients, Depends(_clients)]
 CallerLimits = Annotated[RateLimits, Depends(_rates)]
 
@@ -54,3 +61,31 @@ IdempotencyKey = Annotated[
         description="Your choice, unique for each job: repeated within 24 hours, it returns the same job.",
     ),
 ]
+
+
+def first_moment(text: str) -> datetime:
+    """The moment of a text; of a date, its beginning. Raises ValueError."""
+    return _moment(text, time.min)
+
+
+def last_moment(text: str) -> datetime:
+    """The moment of a text; of a date, its end. Raises ValueError."""
+    return _moment(text, time.max)
+
+
+def _moment(text: str, time_of_day: time) -> datetime:
+    """An ISO 8601 date or time; without an offset it is in UTC."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time_of_day, UTC)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is neither a date (2026-11-24) nor a time (2026-11-24T12:00:00Z)") from None
+
+
+MOMENT = WithJsonSchema({"type": "string", "maxLength": 40, "examples": ["2026-11-24", "2026-11-24T12:00:00Z"]})
+From = Annotated[datetime, BeforeValidator(first_moment), MOMENT]
+To = Annotated[datetime, BeforeValidator(last_moment), MOMENT]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from brightrun.api.http.errors import RateLimited
+from brightrun.api.errors import RateLimited
 
 MINUTE = 60.0
 MIN_SWEEP = 1000

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.models import READY, PendingDataset
+from brightrun.api.deletions import queries as deletions
+from brightrun.api.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs import projection, queries, rules
-from brightrun.api.jobs.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs.models import Job
 from brightrun.contracts.events import (
     AdapterRef,
@@ -125,7 +126,7 @@ async def project_events(conn: Connection, events: Sequence[JobEvent]) -> None:
 
 async def apply_validation(conn: Connection, event: DatasetValidated) -> None:
     """Store the result of a validation, and queue or fail the jobs that await the data set."""
-    await datasets.lock_dataset(conn, event.dataset_id)
+    await deletions.lock_object(conn, event.dataset_id)
     await datasets.save_dataset(conn, event)
     for job in await queries.lock_awaiting_jobs(conn, event.dataset_id):
         if event.status == READY:

@@ -7,9 +7,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from brightrun.api.datasets.models import Dataset, PendingDataset
-from brightrun.api.models.models import StartingModel
 from brightrun.api.pricing.models import PresetId
-from brightrun.contracts.events import AdapterRef, DatasetRef, Pricing, Segment
+from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, Pricing, Segment
 from brightrun.contracts.job_status import JobState, JobStatus
 from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.contracts.values import Money, Utc, Value
@@ -29,7 +28,7 @@ class JobRequest:
 
     dataset_id: UUID
     preset_id: PresetId
-    gpu: GpuConfig
+    gpu_config: GpuConfig
     hyperparameters: TrainingSpec
     name: str | None = None
     estimated_cost: Decimal | None = None
@@ -46,6 +45,12 @@ class JobRequest:
         """The training data set, and the validation data set if there is one."""
         validation_id = self.hyperparameters.validation_dataset_id
         return list(dict.fromkeys([self.dataset_id, validation_id])) if validation_id else [self.dataset_id]
+
+    @property
+    def input_ids(self) -> list[UUID]:
+        """The data sets, and the model to start from if there is one."""
+        start_id = self.hyperparameters.init_from
+        return [*self.dataset_ids, start_id] if start_id else self.dataset_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,13 @@ class Ending(Value):
     stopped_by: str | None = None
 
 
+class StartedRun(Value):
+    """The run of an attempt on its cluster."""
+
+    attempt: int
+    external_job_id: str
+
+
 class StoredArtifact(Value):
     """The model of a job, and the cost of its storage."""
 
@@ -169,6 +181,7 @@ class Job:
     metrics: dict[str, Reading] = field(default_factory=dict)
     ending: Ending | None = None
     artifact: StoredArtifact | None = None
+    started_run: StartedRun | None = None
 
     @property
     def stage(self) -> str:
@@ -225,6 +238,18 @@ class Job:
     @property
     def _storage_cost(self) -> Decimal:
         return self.artifact.storage_cost if self.artifact else Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class StartingModel:
+    """A model to start a training from. `files` are those of its adapter; none unless it is stored."""
+
+    id: UUID
+    job_id: UUID
+    name: str
+    status: str
+    spec: TrainingSpec
+    files: tuple[ArtifactFile, ...]
 
 
 @dataclass(frozen=True, slots=True)

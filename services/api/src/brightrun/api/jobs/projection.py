@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 
-from brightrun.api.jobs.models import Ending, Job, Latest, Reading, StoredArtifact
+from brightrun.api.jobs.models import Ending, Job, Latest, Reading, StartedRun, StoredArtifact
 from brightrun.contracts.events import (
     ArtifactReady,
     JobAttemptLost,
@@ -49,9 +49,11 @@ def apply_event(job: Job, event: JobEvent) -> Job:
 
 
 def _start(job: Job, event: JobStarted) -> Job:
+    run, known = StartedRun(attempt=event.attempt, external_job_id=event.external_job_id), job.started_run
     return replace(
         job,
         state=advance(job.state, JobState(JobStatus.INITIALIZING, event.attempt)),
+        started_run=run if known is None or run.attempt > known.attempt else known,
         unpausable_attempt=max(job.unpausable_attempt, 0 if event.pausable else event.attempt),
     )
 

@@ -14,13 +14,13 @@ COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
     planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from, awaiting_dataset, validation, start,
     cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest,
-    metrics, ending, artifact
+    metrics, ending, artifact, started_run
 """
 _JOB = TypeAdapter(Job)
 
 
-async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, dataset_ids: Sequence[UUID]) -> bool:
-    """Store a new job; False if one of its data sets, which are locked, is being deleted.
+async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, inputs: Sequence[UUID]) -> bool:
+    """Store a new job; False if one of its inputs, which are locked, is being deleted.
 
     The digest of the request is stored if its client repeats requests without a key.
     """
@@ -32,68 +32,53 @@ async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, datase
             awaiting_dataset, status, attempt, seq, metrics, request_sha256, repeated, validation, start)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
             $23, '{}', $24, $25, $26, $27
-        WHERE NOT EXISTS (SELECT FROM dataset_deletions WHERE dataset_id = ANY($28::uuid[]))
+        WHERE NOT EXISTS (SELECT FROM deletions WHERE object_id = ANY($28::uuid[]))
         RETURNING true
         """,
         job.id, job.user_id, job.name, job.preset_id, job.gpu, job.submitted, job.spec, job.pricing,
         job.estimated_cost, job.dataset, job.planned_steps, job.planned_epochs, job.planned_seconds, job.queued_at,
         job.dialect, job.suffix, job.metadata, job.retry_of, job.cloned_from, job.awaiting_dataset,
         job.state.status, job.state.attempt, job.state.seq, claim.sha256 if claim.guarded else None,
-        claim.guarded and claim.repeated, job.validation, job.start, dataset_ids,
+        claim.guarded and claim.repeated, job.validation, job.start, inputs,
     )  # fmt: skip
     return bool(inserted)
 
 
+async def _select(conn: Connection | Pool, condition: str, *values: Any) -> list[Job]:
+    return [read_job(row) for row in await conn.fetch(f"SELECT {COLUMNS} FROM jobs WHERE {condition}", *values)]  # noqa: S608 - constants
+
+
 async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job, if it exists."""
-    row = await conn.fetchrow(f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2", job_id, user_id)  # noqa: S608 - a constant
-    return read_job(row) if row else None
+    return next(iter(await _select(conn, "id = $1 AND user_id = $2", job_id, user_id)), None)
 
 
 async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job, locked until the transaction ends."""
-    row = await conn.fetchrow(
-        f"SELECT {COLUMNS} FROM jobs WHERE id = $1 AND user_id = $2 FOR UPDATE",  # noqa: S608 - a constant
-        job_id, user_id,
-    )  # fmt: skip
-    return read_job(row) if row else None
+    return next(iter(await _select(conn, "id = $1 AND user_id = $2 FOR UPDATE", job_id, user_id)), None)
 
 
 async def lock_jobs(conn: Connection, job_ids: Sequence[UUID]) -> list[Job]:
     """Those of the jobs that exist, locked in the order of their ids."""
-    rows = await conn.fetch(
-        f"SELECT {COLUMNS} FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",  # noqa: S608 - a constant
-        job_ids,
-    )  # fmt: skip
-    return [read_job(row) for row in rows]
+    return await _select(conn, "id = ANY($1::uuid[]) ORDER BY id FOR UPDATE", job_ids)
 
 
 async def lock_awaiting_jobs(conn: Connection, dataset_id: UUID) -> list[Job]:
     """The jobs that await a data set, to train or to evaluate on, locked."""
-    rows = await conn.fetch(
-        f"""
-        SELECT {COLUMNS} FROM jobs WHERE (dataset_id = $1 OR validation_id = $1) AND awaiting_dataset IS NOT NULL
-        ORDER BY id FOR UPDATE
-        """,  # noqa: S608 - a constant
-        dataset_id,
-    )  # fmt: skip
-    return [read_job(row) for row in rows]
+    condition = "(dataset_id = $1 OR validation_id = $1) AND awaiting_dataset IS NOT NULL ORDER BY id FOR UPDATE"
+    return await _select(conn, condition, dataset_id)
 
 
 async def slice_jobs(
     pool: Pool, user_id: UUID, after: UUID | None, limit: int, metadata: dict[str, str] | None
 ) -> list[Job]:
     """The user's jobs older than `after`, newest first, filtered by metadata; `{}` selects jobs without."""
-    rows = await pool.fetch(
-        f"""
-        SELECT {COLUMNS} FROM jobs
-        WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2)
-            AND ($3::jsonb IS NULL OR CASE WHEN $3 = '{{}}' THEN metadata = '{{}}' ELSE metadata @> $3 END)
+    condition = """
+        user_id = $1 AND ($2::uuid IS NULL OR id < $2)
+        AND ($3::jsonb IS NULL OR CASE WHEN $3 = '{}' THEN metadata = '{}' ELSE metadata @> $3 END)
         ORDER BY id DESC LIMIT $4
-        """,  # noqa: S608 - a constant
-        user_id, after, metadata, limit,
-    )  # fmt: skip
-    return [read_job(row) for row in rows]
+        """
+    return await _select(pool, condition, user_id, after, metadata, limit)
 
 
 async def list_suffixes(pool: Connection | Pool, user_id: UUID, job_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -110,13 +95,13 @@ async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
     await conn.executemany(
         """
         UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8,
-            segments = $9, unpausable_attempt = $10
+            segments = $9, unpausable_attempt = $10, started_run = $11
         WHERE id = $1
         """,
         [
             (job.id, job.state.status, job.state.attempt, job.state.seq, job.latest,
              job.metrics, job.ending, job.artifact,
-             list(job.segments), job.unpausable_attempt)
+             list(job.segments), job.unpausable_attempt, job.started_run)
             for job in jobs
         ],
     )  # fmt: skip
@@ -230,13 +215,11 @@ async def delete_expired_keys(conn: Connection) -> None:
 
 async def find_job_by_request(conn: Connection | Pool, user_id: UUID, claim: IdempotencyClaim) -> Job | None:
     """The newest job of the same request: for a repetition any recent one, else one that a repetition recorded."""
-    row = await conn.fetchrow(
-        f"""
-        SELECT {COLUMNS} FROM jobs
-        WHERE user_id = $1 AND request_sha256 = $2
-            AND CASE WHEN $3 THEN queued_at >= $4 ELSE repeated AND queued_at >= $5 END
+    condition = """
+        user_id = $1 AND request_sha256 = $2
+        AND CASE WHEN $3 THEN queued_at >= $4 ELSE repeated AND queued_at >= $5 END
         ORDER BY id DESC LIMIT 1
-        """,  # noqa: S608 - a constant
-        user_id, claim.sha256, claim.repeated, claim.began_at - REPETITION_WINDOW, claim.began_at,
-    )  # fmt: skip
-    return read_job(row) if row else None
+        """
+    window = claim.began_at - REPETITION_WINDOW
+    jobs = await _select(conn, condition, user_id, claim.sha256, claim.repeated, window, claim.began_at)
+    return jobs[0] if jobs else None

@@ -2,99 +2,77 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from brightrun.api import errors
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.costs.schemas import CostRecord
-from brightrun.api.datasets.errors import DatasetNotFound, DatasetNotReady
-from brightrun.api.http.errors import error_responses
-from brightrun.api.http.parameters import Clients, IdempotencyKey
-from brightrun.api.jobs import actions, queries, rules, tracker
-from brightrun.api.jobs.errors import (
-    EstimateChanged,
-    JobDeletedSince,
-    JobFinished,
-    JobNotOver,
-    JobNotPausable,
-    JobNotPaused,
-    KeyInFlight,
-    KeyReused,
-    NotRetryable,
-)
+from brightrun.api.http.bodies import CostRecord
+from brightrun.api.http.error_responses import error_responses
+from brightrun.api.http.parameters import Clients, IdempotencyKey, Limit
+from brightrun.api.jobs import actions, queries, rules, schemas
 from brightrun.api.jobs.models import Job
-from brightrun.api.jobs.schemas import (
-    CloneJob,
-    EventsQuery,
-    JobDetail,
-    JobEvents,
-    JobPage,
-    JobsQuery,
-    JobView,
-    Metrics,
-    MetricsQuery,
-    SubmitJob,
-)
 from brightrun.api.jobs.submission import create_job
-from brightrun.api.models.errors import ModelNotFound
-from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.api.pricing.gpu_check import GpuCheckedRoute
 from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.errors import Unavailable
-from brightrun.runtime.http import BoundedRoute, Envelope
+from brightrun.runtime.http import Envelope
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=BoundedRoute)
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GpuCheckedRoute)
 T = TypeVar("T")
 SUBMISSION_ERRORS = (
-    DatasetNotFound,
-    ModelNotFound,
-    DatasetNotReady,
-    Untrainable,
-    EstimateChanged,
-    KeyInFlight,
-    KeyReused,
-    JobDeletedSince,
+    errors.DatasetNotFound,
+    errors.ModelNotFound,
+    errors.DatasetNotReady,
+    errors.Untrainable,
+    errors.NotRunnable,
+    errors.EstimateChanged,
+    errors.KeyInFlight,
+    errors.KeyReused,
+    errors.JobDeletedSince,
 )
 """What every request may be refused with."""
 
 
 @router.post("", status_code=201, summary="Submit a job", responses=error_responses(*SUBMISSION_ERRORS))
 async def submit_job(
-    body: SubmitJob, user: Trainer, pool: Db, clients: Clients, key: IdempotencyKey = None
-) -> Envelope[JobView]:
+    body: schemas.SubmitJob, user: Trainer, pool: Db, clients: Clients, key: IdempotencyKey = None
+) -> Envelope[schemas.JobView]:
     """The job is recorded at the current prices and waits for GPUs."""
     claim = rules.claim_of("submit", body, key, utc_now())
     return _envelope(await create_job(pool, clients, user.id, body.job_request(), claim))
 
 
 @router.get("", summary="Your jobs, newest first")
-async def list_jobs(query: Annotated[JobsQuery, Query()], user: Reader, pool: Db) -> Envelope[JobPage]:
+async def list_jobs(query: Annotated[schemas.JobsQuery, Query()], user: Reader, pool: Db) -> Envelope[schemas.JobPage]:
     """All, or those that match every filter."""
     page, limit = query.page, query.limit
     found, total = await queries.list_jobs(pool, user.id, query.filter(), limit, (page - 1) * limit)
     now = utc_now()
     return Envelope(
-        data=JobPage(
-            jobs=[JobView.of(job, now) for job in found],
+        data=schemas.JobPage(
+            jobs=[schemas.JobView.of(job, now) for job in found],
             pagination=Pagination.of(page, limit, total),
         )
     )
 
 
 @router.get("/{job_id}", summary="One job with its curve and its ledger")
-async def get_job(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[JobDetail]:
+async def get_job(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[schemas.JobDetail]:
     """If the tracker does not answer, its parts are empty and listed in `unavailable`."""
     job = await actions.get_job(pool, user.id, job_id)
     metrics, cost_records = await asyncio.gather(
-        _unless_unavailable(tracker.fetch_metrics(clients.tracker, user.id, job_id)),
-        _unless_unavailable(tracker.fetch_cost_records(clients.tracker, user.id, job_id)),
+        _unless_unavailable(clients.tracker.list_metrics(user.id, job_id)),
+        _unless_unavailable(clients.tracker.list_cost_records(user.id, job_id)),
     )
     return Envelope(
-        data=JobDetail(
-            job=JobView.of(job, utc_now()),
+        data=schemas.JobDetail(
+            job=schemas.JobView.of(job, utc_now()),
             metrics=metrics or [],
             cost_records=[CostRecord.model_validate(record) for record in cost_records or []],
             unavailable=[name for name, part in (("metrics", metrics), ("costs", cost_records)) if part is None],
@@ -102,45 +80,61 @@ async def get_job(job_id: UUID, user: Reader, pool: Db, clients: Clients) -> Env
     )
 
 
-@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Envelope[Metrics])
+@router.get("/{job_id}/metrics", summary="A job's curve", response_model=Envelope[schemas.Metrics])
 async def get_metrics(
-    job_id: UUID, query: Annotated[MetricsQuery, Query()], user: Reader, pool: Db, clients: Clients
+    job_id: UUID, query: Annotated[schemas.MetricsQuery, Query()], user: Reader, pool: Db, clients: Clients
 ) -> Response:
     """The steps `from` … `to`, downsampled to `max_points`."""
     await actions.get_job(pool, user.id, job_id)
     steps = query.model_dump(by_alias=True)
-    answer = await tracker.fetch_metrics_response(clients.tracker, user.id, job_id, **steps)
+    answer = await clients.tracker.read_metrics(user.id, job_id, **steps)
     return Response(answer, media_type="application/json")
 
 
 @router.get("/{job_id}/events", summary="A job's history")
 async def list_events(
-    job_id: UUID, query: Annotated[EventsQuery, Query()], user: Reader, pool: Db, clients: Clients
-) -> Envelope[JobEvents]:
+    job_id: UUID, query: Annotated[schemas.EventsQuery, Query()], user: Reader, pool: Db, clients: Clients
+) -> Envelope[schemas.JobEvents]:
     """The events after the one with the id `after`, oldest first."""
     await actions.get_job(pool, user.id, job_id)
-    events = await tracker.fetch_events(clients.tracker, user.id, job_id, **query.model_dump())
-    return Envelope(data=JobEvents(events=events))
+    events = await clients.tracker.list_events(user.id, job_id, **query.model_dump())
+    return Envelope(data=schemas.JobEvents(events=events))
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(JobFinished))
-async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
+@router.get("/{job_id}/checkpoints", summary="A job's checkpoints, newest first")
+async def list_checkpoints(
+    job_id: UUID,
+    user: Reader,
+    pool: Db,
+    clients: Clients,
+    *,
+    after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$", description="the `id` of one")] = None,
+    limit: Limit = 100,
+) -> Envelope[schemas.Checkpoints]:
+    """The newest, or those after the checkpoint `after`."""
+    await actions.get_job(pool, user.id, job_id)
+    found = await clients.tracker.list_checkpoints(user.id, job_id, after=after, limit=limit)
+    return Envelope(data=schemas.Checkpoints(checkpoints=found))
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(errors.JobFinished))
+async def cancel_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.JobView]:
     """Requests a stop, once; the status changes when the job has stopped."""
     async with transaction(pool) as conn:
         job = await actions.cancel_job(conn, user.id, job_id)
     return _envelope(job)
 
 
-@router.post("/{job_id}/pause", summary="Pause a job", responses=error_responses(JobNotPausable))
-async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
+@router.post("/{job_id}/pause", summary="Pause a job", responses=error_responses(errors.JobNotPausable))
+async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.JobView]:
     """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
     async with transaction(pool) as conn:
         job = await actions.pause_job(conn, user.id, job_id)
     return _envelope(job)
 
 
-@router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(JobNotPaused))
-async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]:
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(errors.JobNotPaused))
+async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.JobView]:
     """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
     async with transaction(pool) as conn:
         job = await actions.resume_job(conn, user.id, job_id)
@@ -151,20 +145,18 @@ async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[JobView]
     "/{job_id}/retry",
     status_code=201,
     summary="Try a job again",
-    responses=error_responses(*SUBMISSION_ERRORS, NotRetryable),
+    responses=error_responses(*SUBMISSION_ERRORS, errors.NotRetryable),
 )
 async def retry_job(
     job_id: UUID, user: Trainer, pool: Db, clients: Clients, key: IdempotencyKey = None
-) -> Envelope[JobView]:
+) -> Envelope[schemas.JobView]:
     """A new job with the request of one that has failed or was cancelled, at the prices of this moment."""
     job = await actions.get_job(pool, user.id, job_id)
     if job.state.status not in rules.RETRYABLE:
-        raise NotRetryable({"status": job.state.status})
-    return _envelope(
-        await create_job(
-            pool, clients, user.id, rules.retry(job), rules.claim_of(f"retry {job_id}", None, key, utc_now())
-        )
-    )
+        raise errors.NotRetryable({"status": job.state.status})
+    request = replace(rules.request_of(job), retry_of=job.id)
+    claim = rules.claim_of(f"retry {job_id}", None, key, utc_now())
+    return _envelope(await create_job(pool, clients, user.id, request, claim))
 
 
 @router.post(
@@ -174,17 +166,23 @@ async def retry_job(
     responses=error_responses(*SUBMISSION_ERRORS),
 )
 async def clone_job(
-    job_id: UUID, user: Trainer, pool: Db, clients: Clients, *, body: CloneJob | None = None, key: IdempotencyKey = None
-) -> Envelope[JobView]:
+    job_id: UUID,
+    user: Trainer,
+    pool: Db,
+    clients: Clients,
+    *,
+    body: schemas.CloneJob | None = None,
+    key: IdempotencyKey = None,
+) -> Envelope[schemas.JobView]:
     """A new job at the current prices, with the request of this one and the given changes."""
-    changes = body or CloneJob()
+    changes = body or schemas.CloneJob()
     request = changes.job_request(await actions.get_job(pool, user.id, job_id))
     return _envelope(
         await create_job(pool, clients, user.id, request, rules.claim_of(f"clone {job_id}", changes, key, utc_now()))
     )
 
 
-@router.delete("/{job_id}", summary="Delete a job", responses=error_responses(JobNotOver))
+@router.delete("/{job_id}", summary="Delete a job", responses=error_responses(errors.JobNotOver))
 async def delete_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[None]:
     """A job that has ended, with its curve and its log. Its cost records and its model stay."""
     async with transaction(pool) as conn:
@@ -200,5 +198,5 @@ async def _unless_unavailable(part: Awaitable[T]) -> T | None:
         return None
 
 
-def _envelope(job: Job) -> Envelope[JobView]:
-    return Envelope(data=JobView.of(job, utc_now()))
+def _envelope(job: Job) -> Envelope[schemas.JobView]:
+    return Envelope(data=schemas.JobView.of(job, utc_now()))

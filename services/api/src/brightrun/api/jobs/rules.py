@@ -10,16 +10,15 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from brightrun.api.datasets.errors import DatasetNotReady
 from brightrun.api.datasets.models import READY, UNCHECKED, Dataset, PendingDataset
-from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest
-from brightrun.api.models.models import StartingModel
-from brightrun.api.pricing.models import HourlyRate
-from brightrun.api.pricing.rules import estimates
-from brightrun.api.pricing.rules.prices import missing
+from brightrun.api.errors import DatasetNotReady
+from brightrun.api.jobs.models import LIVE, Ending, IdempotencyClaim, Inputs, Job, JobRequest, StartingModel
+from brightrun.api.pricing import estimates
+from brightrun.api.pricing.models import MAX_EPOCHS, HourlyRate
+from brightrun.api.pricing.prices import missing
 from brightrun.contracts.events import DatasetRef, DatasetValidated
 from brightrun.contracts.job_status import JobState, JobStatus
-from brightrun.contracts.training import JobError, TrainingSpec
+from brightrun.contracts.training import JobError, TrainingSpec, TrainingSpecView
 
 PREFERENCES = "dpo"
 """The format of data sets of preferences."""
@@ -90,10 +89,6 @@ def _start_problems(requested: TrainingSpec, start: StartingModel) -> Iterator[t
 
 def _format(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-MAX_EPOCHS = 20
-"""In the dialect `api`; the dialect `openai` accepts as many as OpenAI."""
 
 
 def preset_problems(request: JobRequest, requested: TrainingSpec) -> Problems:
@@ -204,17 +199,16 @@ EITHER_OR = (("epochs", "max_steps"), ("warmup_ratio", "warmup_steps"), ("valida
 """Hyperparameters that exclude each other: a changed one replaces the other."""
 
 
-def retry(job: Job) -> JobRequest:
+def request_of(job: Job) -> JobRequest:
     """The request of the job, once more."""
     return JobRequest(
         dataset_id=job.dataset.dataset_id,
         preset_id=job.preset_id,
-        gpu=job.gpu,
-        hyperparameters=TrainingSpec.model_validate(job.submitted),
+        gpu_config=job.gpu,
+        hyperparameters=TrainingSpecView.model_validate(job.submitted),
         name=job.name,
         suffix=job.suffix,
         metadata=job.metadata,
-        retry_of=job.id,
     )
 
 

@@ -1,26 +1,26 @@
 """Bodies and query parameters of jobs."""
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic.json_schema import WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from brightrun.api.costs import rules as periods
-from brightrun.api.costs.schemas import CostRecord
 from brightrun.api.datasets.models import PendingDataset
-from brightrun.api.http.bodies import Body, JsonObject, Number, example
+from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
+from brightrun.api.http.parameters import From, To
 from brightrun.api.jobs import rules
 from brightrun.api.jobs.models import Job, JobFilter, JobRequest
 from brightrun.api.pricing.models import PresetId
+from brightrun.api.pricing.schemas import Hyperparameters
 from brightrun.contracts.events import DatasetRef
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.pagination import Pagination
-from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
-from brightrun.contracts.values import to_cents
+from brightrun.contracts.training import GpuConfig, JobError, TrainingSpecView
+from brightrun.contracts.values import Number, strict_number, to_cents
 
-Cost = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Cost = Annotated[Number, Field(ge=0, allow_inf_nan=False), strict_number(ge=0)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -44,22 +44,14 @@ class SubmitJob(Body):
     dataset_id: UUID
     preset_id: PresetId
     gpu_config: GpuConfig
-    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     estimated_cost: Cost | None = None
-    accept_estimate: bool = False
+    accept_estimate: StrictBool = False
     name: Name | None = None
 
     def job_request(self) -> JobRequest:
         """The same for both dialects."""
-        return JobRequest(
-            dataset_id=self.dataset_id,
-            preset_id=self.preset_id,
-            gpu=self.gpu_config,
-            hyperparameters=self.hyperparameters,
-            name=self.name,
-            estimated_cost=self.estimated_cost,
-            accept_estimate=self.accept_estimate,
-        )
+        return JobRequest(**dict(self))
 
 
 class CloneJob(Body):
@@ -70,26 +62,17 @@ class CloneJob(Body):
     dataset_id: UUID | None = None
     preset_id: PresetId | None = None
     gpu_config: GpuConfig | None = None
-    hyperparameters: TrainingSpec = Field(default_factory=TrainingSpec)
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     estimated_cost: Cost | None = None
-    accept_estimate: bool = False
+    accept_estimate: StrictBool = False
     name: Name | None = None
 
     def job_request(self, job: Job) -> JobRequest:
         """The request of the job, with the changes."""
         changes = self.hyperparameters.model_dump(mode="json", exclude_unset=True)
-        return JobRequest(
-            dataset_id=self.dataset_id or job.dataset.dataset_id,
-            preset_id=self.preset_id or job.preset_id,
-            gpu=self.gpu_config or job.gpu,
-            hyperparameters=TrainingSpec.model_validate(rules.merge(job.submitted, changes)),
-            name=self.name or job.name,
-            estimated_cost=self.estimated_cost,
-            accept_estimate=self.accept_estimate,
-            suffix=job.suffix,
-            metadata=job.metadata,
-            cloned_from=job.id,
-        )
+        spec = TrainingSpecView.model_validate(rules.merge(job.submitted, changes))
+        given = {name: value for name, value in dict(self).items() if value is not None}
+        return replace(rules.request_of(job), cloned_from=job.id, **given | {"hyperparameters": spec})
 
 
 class DatasetSummary(BaseModel):
@@ -114,11 +97,9 @@ class StartSummary(BaseModel):
     name: str
 
 
-class JobView(BaseModel):
-    """A job; money in USD."""
+class Progress(BaseModel):
+    """Progress of a job; money in USD. Before the first report it is the plan."""
 
-    id: UUID
-    name: str
     status: JobStatus
     current_stage: str
     progress: float = Field(description="percent")
@@ -126,22 +107,51 @@ class JobView(BaseModel):
     total_epochs: float
     current_step: int
     total_steps: int
-    preset_id: PresetId
-    gpu_config: GpuConfig
-    hyperparameters: TrainingSpec = Field(description="the whole specification that is trained with")
-    submitted: JsonObject = Field(description="the hyperparameters as they were given")
-    estimated_total_cost: Number
-    current_cost: Number
-    final_cost: Number | None
     current_metrics: dict[str, float]
     eta_seconds: float | None
     trained_tokens: int
+    current_cost: Number
+
+    @classmethod
+    def of(cls, job: Job, now: datetime) -> Self:
+        """The job at `now`, which determines the cost of a running job."""
+        latest, ending = job.latest, job.ending
+        return cls(
+            status=job.state.status,
+            current_stage=job.stage,
+            progress=job.percent,
+            current_epoch=latest.epoch if latest else 0,
+            total_epochs=(latest and latest.total_epochs) or job.planned_epochs,
+            current_step=latest.step if latest else 0,
+            total_steps=(latest and latest.total_steps) or job.planned_steps,
+            current_metrics={name: reading.value for name, reading in job.metrics.items()},
+            eta_seconds=job.run.eta_seconds if job.run else None,
+            trained_tokens=ending.trained_tokens if ending else latest.trained_tokens if latest else 0,
+            current_cost=job.cost_at(now),
+        )
+
+
+class JobView(Progress):
+    """A job; money in USD."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    preset_id: PresetId
+    gpu_config: GpuConfig
+    hyperparameters: TrainingSpecView = Field(description="the whole specification that is trained with")
+    submitted: JsonObject = Field(description="the hyperparameters as they were given")
+    estimated_total_cost: Number
+    final_cost: Number | None
+    external_job_id: str | None = Field(description="the id of its newest run on its cluster")
     artifact_id: UUID | None
     error_message: str | None
+    error_stack: str | None = Field(description="always null: stack traces are in the cluster's log of the run")
     error: JobError | None
     stopped_by: str | None = Field(description="the limit that ended it: budget or duration")
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
+    created_at: datetime
     queued_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -157,26 +167,28 @@ class JobView(BaseModel):
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
-        """The job at `now`, which determines the cost of a running job."""
+        """The job at `now`."""
         ending = job.ending
         error = ending.error if ending else None
         return cls(
             id=job.id,
+            user_id=job.user_id,
             name=job.name,
-            status=job.state.status,
             preset_id=job.preset_id,
             gpu_config=job.gpu,
-            hyperparameters=job.spec,
+            hyperparameters=TrainingSpecView.of(job.spec),
             submitted=job.submitted,
             estimated_total_cost=to_cents(job.estimated_cost),
-            current_cost=job.cost_at(now),
             final_cost=job.final_cost,
+            external_job_id=job.started_run.external_job_id if job.started_run else None,
             artifact_id=job.artifact.artifact_id if job.artifact else None,
             error_message=error.message if error else None,
+            error_stack=None,
             error=error,
             stopped_by=ending.stopped_by if ending else None,
             cancel_requested_at=job.cancel_requested_at,
             pause_requested_at=job.pause_requested_at,
+            created_at=job.queued_at,
             queued_at=job.queued_at,
             started_at=job.started_at,
             completed_at=ending.finished_at if ending else None,
@@ -187,7 +199,7 @@ class JobView(BaseModel):
             metadata=job.metadata,
             retry_of=job.retry_of,
             cloned_from=job.cloned_from,
-            **_progress(job),
+            **dict(Progress.of(job, now)),
         )
 
 
@@ -213,31 +225,31 @@ class Metrics(BaseModel):
     points: list[JsonObject]
 
 
+class Checkpoint(BaseModel):
+    """A checkpoint with the last metrics before it; null is not measured."""
+
+    id: str = Field(examples=["1-1500"])
+    attempt: int
+    step: int
+    saved_at: datetime
+    training_loss: float | None
+    token_accuracy: float | None
+    validation_loss: float | None
+    validation_token_accuracy: float | None
+
+
+class Checkpoints(BaseModel):
+    """A job's checkpoints, newest first."""
+
+    checkpoints: list[Checkpoint]
+
+
 class JobEvents(BaseModel):
     """A job's history."""
 
     events: list[JsonObject]
 
 
-def _progress(job: Job) -> dict[str, Any]:
-    """Progress; before the first report, the plan."""
-    latest, ending = job.latest, job.ending
-    return {
-        "current_stage": job.stage,
-        "progress": job.percent,
-        "current_epoch": latest.epoch if latest else 0,
-        "total_epochs": (latest and latest.total_epochs) or job.planned_epochs,
-        "current_step": latest.step if latest else 0,
-        "total_steps": (latest and latest.total_steps) or job.planned_steps,
-        "current_metrics": {name: reading.value for name, reading in job.metrics.items()},
-        "eta_seconds": job.run.eta_seconds if job.run else None,
-        "trained_tokens": ending.trained_tokens if ending else latest.trained_tokens if latest else 0,
-    }
-
-
-MOMENT = WithJsonSchema({"type": "string", "maxLength": 40, "examples": ["2026-11-24", "2026-11-24T12:00:00Z"]})
-From = Annotated[datetime, BeforeValidator(periods.first_moment), MOMENT]
-To = Annotated[datetime, BeforeValidator(periods.last_moment), MOMENT]
 Step = Annotated[int, Field(ge=0, le=2**53)]
 
 

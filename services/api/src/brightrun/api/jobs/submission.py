@@ -5,26 +5,25 @@ records the job in one transaction, which checks under locks again what may have
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from brightrun.api import errors
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.actions import fetch_dataset
-from brightrun.api.datasets.errors import DatasetNotFound
 from brightrun.api.datasets.models import UNCHECKED, PendingDataset
-from brightrun.api.http.clients import ServiceClients
-from brightrun.api.http.errors import Invalid
+from brightrun.api.deletions import queries as deletions
+from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.jobs import queries, rules
 from brightrun.api.jobs.actions import queued
-from brightrun.api.jobs.errors import EstimateChanged, JobDeletedSince, KeyInFlight, KeyReused
-from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start
-from brightrun.api.models.actions import fetch_model
-from brightrun.api.models.errors import ModelNotFound
-from brightrun.api.models.models import StartingModel
+from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start, StartingModel
+from brightrun.api.pricing import estimates, prices, runnability
 from brightrun.api.pricing.actions import require_current_prices
 from brightrun.api.pricing.models import Quote
-from brightrun.api.pricing.rules import estimates, prices
-from brightrun.contracts.events import Pricing
+from brightrun.contracts.events import ArtifactFile, Pricing, adapter_files
+from brightrun.contracts.scheduling import ClusterCapacity
+from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime import outbox
 from brightrun.runtime.clients import ServiceClient
@@ -43,7 +42,7 @@ async def create_job(
     if job is None:
         inputs = await fetch_inputs(pool, clients.artifacts, user_id, request)
         async with transaction(pool) as conn:
-            job = await record_job(conn, user_id, request, inputs, claim)
+            job = await record_job(conn, user_id, request, inputs, claim, clusters=clients.cluster_reports.clusters)
     return job
 
 
@@ -56,10 +55,10 @@ async def find_repeated_job(conn: Connection | Pool, user_id: UUID, claim: Idemp
         return None
     sha256, job_id = found
     if sha256 != claim.sha256:
-        raise KeyReused
+        raise errors.KeyReused
     job = await queries.find_job(conn, user_id, job_id)
     if job is None:
-        raise JobDeletedSince
+        raise errors.JobDeletedSince
     return job
 
 
@@ -77,30 +76,51 @@ async def fetch_inputs(pool: Connection | Pool, artifacts: ServiceClient, user_i
         if dataset_id not in known:
             raise _dataset_not_found(request, dataset_id)
     validation_id, start_id = request.hyperparameters.validation_dataset_id, request.hyperparameters.init_from
-    start = await fetch_model(artifacts, user_id, start_id) if start_id else None
+    start = await _fetch_model(artifacts, user_id, start_id) if start_id else None
     if start_id and start is None:
-        raise ModelNotFound({"hyperparameters.init_from": ["is no model of yours"]})
+        raise _model_not_found()
     return Inputs(known[request.dataset_id], known[validation_id] if validation_id else None, start)
 
 
+async def _fetch_model(artifacts: ServiceClient, user_id: UUID, model_id: UUID) -> StartingModel | None:
+    """The user's model from the artifacts service; None if there is none."""
+    found = await find(artifacts, user_id, f"/models/{model_id}")
+    if found is None:
+        return None
+    return StartingModel(
+        id=model_id,
+        job_id=UUID(found["job_id"]),
+        name=found["name"],
+        status=found["status"],
+        spec=TrainingSpec.model_validate(found["configuration"]["hyperparameters"]).resolved(),
+        files=adapter_files(ArtifactFile.model_validate(file) for file in found["files"]),
+    )
+
+
 async def record_job(
-    conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs, claim: IdempotencyClaim
+    conn: Connection,
+    user_id: UUID,
+    request: JobRequest,
+    inputs: Inputs,
+    claim: IdempotencyClaim,
+    *,
+    clusters: Sequence[ClusterCapacity] | None = None,
 ) -> Job:
     """Record the job at the current prices, unless the same request has made one meanwhile.
 
     The job is queued at once, or once its data sets are validated. Raises KeyInFlight, DatasetNotFound and others.
     """
     if claim.key and not await try_lock(conn, f"key:{user_id}:{claim.key}"):
-        raise KeyInFlight
+        raise errors.KeyInFlight
     if claim.guarded:
         await lock(conn, f"request:{user_id}:{claim.sha256.hex()}")
     if repeated := await find_repeated_job(conn, user_id, claim):
         return repeated
-    inputs = await _lock_datasets(conn, user_id, request, inputs)
-    job = await _plan_job(conn, user_id, request, inputs)
-    if not await queries.insert_job(conn, job, claim, request.dataset_ids):
+    inputs = await _lock_inputs(conn, user_id, request, inputs)
+    job = await _plan_job(conn, user_id, request, inputs, clusters)
+    if not await queries.insert_job(conn, job, claim, request.input_ids):
         _, deleted = await datasets.find_datasets(conn, user_id, request.dataset_ids)
-        raise _dataset_not_found(request, next(iter(deleted)))
+        raise _dataset_not_found(request, next(iter(deleted))) if deleted else _model_not_found()
     if claim.key:
         await queries.insert_key(conn, user_id, claim, job.id)
     if not job.awaiting_dataset:
@@ -108,11 +128,11 @@ async def record_job(
     return job
 
 
-async def _lock_datasets(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Inputs:
-    """Until the transaction ends, no data set is deleted; one to be awaited is read again: it may be validated now."""
+async def _lock_inputs(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Inputs:
+    """Until the transaction ends, no input is deleted; a data set to be awaited is read again: it may be valid now."""
     awaited = {dataset.id for dataset in inputs.datasets if request.may_await_dataset and dataset.status in UNCHECKED}
-    for dataset_id in sorted(request.dataset_ids):  # in one order, so that no two submissions wait for each other
-        await (datasets.lock_dataset if dataset_id in awaited else datasets.share_dataset)(conn, dataset_id)
+    for input_id in sorted(request.input_ids):  # in one order, so that no two submissions wait for each other
+        await (deletions.lock_object if input_id in awaited else deletions.share_object)(conn, input_id)
     if not awaited:
         return inputs
     known, _ = await datasets.find_datasets(conn, user_id, request.dataset_ids)
@@ -123,17 +143,25 @@ async def _lock_datasets(conn: Connection, user_id: UUID, request: JobRequest, i
     )
 
 
-async def _plan_job(conn: Connection, user_id: UUID, request: JobRequest, inputs: Inputs) -> Job:
-    """The job as it is promised. Raises Invalid, Untrainable, DatasetNotReady, EstimateChanged."""
+async def _plan_job(
+    conn: Connection,
+    user_id: UUID,
+    request: JobRequest,
+    inputs: Inputs,
+    clusters: Sequence[ClusterCapacity] | None,
+) -> Job:
+    """The job as it is promised. Raises Invalid, Untrainable, NotRunnable, DatasetNotReady, EstimateChanged."""
     dataset, validation = rules.usable_datasets(request, inputs)
     pending = any(isinstance(usable, PendingDataset) for usable in (dataset, validation))
     requested = rules.inherit(request.hyperparameters, inputs.start)
     spec = prices.resolve(request.preset_id, requested)
     problems = rules.preset_problems(request, requested) | rules.input_problems(requested, inputs)
-    current = await require_current_prices(conn, request.gpu, spec, problems, dataset.training_pairs or None)
-    spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu, current)
+    current = await require_current_prices(conn, request.gpu_config, spec, problems, dataset.training_pairs or None)
+    spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu_config, current)
     if inputs.start and (wrong := rules.other_base(spec, inputs.start)):
-        raise Invalid(wrong)
+        raise errors.Invalid(wrong)
+    if impossible := runnability.problems(request.gpu_config, spec.base_model, clusters):
+        raise errors.NotRunnable(impossible)
     quote = estimates.estimate(dataset, spec, rate)
     if not pending:
         _check_estimate(request, quote)
@@ -142,7 +170,7 @@ async def _plan_job(conn: Connection, user_id: UUID, request: JobRequest, inputs
         user_id=user_id,
         name=request.name or inputs.dataset.name,
         preset_id=request.preset_id,
-        gpu=request.gpu,
+        gpu=request.gpu_config,
         submitted=request.hyperparameters.model_dump(mode="json", exclude_unset=True),
         spec=spec,
         pricing=Pricing(hourly_rate=rate.hourly, storage=rate.storage),
@@ -171,10 +199,14 @@ async def _start(conn: Connection, user_id: UUID, model: StartingModel) -> Start
 def _check_estimate(request: JobRequest, quote: Quote) -> None:
     claimed = request.estimated_cost
     if claimed is not None and not request.accept_estimate and estimates.differs(claimed, quote):
-        raise EstimateChanged({"estimated_cost": float(quote.total)})
+        raise errors.EstimateChanged({"estimated_cost": float(quote.total)})
 
 
-def _dataset_not_found(request: JobRequest, dataset_id: UUID) -> DatasetNotFound:
+def _model_not_found() -> errors.ModelNotFound:
+    return errors.ModelNotFound({"hyperparameters.init_from": ["is no model of yours"]})
+
+
+def _dataset_not_found(request: JobRequest, dataset_id: UUID) -> errors.DatasetNotFound:
     if dataset_id == request.dataset_id:
-        return DatasetNotFound()
-    return DatasetNotFound({"hyperparameters.validation_dataset_id": ["is no data set of yours"]})
+        return errors.DatasetNotFound()
+    return errors.DatasetNotFound({"hyperparameters.validation_dataset_id": ["is no data set of yours"]})

@@ -8,6 +8,7 @@ from brightrun.contracts.events import (
     DatasetValidated,
     JobAttemptLost,
     JobCompleted,
+    JobEvent,
     JobPaused,
     JobProgress,
     JobStarted,
@@ -16,40 +17,21 @@ from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
 
 
-@subscribe(JobStarted)
-async def on_job_started(event: JobStarted, conn: Connection) -> None:
-    """A cluster accepted the job."""
+async def _project(event: JobEvent, conn: Connection) -> None:
     await actions.project_events(conn, [event])
+
+
+on_job_started = subscribe(JobStarted)(_project)
+on_job_attempt_lost = subscribe(JobAttemptLost)(_project)
+on_job_paused = subscribe(JobPaused)(_project)
+on_job_completed = subscribe(JobCompleted)(_project)
+on_artifact_ready = subscribe(ArtifactReady)(_project)
 
 
 @subscribe_batch(JobProgress)
 async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> None:
-    """Progress; each job is written once for the whole batch."""
+    """Apply progress; each job is written once for the whole batch."""
     await actions.project_events(conn, events)
-
-
-@subscribe(JobAttemptLost)
-async def on_job_attempt_lost(event: JobAttemptLost, conn: Connection) -> None:
-    """The attempt is lost; the job waits for another one."""
-    await actions.project_events(conn, [event])
-
-
-@subscribe(JobPaused)
-async def on_job_paused(event: JobPaused, conn: Connection) -> None:
-    """The job is paused; its GPUs are free."""
-    await actions.project_events(conn, [event])
-
-
-@subscribe(JobCompleted)
-async def on_job_completed(event: JobCompleted, conn: Connection) -> None:
-    """The job has ended."""
-    await actions.project_events(conn, [event])
-
-
-@subscribe(ArtifactReady)
-async def on_artifact_ready(event: ArtifactReady, conn: Connection) -> None:
-    """The job's model is stored."""
-    await actions.project_events(conn, [event])
 
 
 @subscribe(DatasetValidated)

@@ -111,14 +111,29 @@ CREATE TABLE datasets (
 );
 COMMENT ON TABLE datasets IS 'Projection of dataset.validated; the artifacts service owns the data sets.';
 
-CREATE TABLE dataset_deletions (
-    dataset_id  uuid        PRIMARY KEY,
+CREATE TABLE audit_log (
+    id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    occurred_at  timestamptz NOT NULL DEFAULT now(),
+    user_id      uuid        NOT NULL,
+    email        text        NOT NULL,
+    name         text        NOT NULL,
+    action       text        NOT NULL,
+    target       text        NOT NULL,
+    details      jsonb       NOT NULL,
+    outcome      text
+);
+COMMENT ON TABLE audit_log IS 'What administrators changed. Only the outcome of an entry is ever updated.';
+COMMENT ON COLUMN audit_log.outcome IS 'done, or the code of an error; NULL until the peer service has answered.';
+
+CREATE TABLE deletions (
+    object_id   uuid        PRIMARY KEY,
+    kind        text        NOT NULL CHECK (kind IN ('dataset', 'model')),
     user_id     uuid        NOT NULL,
     decided_at  timestamptz NOT NULL DEFAULT now(),
     done        boolean     NOT NULL DEFAULT false
 );
-CREATE INDEX dataset_deletions_pending ON dataset_deletions (decided_at) WHERE NOT done;
-COMMENT ON TABLE dataset_deletions IS 'Data sets that no job may use any more; done once the artifacts service has deleted them.';
+CREATE INDEX deletions_pending ON deletions (decided_at) WHERE NOT done;
+COMMENT ON TABLE deletions IS 'Data sets and models that no job may use any more; done once the artifacts service has deleted them.';
 
 -- Jobs
 
@@ -170,7 +185,8 @@ CREATE TABLE jobs (
     segments             jsonb         NOT NULL DEFAULT '[]',
     unpausable_attempt   integer       NOT NULL DEFAULT 0,
     ending               jsonb,
-    artifact             jsonb
+    artifact             jsonb,
+    started_run          jsonb
 );
 CREATE INDEX jobs_newest ON jobs (user_id, id DESC);
 CREATE INDEX jobs_status ON jobs (user_id, status, id DESC);
@@ -221,7 +237,8 @@ COMMENT ON TABLE result_sizes IS 'Sizes of the results files of completed jobs, 
 DROP TABLE result_sizes;
 DROP TABLE idempotency_keys;
 DROP TABLE jobs;
-DROP TABLE dataset_deletions;
+DROP TABLE deletions;
+DROP TABLE audit_log;
 DROP TABLE datasets;
 DROP TABLE prices;
 DROP TABLE login_attempts;

@@ -9,17 +9,48 @@ from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.http.bodies import JsonObject
-from brightrun.api.http.errors import error_responses
+from brightrun.api.errors import ModelInUse
+from brightrun.api.http.bodies import Body, JsonObject, Passed, example
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.api.models.actions import check_unused
-from brightrun.api.models.errors import ModelInUse
+from brightrun.api.models import actions
 from brightrun.api.models.generation import SILENCE_SECONDS, as_events
-from brightrun.api.models.schemas import ChangeModel, DownloadModel, ModelPage, TryModel
-from brightrun.contracts.artifacts import SignedUrls
+from brightrun.contracts.artifacts import ModelChanges, SignedUrls
 from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported, ModelNotStored
+from brightrun.contracts.generation import Generate
+from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db
 from brightrun.runtime.http import BoundedRoute, Envelope
+
+
+class ChangeModel(ModelChanges, Body):
+    """The new name and version of a model; what is not given stays."""
+
+    model_config = example({"name": "Workshop assistant", "version": "2"})
+
+
+class ModelPage(Passed):
+    """A page of models."""
+
+    models: list[JsonObject]
+    pagination: Pagination
+
+
+class DownloadModel(Body):
+    """Which files of a model to sign URLs for; all of them unless some are named."""
+
+    model_config = example({"files": ["adapter_model.safetensors"]})
+
+    files: list[str] | None = None
+
+
+class TryModel(Generate, Body):
+    """A conversation for base model and adapter to complete; temperature 0 takes the likeliest token each time."""
+
+    model_config = example(
+        {"messages": [{"role": "user", "content": "My chain slips."}], "max_tokens": 120, "temperature": 0.7}
+    )
+
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 
@@ -27,33 +58,42 @@ router = APIRouter(prefix="/models", tags=["models"], route_class=BoundedRoute)
 @router.get("", summary="Your models")
 async def list_models(
     user: Reader,
+    pool: Db,
     clients: Clients,
+    *,
     page: Page = 1,
     limit: Limit = 12,
     sort: Literal["created_at", "quality", "cost"] = "created_at",
 ) -> Envelope[ModelPage]:
     """Newest, best or most expensive first."""
-    return Envelope(data=await clients.artifacts.get("/models", user.id, page=page, limit=limit, sort=sort))
+    found = await clients.artifacts.get("/models", user.id, page=page, limit=limit, sort=sort)
+    await actions.add_presets(pool, user.id, found["models"])
+    return Envelope(data=found)
 
 
 @router.get("/{model_id}", summary="One model")
-async def get_model(model_id: UUID, user: Reader, clients: Clients) -> Envelope[JsonObject]:
+async def get_model(model_id: UUID, user: Reader, pool: Db, clients: Clients) -> Envelope[JsonObject]:
     """With its files, quality and origin."""
-    return Envelope(data=await clients.artifacts.get(f"/models/{model_id}", user.id))
+    model = await clients.artifacts.get(f"/models/{model_id}", user.id)
+    await actions.add_presets(pool, user.id, [model])
+    return Envelope(data=model)
 
 
 @router.patch("/{model_id}", summary="Rename a model, or give it a version")
-async def change_model(model_id: UUID, body: ChangeModel, user: Trainer, clients: Clients) -> Envelope[JsonObject]:
+async def change_model(
+    model_id: UUID, body: ChangeModel, user: Trainer, pool: Db, clients: Clients
+) -> Envelope[JsonObject]:
     """Fields that are not given stay."""
     changes = body.model_dump(exclude_none=True)
-    return Envelope(data=await clients.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes))
+    model = await clients.artifacts.send("PATCH", f"/models/{model_id}", user.id, json=changes)
+    await actions.add_presets(pool, user.id, [model])
+    return Envelope(data=model)
 
 
 @router.delete("/{model_id}", summary="Delete a model", responses=error_responses(ModelNotStored, ModelInUse))
 async def delete_model(model_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
     """Its files are deleted soon after; its cost records stay. Rejected while it is being stored."""
-    await check_unused(pool, user.id, model_id)
-    await clients.artifacts.send("DELETE", f"/models/{model_id}", user.id)
+    await actions.delete_model(pool, clients, user.id, model_id)
     return Envelope(data=None)
 
 

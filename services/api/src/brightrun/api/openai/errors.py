@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brightrun.api.http.errors import ErrorBody, Invalid
+from brightrun.api.errors import Invalid
+from brightrun.api.http.error_responses import ErrorBody
 from brightrun.runtime.database import DATABASE_DOWN
 from brightrun.runtime.errors import ServiceError, Unavailable
 from brightrun.runtime.http import field_errors
@@ -21,22 +22,21 @@ UNEXPECTED = "Something went wrong on our side."
 MAX_MESSAGE_LENGTH = 2000
 CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 """Codes that clients of OpenAI know under another name."""
+FIELD_CODES = frozenset(
+    {
+        "validation_error",
+        "untrainable",
+        "not_runnable",
+        "unsupported_parameter",
+        "file_not_found",
+        "dataset_not_found",
+        "dataset_not_ready",
+        "model_not_found",
+    }
+)
+"""Codes of errors whose `details` map fields of the request to problems."""
 PARAMS = {"file_not_found": "file", "dataset_not_found": "training_file", "dataset_not_ready": "training_file"}
 """The wrong field of errors that name none."""
-
-
-class Unsupported(ServiceError):
-    """The request asks for something that this platform does not do; `details` names it and what to do instead."""
-
-    status = 400
-    code = "unsupported_parameter"
-
-
-class WebhookUnreachable(ServiceError):
-    """The webhook's receiver gave no answer; `details` says why."""
-
-    status = 400
-    code = "webhook_unreachable"
 
 
 class ErrorView(BaseModel):
@@ -52,34 +52,6 @@ class ErrorAnswer(BaseModel):
     """The body of every error response."""
 
     error: ErrorView
-
-
-class FileNotFound(ServiceError):
-    """There is no such file, or it is not yours."""
-
-    status = 404
-    code = "file_not_found"
-
-
-class UploadNotFound(ServiceError):
-    """There is no such upload, or it is not yours."""
-
-    status = 404
-    code = "upload_not_found"
-
-
-class BaseModelKept(ServiceError):
-    """A base model belongs to the installation: only models that you have fine-tuned can be deleted."""
-
-    status = 403
-    code = "base_model_kept"
-
-
-class ResultsKept(ServiceError):
-    """A results file is made from what its job measured: it goes when the job is deleted."""
-
-    status = 409
-    code = "results_kept"
 
 
 def install(app: FastAPI) -> None:
@@ -109,7 +81,8 @@ class UnexpectedErrors:
 
 def error_answer(status: int, error: ErrorBody) -> ErrorAnswer:
     """An error in OpenAI's shape; `details` that map fields to problems become part of the message."""
-    fields, explanation = _fields(error.details), _explain(error.details)
+    fields = _fields(error.details) if error.code in FIELD_CODES else []
+    explanation = _explain(error.details)
     sentence = error.error.rstrip(".") + (f": {explanation}" if explanation else ".")
     view = ErrorView(
         message=sentence[:MAX_MESSAGE_LENGTH],
@@ -154,7 +127,7 @@ def _type(status: int) -> str:
 def _fields(details: Any) -> list[str]:
     """The wrong fields, if `details` map fields to problems."""
     if isinstance(details, dict) and all(isinstance(problems, list) for problems in details.values()):
-        return [name for name in details if details[name] and isinstance(details[name][0], str)]
+        return [name for name in details if details[name] and isinstance(details[name][0], str) and name != "body"]
     return []
 
 

@@ -6,26 +6,12 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from brightrun.runtime.errors import ServiceError
+from brightrun.api.errors import BrokenForm, FileTooLarge
 
 MAX_FIELDS = 20
 MAX_FIELD_LENGTH = 4096
 OVERHEAD = 256 * 1024
 """Bytes that a form may have beside its file."""
-
-
-class BrokenForm(ServiceError):
-    """The body is not a multipart/form-data form, or it ends too early; `details` says what is wrong."""
-
-    status = 400
-    code = "invalid_form"
-
-
-class FileTooLarge(ServiceError):
-    """The file is larger than one request may bring; `details` says how much that is."""
-
-    status = 413
-    code = "file_too_large"
 
 
 @dataclass(slots=True)

@@ -7,14 +7,13 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from brightrun.api.http.errors import Invalid
+from brightrun.api.errors import FileNotFound, Invalid, Unsupported
 from brightrun.api.jobs.models import JobRequest
-from brightrun.api.openai.errors import FileNotFound, Unsupported
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.ids import FINE_TUNED
-from brightrun.api.openai.schemas.fine_tuning import CreateJob, DpoHyperparameters, Hyperparameters
+from brightrun.api.openai import ids
+from brightrun.api.openai.ids import FINE_TUNED
+from brightrun.api.openai.schemas import CreateJob, DpoHyperparameters, Hyperparameters
 from brightrun.api.pricing.models import BaseModel
-from brightrun.contracts.training import GpuConfig, TrainingSpec
+from brightrun.contracts.training import GpuConfig, TrainingSpec, TrainingSpecView
 
 LEARNING_RATE = 1e-4
 """Times `learning_rate_multiplier`."""
@@ -73,6 +72,8 @@ def translate(body: CreateJob, model: str | UUID, default_gpu: str) -> Translati
         values["init_from"], fields["init_from"] = model, "model"
     fields |= {
         "base_model": "model",
+        "max_cost": "max_cost",
+        "max_duration": "max_duration",
         "method": "method.type",
         "dataset_id": "training_file",
         "validation_dataset_id": "validation_file",
@@ -92,7 +93,7 @@ def translate(body: CreateJob, model: str | UUID, default_gpu: str) -> Translati
     request = JobRequest(
         dataset_id=read_file("training_file", body.training_file),
         preset_id="custom",
-        gpu=body.gpu_config or GpuConfig(type=default_gpu),
+        gpu_config=body.gpu_config or GpuConfig(type=default_gpu),
         hyperparameters=spec,
         dialect="openai",
         suffix=body.suffix,
@@ -183,7 +184,7 @@ def _values(submitted: Hyperparameters, extras: dict[str, Any], prefix: str) -> 
 
 def _spec(values: dict[str, Any], fields: Mapping[str, str], prefix: str) -> tuple[TrainingSpec | None, Problems]:
     try:
-        return TrainingSpec.model_validate(values), {}
+        return TrainingSpecView.model_validate(values), {}
     except ValidationError as errors:
         problems: Problems = {}
         for error in errors.errors():
@@ -193,15 +194,12 @@ def _spec(values: dict[str, Any], fields: Mapping[str, str], prefix: str) -> tup
         return None, problems
 
 
-def find_base_model(name: str, known: Sequence[BaseModel]) -> str | None:
-    """The base model of a name or alias; any name with an owner (`owner/model`) may be on the hub.
+def is_base_model(name: str, known: Sequence[BaseModel]) -> bool:
+    """Whether the name or alias is known, or that of a model with an owner (`owner/model`), which may be on the hub.
 
     A checkpoint's name (`ft:owner/model:…:ckpt-step-8`) is none.
     """
-    for base in known:
-        if name == base.name or name in base.aliases:
-            return base.name
-    return name if "/" in name and not name.startswith(FINE_TUNED) else None
+    return name in base_model_names(known) or ("/" in name and not name.startswith(FINE_TUNED))
 
 
 def base_model_names(known: Sequence[BaseModel]) -> list[str]:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from brightrun.api.jobs.models import Job
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.fine_tuning import (
+from brightrun.api.openai import ids
+from brightrun.api.openai.schemas import (
     CheckpointMetrics,
     FineTuningJob,
     FineTuningJobCheckpoint,
@@ -30,6 +30,15 @@ A client that waits for `succeeded` then reads `fine_tuned_model`, which should 
 """
 FILES = {"invalid_training_file": "training_file", "invalid_validation_file": "validation_file"}
 """The field of the file that an error is about."""
+METRICS = {
+    "train_loss": "training_loss",
+    "train_mean_token_accuracy": "token_accuracy",
+    "valid_loss": "validation_loss",
+    "valid_mean_token_accuracy": "validation_token_accuracy",
+    "full_valid_loss": "validation_loss",
+    "full_valid_mean_token_accuracy": "validation_token_accuracy",
+}
+"""OpenAI's names of metrics → ours."""
 STATUSES: dict[JobStatus, StatusOfJob] = {
     JobStatus.QUEUED: "queued",
     JobStatus.INITIALIZING: "queued",
@@ -60,7 +69,7 @@ def view(job: Job, now: datetime) -> FineTuningJob:
         id=ids.write(ids.JOB, job.id),
         created_at=_seconds(job.queued_at),
         finished_at=_seconds(job.ending.finished_at) if over and job.ending else None,
-        model=_name_of_start(job) or job.spec.base_model,
+        model=_name_of_start(job) or job.submitted.get("base_model") or job.spec.base_model,
         fine_tuned_model=name_of_model(job) if job.artifact else None,
         organization_id=ids.write(ids.ORGANIZATION, job.user_id),
         status=status,
@@ -96,14 +105,22 @@ def view_event(entry: dict[str, Any]) -> FineTuningJobEvent:
         level=entry["level"],
         message=entry["message"],
         type="metrics" if entry["type"] == "metrics" else "message",
-        data=entry["data"],
+        data=_metrics(entry["data"]) if entry["type"] == "metrics" else entry["data"],
     )
+
+
+def _metrics(data: dict[str, Any]) -> dict[str, Any]:
+    """Measurements by OpenAI's names; what was not measured is left out."""
+    return {
+        **{name: data[name] for name in ("step", "total_steps") if name in data},
+        **{name: data[ours] for name, ours in METRICS.items() if data.get(ours) is not None},
+    }
 
 
 def view_checkpoint(job: Job, checkpoint: dict[str, Any]) -> FineTuningJobCheckpoint:
     """From a checkpoint of the tracker."""
-    step, validation = checkpoint["step"], checkpoint.get("validation_loss")
-    model = ids.name_model(job.spec.base_model, job.suffix, job.id)
+    step = checkpoint["step"]
+    model = name_of_model(job) or ids.name_model(job.spec.base_model, job.suffix, job.id)
     return FineTuningJobCheckpoint(
         id=ids.write_checkpoint(job.id, checkpoint["id"]),
         created_at=_seconds(datetime.fromisoformat(checkpoint["saved_at"])),
@@ -112,12 +129,7 @@ def view_checkpoint(job: Job, checkpoint: dict[str, Any]) -> FineTuningJobCheckp
         step_number=step,
         metrics=CheckpointMetrics(
             step=step,
-            train_loss=checkpoint.get("training_loss"),
-            train_mean_token_accuracy=checkpoint.get("token_accuracy"),
-            valid_loss=validation,
-            valid_mean_token_accuracy=checkpoint.get("validation_token_accuracy"),
-            full_valid_loss=validation,
-            full_valid_mean_token_accuracy=checkpoint.get("validation_token_accuracy"),
+            **{name: checkpoint.get(ours) for name, ours in METRICS.items()},
         ),
     )
 

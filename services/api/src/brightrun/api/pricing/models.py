@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
+
+from pydantic import PlainSerializer
 
 from brightrun.contracts.shapes import KNOWN, ModelShape
 from brightrun.contracts.values import Money, Utc, Value
 
 PresetId = Literal["fast", "balanced", "quality", "custom"]
 Kind = Literal["gpu", "base_model", "fee"]
+MAX_EPOCHS = 20
+"""In the dialect `api`; the dialect `openai` accepts as many as OpenAI."""
 STORAGE = "storage"
 """The fee that each job pays once."""
 
@@ -67,14 +71,19 @@ class FeeTerms(Value):
 Terms = GpuTerms | BaseModelTerms | FeeTerms
 
 
+def _with_numbers(terms: dict[str, Any]) -> dict[str, Any]:
+    amounts = ("price_per_hour", "price_factor", "memory_gib", "amount")
+    return {name: float(value) if value and name in amounts else value for name, value in terms.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """A row of the journal. `changed_by` is None for the built-in rows."""
+    """A row of the journal: terms in force from `valid_from` on. `changed_by` is null for the built-in rows."""
 
     id: int
     kind: Kind
     name: str
-    terms: dict[str, Any]
+    terms: Annotated[dict[str, Any], PlainSerializer(_with_numbers, dict[str, Any], "json")]
     active: bool
     valid_from: datetime
     changed_by: UUID | None

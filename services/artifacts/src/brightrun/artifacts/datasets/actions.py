@@ -21,11 +21,8 @@ MAX_WRITE = timedelta(days=1)
 """An object that is not recorded within this time is removed; its writer must have died."""
 
 
-class UploadTooSlow(ServiceError):
+class UploadTooSlow(ServiceError, status=408, code="upload_too_slow"):
     """The upload took longer than a day, so that nothing of it was kept; send it again."""
-
-    status = 408
-    code = "upload_too_slow"
 
 
 async def announce_object(conn: Connection, key: str) -> None:

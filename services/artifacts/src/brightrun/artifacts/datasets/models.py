@@ -28,6 +28,11 @@ class Dataset:
     fence: int
 
     @property
+    def training_ready(self) -> bool:
+        """Whether jobs may train on it."""
+        return self.status == "ready"
+
+    @property
     def lease(self) -> Lease:
         """The lease under which this row was read."""
         return Lease(self.id, self.fence)

@@ -32,11 +32,8 @@ router = APIRouter(prefix="/datasets")
 JSONL = "application/jsonl"
 
 
-class UnsupportedFormat(ServiceError):
-    """Data sets of this format are not supported; `details` names those that are."""
-
-    status = 400
-    code = "unsupported_format"
+class UnsupportedFormat(ServiceError, status=400, code="unsupported_format"):
+    """Data sets of this format are not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ async def upload_dataset(
     except BaseException:
         await store.remove(DATASETS, key)
         raise
-    return Envelope(data=DatasetView.of(dataset))
+    return Envelope(data=DatasetView.model_validate(dataset))
 
 
 @router.get("")
@@ -97,7 +94,9 @@ async def list_datasets(page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Da
     """The user's data sets, newest first."""
     rows = await queries.list_datasets(pool, caller.user, page.offset, page.limit)
     total = await queries.count_datasets(pool, caller.user)
-    return Envelope(data=Datasets(datasets=[DatasetView.of(row) for row in rows], pagination=page.of(total)))
+    return Envelope(
+        data=Datasets(datasets=[DatasetView.model_validate(row) for row in rows], pagination=page.of(total))
+    )
 
 
 @router.get("/slice")
@@ -105,13 +104,13 @@ async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Envelope[
     """The user's data sets by age, from the one after a given one on."""
     after = (part.at, part.id) if part.at and part.id else None
     rows = await queries.slice_datasets(pool, caller.user, after, part.limit, newest_first=part.order == "desc")
-    return Envelope(data=DatasetSlice(datasets=[DatasetView.of(row) for row in rows]))
+    return Envelope(data=DatasetSlice(datasets=[DatasetView.model_validate(row) for row in rows]))
 
 
 @router.get("/{dataset_id}")
 async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
     """One data set."""
-    return Envelope(data=DatasetView.of(await _find(pool, caller.user, dataset_id)))
+    return Envelope(data=DatasetView.model_validate(await _find(pool, caller.user, dataset_id)))
 
 
 @router.patch("/{dataset_id}")
@@ -121,7 +120,7 @@ async def rename_dataset(dataset_id: UUID, body: DatasetChanges, caller: CallerO
         dataset = await queries.rename_dataset(conn, caller.user, dataset_id, body.name)
     if dataset is None:
         raise NotFound
-    return Envelope(data=DatasetView.of(dataset))
+    return Envelope(data=DatasetView.model_validate(dataset))
 
 
 @router.delete("/{dataset_id}")

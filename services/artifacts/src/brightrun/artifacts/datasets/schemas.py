@@ -1,53 +1,35 @@
 """Bodies of data sets."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from brightrun.artifacts.datasets.models import Dataset, Issue
+from brightrun.artifacts.datasets.models import Issue
 from brightrun.contracts.pagination import Pagination
 
 
 class DatasetView(BaseModel):
     """A data set as its owner sees it."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: UUID
     name: str
     format: str
     status: str
     training_ready: bool
-    total_training_pairs: int
-    total_tokens: int
+    total_training_pairs: Annotated[int, Field(validation_alias="training_pairs")]
+    total_tokens: Annotated[int, Field(validation_alias="tokens")]
     tokens_estimated: bool = True
-    size_bytes: int
+    size_bytes: Annotated[int, Field(validation_alias="size")]
     sha256: str
     error_count: int
     errors_by_code: dict[str, int]
     duplicates: int
     created_at: datetime
     validated_at: datetime | None
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Self:
-        """The view of a row."""
-        return cls(
-            id=dataset.id,
-            name=dataset.name,
-            format=dataset.format,
-            status=dataset.status,
-            training_ready=dataset.status == "ready",
-            total_training_pairs=dataset.training_pairs,
-            total_tokens=dataset.tokens,
-            size_bytes=dataset.size,
-            sha256=dataset.sha256,
-            error_count=dataset.error_count,
-            errors_by_code=dataset.errors_by_code,
-            duplicates=dataset.duplicates,
-            created_at=dataset.created_at,
-            validated_at=dataset.validated_at,
-        )
 
 
 class Datasets(BaseModel):

@@ -10,9 +10,8 @@ from brightrun.artifacts.deletions.queries import schedule_deletion
 from brightrun.artifacts.keys import MODELS, model_prefix
 from brightrun.artifacts.models import queries
 from brightrun.artifacts.models.models import Model, QualityMetrics
-from brightrun.artifacts.models.rules import quality, transfers
-from brightrun.artifacts.models.rules.manifest import read_comparison
-from brightrun.artifacts.models.rules.reports import read_report
+from brightrun.artifacts.models.rules import quality
+from brightrun.artifacts.models.rules.files import read_comparison, read_report, retry_pause
 from brightrun.contracts.errors import ModelNotStored
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
@@ -100,7 +99,7 @@ async def record_problem(
     status = "failed" if model.tries >= max_tries else "pending"
     message = error.message if isinstance(error, ServiceError) else str(error) or type(error).__name__
     problem = message.replace("\0", "")[:MAX_PROBLEM_LENGTH]
-    await queries.save_problem(conn, model.lease, status, problem, transfers.retry_pause(model.tries, first_pause))
+    await queries.save_problem(conn, model.lease, status, problem, retry_pause(model.tries, first_pause))
 
 
 async def delete_model(conn: Connection, user_id: UUID, model_id: UUID) -> None:

@@ -11,8 +11,7 @@ from brightrun.artifacts.keys import MAX_FILE_BYTES, MODELS, model_key
 from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import actions, queries
 from brightrun.artifacts.models.models import Model
-from brightrun.artifacts.models.rules.manifest import MANIFEST, write_manifest
-from brightrun.artifacts.models.rules.transfers import check_files
+from brightrun.artifacts.models.rules.files import MANIFEST, check_files, write_manifest
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore

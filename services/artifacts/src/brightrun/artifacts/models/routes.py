@@ -19,11 +19,8 @@ from brightrun.runtime.tokens import CallerOf
 router = APIRouter(prefix="/models")
 
 
-class UnknownFiles(ServiceError):
-    """The model has no files of these names; `details` lists those that it has."""
-
-    status = 400
-    code = "unknown_files"
+class UnknownFiles(ServiceError, status=400, code="unknown_files"):
+    """The model has no files of these names."""
 
 
 @router.get("")

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from brightrun.artifacts.keys import model_key
 from brightrun.artifacts.models.models import Model, ModelReport, QualityMetrics
 from brightrun.contracts.events import ArtifactFile, DatasetRef
 from brightrun.contracts.pagination import Pagination
-from brightrun.contracts.training import GpuConfig, TrainingSpec
-from brightrun.contracts.values import Money
+from brightrun.contracts.training import GpuConfig, TrainingSpecView
+from brightrun.contracts.values import Number
 
 
 class TrainingSummary(BaseModel):
@@ -25,14 +26,14 @@ class TrainingSummary(BaseModel):
     final_loss: float | None
     trained_tokens: int
     training_duration_hours: float
-    total_cost: Money
+    total_cost: Number
     stopped_by: str | None = None
 
 
 class Configuration(BaseModel):
     """What the training was asked to do."""
 
-    hyperparameters: TrainingSpec
+    hyperparameters: TrainingSpecView
     gpu_config: GpuConfig
 
 
@@ -46,11 +47,12 @@ class Parent(BaseModel):
 
 
 class ModelView(BaseModel):
-    """A model as its owner sees it. `problem`: why the last try to store it failed."""
+    """A model as its owner sees it. `problem`: why the last try to store it failed. `artifacts`: keys in the store."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     id: UUID
+    user_id: UUID
     job_id: UUID
     dataset_id: UUID
     dataset: DatasetRef
@@ -64,6 +66,7 @@ class ModelView(BaseModel):
     training_summary: TrainingSummary
     configuration: Configuration
     files: list[ArtifactFile]
+    artifacts: dict[str, str]
     created_at: datetime
 
     @classmethod
@@ -71,6 +74,7 @@ class ModelView(BaseModel):
         """The view of a row and its files."""
         return cls(
             id=model.id,
+            user_id=model.user_id,
             job_id=model.job_id,
             dataset_id=model.dataset.dataset_id,
             dataset=model.dataset,
@@ -82,8 +86,9 @@ class ModelView(BaseModel):
             problem=model.problem,
             quality_metrics=model.quality,
             training_summary=_summarize(model),
-            configuration=Configuration(hyperparameters=model.spec, gpu_config=model.gpu),
+            configuration=Configuration(hyperparameters=TrainingSpecView.of(model.spec), gpu_config=model.gpu),
             files=list(files),
+            artifacts={file.name: model_key(model.user_id, model.id, file.name) for file in files},
             created_at=model.created_at,
         )
 

@@ -19,11 +19,8 @@ from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
 
 
-class UploadFull(ServiceError):
+class UploadFull(ServiceError, status=409, code="upload_full"):
     """The upload has far more parts than the file that was announced; complete or cancel it."""
-
-    status = 409
-    code = "upload_full"
 
 
 async def open_upload(conn: Connection, user_id: UUID, filename: str, size: int) -> Upload:

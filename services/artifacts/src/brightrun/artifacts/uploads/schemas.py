@@ -52,7 +52,7 @@ class UploadView(BaseModel):
             status=status_at(upload, now),
             created_at=upload.created_at,
             expires_at=upload.expires_at,
-            dataset=dataset and DatasetView.of(dataset),
+            dataset=dataset and DatasetView.model_validate(dataset),
         )
 
 

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import psutil
 
-from brightrun.cluster.executors import process_limits, report_parser
+from brightrun.cluster.executors import report_parser
 from brightrun.cluster.executors.executor import Execution, StartFailed
-from brightrun.cluster.executors.trainer import MODULE, base_models_in, environment, trainer_paths
+from brightrun.cluster.executors.trainer import (
+    MODULE,
+    base_models_in,
+    confine,
+    environment,
+    memory_of_session,
+    trainer_paths,
+)
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.settings import Settings
@@ -50,7 +57,7 @@ class LocalExecution(Execution):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def memory_bytes(self) -> int:
-        return await asyncio.to_thread(process_limits.memory_of_session, self._process.pid)
+        return await asyncio.to_thread(memory_of_session, self._process.pid)
 
     def _runs(self) -> bool:
         try:
@@ -96,7 +103,7 @@ class LocalExecutor:
                 )
             except OSError as error:
                 raise StartFailed(str(error)) from error
-        process_limits.confine(process, self._max_file_bytes)
+        confine(process, self._max_file_bytes)
         return LocalExecution(process, folder, run.launches)
 
     async def find(self, run: Run, folder: RunFolder) -> LocalExecution | None:

@@ -12,9 +12,8 @@ from contextlib import suppress
 
 from brightrun.cluster.executors import report_parser
 from brightrun.cluster.executors.executor import Execution, Unreachable
-from brightrun.cluster.executors.process_limits import NICENESS
 from brightrun.cluster.executors.ray_head import ACCELERATOR, RayHead, RayJob, RayNode
-from brightrun.cluster.executors.trainer import MODULE, base_models_in, fixed_variables, trainer_paths
+from brightrun.cluster.executors.trainer import MODULE, NICENESS, base_models_in, fixed_variables, trainer_paths
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.settings import Settings

@@ -2,15 +2,167 @@
 
 import asyncio
 import itertools
+import json
+import math
+import os
+import shutil
 import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
+from typing import Literal, Self
 
 from brightrun.cluster.executors.executor import Execution
-from brightrun.cluster.executors.simulation import Pace, SimulatedExecution
+from brightrun.cluster.files.checkpoints import complete_checkpoints
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
-from brightrun.contracts.reports import Report
+from brightrun.contracts.reports import CheckpointReport, FinishedReport, PlanReport, PointsReport, Report, StageReport
+from brightrun.contracts.run_folder import CHECKPOINT_PREFIX, CHECKPOINT_STATE, MAX_STEPS_BETWEEN_CHECKPOINTS
+from brightrun.contracts.training import MetricPoint, TrainingSpec
+
+TOKENS_PER_STEP = 2048
+MAX_REPORTS_PER_SECOND = 10
+MAX_REPORTS_PER_SECOND_PER_CORE = 250
+"""Of all simulations: about what the services can process where they share the machine."""
+
+EMPTY_SAFETENSORS = b'\x30\0\0\0\0\0\0\0{"__metadata__":{"simulated":"true"}}           '
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A report each so many `seconds`, on so many `steps`: more of them when thousands share the clock."""
+
+    seconds: float
+    steps: int
+
+    @classmethod
+    def of(cls, steps_per_second: float, simulations: int) -> Self:
+        """At most ten reports a second of one simulation, and as many of all as the machine's cores allow."""
+        most = MAX_REPORTS_PER_SECOND_PER_CORE * (os.cpu_count() or 1)
+        seconds = max(1 / MAX_REPORTS_PER_SECOND, simulations / most)
+        steps = max(1, round(steps_per_second * seconds))
+        return cls(steps / steps_per_second, steps)
+
+
+class SimulatedExecution(Execution):
+    """What a trainer would report, step by step, whenever the executor's clock advances it."""
+
+    poll_seconds = None
+
+    def __init__(self, folder: RunFolder, pace: Pace, offset: int, resume: bool) -> None:
+        super().__init__()
+        self.folder = folder
+        self._pace = pace
+        self._offset = offset
+        self._reports: list[Report] = []  # after the first `_offset` reports
+        self._requested: Literal["finish", "stop"] | None = None
+        self._training = self._train(resume)
+        self.working = True
+        self.due = time.monotonic()
+
+    async def is_alive(self) -> bool:
+        return self.working
+
+    async def finish(self) -> None:
+        self._requested = "finish"
+        self.advance()
+
+    async def stop(self) -> None:
+        self._requested = "stop"
+        self.advance()
+
+    async def kill(self) -> None:
+        self.working = False
+        self.wake()
+
+    def advance(self, pace: Pace | None = None) -> None:
+        """Report what is due, and be due again one report later."""
+        if self.working:
+            self._pace = pace or self._pace
+            self.working = next(self._training, None) is not None
+            self.due += self._pace.seconds
+            self.wake()
+
+    def reports_after(self, offset: int) -> tuple[list[Report], int]:
+        """The reports after the first `offset` of the run, and the offset behind them; earlier ones are dropped."""
+        del self._reports[: offset - self._offset]
+        self._offset = offset
+        return list(self._reports), offset + len(self._reports)
+
+    def _train(self, resume: bool) -> Iterator[bool]:
+        spec = TrainingSpec.model_validate_json(self.folder.spec.read_bytes())
+        plan = plan_of(spec, self.folder.dataset.read_bytes().count(b"\n"))
+        self._report(StageReport(stage="loading"), StageReport(stage="tokenizing"), plan, StageReport(stage="training"))
+        saved = complete_checkpoints(self.folder.checkpoints) if resume else []
+        step, every = saved[-1].step if saved else 0, spec.save_steps or MAX_STEPS_BETWEEN_CHECKPOINTS
+        while step < plan.total_steps:
+            yield True
+            if self._requested:
+                break
+            last = min(plan.total_steps, step + self._pace.steps)
+            points = tuple(point_of(spec, plan, number) for number in range(step + 1, last + 1))
+            eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
+            self._report(PointsReport(points=points, trained_tokens=last * TOKENS_PER_STEP, eta_seconds=eta))
+            if last // every > step // every and last < plan.total_steps:
+                self._save(last)
+            step = last
+        self._end(spec, step, early=step < plan.total_steps)
+
+    def _end(self, spec: TrainingSpec, step: int, early: bool) -> None:
+        self._save(step)
+        tokens = step * TOKENS_PER_STEP
+        if early and self._requested == "stop":
+            self._report(FinishedReport(outcome="stopped", trained_tokens=tokens))
+            return
+        self._report(StageReport(stage="saving"))
+        files = write_adapter(self.folder.adapter, spec)
+        metadata = {"simulated": True, "base_model": spec.base_model, "steps": step}
+        if early:
+            metadata["stopped_early"] = True
+        self._report(FinishedReport(outcome="completed", trained_tokens=tokens, files=files, metadata=metadata))
+
+    def _save(self, step: int) -> None:
+        before = complete_checkpoints(self.folder.checkpoints)
+        folder = self.folder.checkpoints / f"{CHECKPOINT_PREFIX}{step}"
+        folder.mkdir(exist_ok=True)
+        (folder / CHECKPOINT_STATE).write_text(json.dumps({"global_step": step, "simulated": True}))
+        self._report(CheckpointReport(step=step, path=f"checkpoints/{folder.name}", seconds=0.0))
+        for checkpoint in before:
+            if checkpoint.step != step:
+                shutil.rmtree(checkpoint.path, ignore_errors=True)
+
+    def _report(self, *reports: Report) -> None:
+        self._reports += reports
+
+
+def plan_of(spec: TrainingSpec, examples: int) -> PlanReport:
+    steps_per_epoch = max(1, math.ceil(examples / (spec.batch_size * spec.gradient_accumulation)))
+    total = spec.max_steps or steps_per_epoch * (spec.epochs or 1)
+    return PlanReport(total_steps=total, total_epochs=total / steps_per_epoch, examples=examples)
+
+
+def point_of(spec: TrainingSpec, plan: PlanReport, step: int) -> MetricPoint:
+    """A loss that falls exponentially to a floor, with noise; the same for the same seed and step."""
+    done = step / plan.total_steps
+    noise = (zlib.crc32(f"{spec.seed}/{step}".encode()) / 2**32 - 0.5) / 5
+    return MetricPoint(
+        step=step,
+        epoch=plan.total_epochs * done,
+        training_loss=round(0.9 + 2.4 * math.exp(-4 * done) + noise, 4),
+        learning_rate=spec.learning_rate * (1 - done),
+        gradient_norm=round(0.5 + math.exp(-2 * done) + abs(noise), 4),
+    )
+
+
+def write_adapter(folder: Path, spec: TrainingSpec) -> tuple[str, ...]:
+    """Write an adapter without weights; returns the names of its files."""
+    config = {"peft_type": "LORA", "r": spec.rank, "base_model_name_or_path": spec.base_model, "simulated": True}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").write_bytes(EMPTY_SAFETENSORS)
+    return "adapter_config.json", "adapter_model.safetensors"
+
 
 TICK_SECONDS = 0.05
 KEEP_ENDED_SECONDS = 60.0

@@ -1,11 +1,24 @@
 """The SQL of runs, of their events, and of the devices that they lease."""
 
 from sqlite3 import Connection
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import BaseModel, Field
+
 from brightrun.cluster.models import Run
-from brightrun.cluster.runs.schemas import RunFilters
 from brightrun.contracts.cluster_api import RunEvent, RunSummary
+
+
+class RunFilters(BaseModel):
+    """Which runs to list, and which page of them."""
+
+    job_id: UUID | None = None
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    live: bool | None = None
+    page: Annotated[int, Field(ge=1)] = 1
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
 
 EVENT_PREFIX = '{"cursor":0,'
 

@@ -12,8 +12,8 @@ from brightrun.cluster.executors.executor import Unreachable
 from brightrun.cluster.models import Hardware
 from brightrun.cluster.runs import actions, admission, queries, submission
 from brightrun.cluster.runs.dependencies import ContextOf, SupervisorOf
+from brightrun.cluster.runs.queries import RunFilters
 from brightrun.cluster.runs.run_context import RunContext
-from brightrun.cluster.runs.schemas import RunFilters
 from brightrun.contracts.cluster_api import (
     Capacity,
     RunEvents,

@@ -6,7 +6,7 @@ from typing import Any
 
 from brightrun.contracts import scheduling
 from brightrun.contracts.cluster_api import Capabilities
-from brightrun.contracts.scheduling import Cluster
+from brightrun.contracts.scheduling import Cluster, ClusterCapacity
 from brightrun.runtime.database import Connection, Pool
 from brightrun.scheduler.clusters.models import ClusterReport, GpuPool
 from brightrun.scheduler.states import HOLDS_GPUS, AttemptState
@@ -42,6 +42,13 @@ async def read_reports(conn: Connection | Pool, names: Collection[str], max_sile
         list(names), max_silence,
     )  # fmt: skip
     return [ClusterReport(row["name"], _pools(row["pools"]), row["taken"] or {}, row["usable"]) for row in rows]
+
+
+async def list_capacity(pool: Pool, names: Collection[str], max_silence: timedelta) -> list[ClusterCapacity]:
+    """What each of the clusters can run, as it last reported."""
+    reports = {report.name: report for report in await read_reports(pool, names, max_silence)}
+    rows = await pool.fetch("SELECT name, capabilities FROM clusters WHERE name = ANY($1) ORDER BY name", list(names))
+    return [_capacity(reports[row["name"]], row["capabilities"] or {}) for row in rows]
 
 
 async def read_clock(pool: Pool) -> datetime:
@@ -131,6 +138,25 @@ async def read_capabilities(pool: Pool, name: str) -> Capabilities | None:
     """What the cluster can do; None before its first response."""
     capabilities = await pool.fetchval("SELECT capabilities FROM clusters WHERE name = $1", name)
     return Capabilities.model_validate(capabilities) if capabilities else None
+
+
+def _capacity(report: ClusterReport, capabilities: Mapping[str, Any]) -> ClusterCapacity:
+    pools = report.pools
+    return ClusterCapacity(
+        name=report.name,
+        gpus=None
+        if pools is None
+        else [
+            scheduling.GpuLimit(
+                types=sorted(pool.types) if pool.types is not None else None, free=pool.free, max_total=pool.max_total
+            )
+            for pool in pools
+        ],
+        base_models=capabilities.get("base_models") or None,
+        fetches_models=capabilities.get("fetches_models", False),
+        elastic=capabilities.get("elastic", False),
+        usable=report.usable,
+    )
 
 
 def _view(row: dict[str, Any], url: str | None) -> Cluster:

@@ -4,14 +4,24 @@ from typing import cast
 
 from fastapi import APIRouter, Request
 
-from brightrun.contracts.scheduling import Cluster
+from brightrun.contracts.scheduling import Cluster, ClusterCapacity
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
+from brightrun.scheduler.clusters.rules import MAX_SILENCE
 from brightrun.scheduler.settings import Settings
 
 router = APIRouter(prefix="/admin/clusters")
+capacity = APIRouter()
+
+
+@capacity.get("/clusters")
+async def list_capacity(_: CallerOf, pool: Db, request: Request) -> Envelope[list[ClusterCapacity]]:
+    """What each configured cluster can run."""
+    settings = cast("Settings", request.app.state.settings)
+    names = [cluster.name for cluster in settings.all_clusters]
+    return Envelope(data=await queries.list_capacity(pool, names, MAX_SILENCE))
 
 
 @router.get("")

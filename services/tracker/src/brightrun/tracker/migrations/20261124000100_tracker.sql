@@ -24,6 +24,7 @@ CREATE TABLE metric_chunks (
     memory_mb                  bytea    STORAGE EXTERNAL,
     gpu_utilization            bytea    STORAGE EXTERNAL,
     validation_token_accuracy  bytea    STORAGE EXTERNAL,
+    measured_at                bytea    STORAGE EXTERNAL NOT NULL,
     PRIMARY KEY (job_id, attempt, seq)
 ) WITH (toast_tuple_target = 8160);
 COMMENT ON TABLE metric_chunks IS

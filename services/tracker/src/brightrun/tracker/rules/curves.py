@@ -29,7 +29,10 @@ def chunk_of(event: JobProgress) -> Chunk:
         seq=event.seq,
         first_step=min(steps),
         last_step=max(steps),
-        packed=tuple(_pack([getattr(point, name) for point in event.points]) for name in QUANTITIES),
+        packed=tuple(
+            _pack([getattr(point, name, event.occurred_at.timestamp()) for point in event.points])
+            for name in QUANTITIES
+        ),
     )
 
 

@@ -37,12 +37,13 @@ LoggedEvent: TypeAlias = (
 
 def entry_of(event: LoggedEvent) -> Entry:
     """The log entry of an event."""
+    data: dict[str, Any]
     match event:
         case JobQueued():
             message = f'Queued to train on "{event.dataset.name}" with {event.gpu.count}x {event.gpu.type}.'
             data = {
                 "training_pairs": event.dataset.training_pairs,
-                "estimated_cost": f"{event.estimated_cost:.4f}",
+                "estimated_cost": float(event.estimated_cost),
             }
             entry = _entry(event, "queued", "queued", message, data)
         case JobRefused():
@@ -59,11 +60,11 @@ def entry_of(event: LoggedEvent) -> Entry:
             entry = _entry(event, f"lost:{event.attempt}", "attempt_lost", message, data, "warn")
         case BudgetReached():
             message = f"The job has cost ${event.spent:.2f} of at most ${event.cap:.2f}; it saves and stops."
-            data = {"cap": f"{event.cap:.4f}", "spent": f"{event.spent:.4f}"}
+            data = {"cap": float(event.cap), "spent": float(event.spent)}
             entry = _entry(event, f"budget_reached:{event.event_id}", "budget_reached", message, data, "warn")
         case DurationReached():
             message = f"The job has trained for {event.trained:.0f} s of at most {event.cap:.0f} s; it saves and stops."
-            data = {"cap": f"{event.cap:.0f}", "trained": f"{event.trained:.0f}"}
+            data = {"cap": round(event.cap), "trained": round(event.trained)}
             entry = _entry(event, f"duration_reached:{event.event_id}", "duration_reached", message, data, "warn")
         case JobPaused():
             message = f"Paused at step {event.step}, as you asked; it holds no GPUs now."
@@ -110,6 +111,29 @@ def stages_of(events: Iterable[JobProgress]) -> list[Entry]:
         message = f"Attempt {event.attempt} entered the stage {event.stage}."
         data = event.model_dump(include={"attempt", "stage", "step"})
         entries.setdefault((event.job_id, source), _entry(event, source, "stage_changed", message, data))
+    return list(entries.values())
+
+
+METRICS_PER_ATTEMPT = 50
+MEASURED = ("training_loss", "token_accuracy", "validation_loss", "validation_token_accuracy", "learning_rate")
+
+
+def metrics_of(events: Iterable[JobProgress]) -> list[Entry]:
+    """Entries with what was measured: METRICS_PER_ATTEMPT at most, evenly over the steps of an attempt."""
+    entries: dict[tuple[object, str], Entry] = {}
+    for event in events:
+        for point in event.points if event.total_steps else ():
+            source = f"metrics:{event.attempt}:{point.step * METRICS_PER_ATTEMPT // event.total_steps}"
+            measured = point.model_dump(include=set(MEASURED), exclude_none=True)
+            data = {"attempt": event.attempt, "step": point.step, "total_steps": event.total_steps, **measured}
+            losses = [
+                f"{name} loss {loss:.4g}"
+                for name, loss in (("training", point.training_loss), ("validation", point.validation_loss))
+                if loss is not None
+            ]
+            message = f"Step {point.step} of {event.total_steps}: {', '.join(losses)}."
+            if losses:
+                entries.setdefault((event.job_id, source), _entry(event, source, "metrics", message, data))
     return list(entries.values())
 
 

@@ -1,7 +1,7 @@
 """Jobs: configure, watch, pause, cancel."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -80,24 +80,10 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
     )
 
 
-@router.post("/training/jobs/{job_id}/cancel")
-async def cancel_job(api: SignedIn, job_id: UUID) -> Response:
-    """Cancel it."""
-    await api.send("POST", f"/api/jobs/{job_id}/cancel")
-    return pages.go(f"/training/jobs/{job_id}")
-
-
-@router.post("/training/jobs/{job_id}/pause")
-async def pause_job(api: SignedIn, job_id: UUID) -> Response:
-    """Pause it."""
-    await api.send("POST", f"/api/jobs/{job_id}/pause")
-    return pages.go(f"/training/jobs/{job_id}")
-
-
-@router.post("/training/jobs/{job_id}/resume")
-async def resume_job(api: SignedIn, job_id: UUID) -> Response:
-    """Resume it."""
-    await api.send("POST", f"/api/jobs/{job_id}/resume")
+@router.post("/training/jobs/{job_id}/{change}")
+async def change_job(api: SignedIn, job_id: UUID, change: Literal["cancel", "pause", "resume"]) -> Response:
+    """Cancel, pause or resume it."""
+    await api.send("POST", f"/api/jobs/{job_id}/{change}")
     return pages.go(f"/training/jobs/{job_id}")
 
 
@@ -123,7 +109,8 @@ async def _estimate(api: Api, form: JobForm) -> Any:
 async def _show_form(request: Request, api: Api, status: int, problems: list[str], **chosen: Any) -> Response:
     datasets, presets, gpus = await asyncio.gather(list_datasets(api), api.get("/api/presets"), api.get("/api/gpus"))
     ready = [dataset for dataset in datasets if dataset["training_ready"]]
-    options = {"datasets": ready, "presets": presets["presets"], "gpus": gpus["gpus"]}
+    runnable = [gpu for gpu in gpus["gpus"] if gpu["available"] != "never"]
+    options = {"datasets": ready, "presets": presets["presets"], "gpus": runnable}
     if not ready or not options["gpus"]:
         return await pages.show(request, api, "new_job.html", status, problems=problems, choice=None, **options)
     defaults = {"dataset_id": ready[0]["id"], "gpu_type": options["gpus"][0]["type"]}

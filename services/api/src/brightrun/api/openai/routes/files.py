@@ -1,9 +1,9 @@
-"""HTTP routes of files: data sets, and results of completed jobs."""
+"""HTTP routes of files: data sets, and results of completed jobs, which are rendered on every read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,33 +13,70 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.datasets.actions import delete_dataset
-from brightrun.api.datasets.errors import DatasetInUse, DatasetNotFound
+from brightrun.api.errors import (
+    BrokenForm,
+    DatasetInUse,
+    DatasetNotFound,
+    FileNotFound,
+    FileTooLarge,
+    ResultsKept,
+    Unsupported,
+)
 from brightrun.api.http.clients import ServiceClients, find
-from brightrun.api.http.errors import Responses, error_responses
-from brightrun.api.http.parameters import Clients
-from brightrun.api.openai import queries, results
-from brightrun.api.openai.errors import FileNotFound, ResultsKept, Unsupported
-from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
-from brightrun.api.openai.queries import FinishedJob
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.files import (
+from brightrun.api.http.error_responses import Responses, error_responses
+from brightrun.api.http.parameters import AppLimits, Clients
+from brightrun.api.jobs import queries as jobs
+from brightrun.api.openai import ids, queries
+from brightrun.api.openai.file_rules import (
     FINE_TUNE,
-    MAX_FILE_BYTES,
     RESULTS,
     RESULTS_NAME,
     File,
     SortOrder,
     check_fields,
     clean_name,
+    header,
     merge,
     of_dataset,
     of_results,
+    rows,
 )
-from brightrun.api.openai.schemas.files import FileObject
-from brightrun.api.openai.schemas.lists import After, Deleted, ListOf
+from brightrun.api.openai.file_schemas import After, Deleted, FileObject, ListOf
+from brightrun.api.openai.forms import Form
+from brightrun.api.openai.queries import FinishedJob
 from brightrun.contracts.errors import UploadAborted, UploadStalled
-from brightrun.runtime.database import Db, Pool
+from brightrun.contracts.values import utc_now
+from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import Unavailable
+
+STEPS_PER_READ = 4000
+POINTS_PER_READ = 10_000
+"""More than one for each step, so that the tracker does not downsample."""
+SETTLED = timedelta(minutes=5)
+"""After this time since its end, all metrics of a job are stored."""
+
+
+async def _read_results(pool: Pool, clients: ServiceClients, user_id: UUID, job_id: UUID) -> AsyncIterator[str]:
+    """The file as CSV, in pieces."""
+    job = await jobs.find_job(pool, user_id, job_id)
+    last = max(job.planned_steps, job.latest.step if job.latest else 0) if job else 0
+    piece = header()
+    for first in range(0, last + 1, STEPS_PER_READ):
+        window = {"from": first, "to": first + STEPS_PER_READ - 1, "max_points": POINTS_PER_READ}
+        yield piece + rows(await clients.tracker.list_metrics(user_id, job_id, **window))
+        piece = ""
+
+
+async def _describe_results(pool: Pool, clients: ServiceClients, user_id: UUID, job: FinishedJob) -> File:
+    """The file's description; its size requires rendering it once."""
+    size = job.results_size
+    if size is None:
+        size = sum([len(piece) async for piece in _read_results(pool, clients, user_id, job.id)])
+        if utc_now() - job.finished_at > SETTLED:
+            async with transaction(pool) as conn:
+                await queries.save_size(conn, job.id, size)
+    return of_results(job.id, job.finished_at, size)
+
 
 router = APIRouter(prefix="/files", tags=["files"])
 SLICE = 1000
@@ -59,9 +96,9 @@ CONTENT: Responses = {200: {"description": "The file", "content": {"application/
     responses=error_responses(BrokenForm, Unsupported, UploadAborted, UploadStalled, FileTooLarge),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
 )
-async def create_file(request: Request, user: Trainer, clients: Clients) -> FileObject:
+async def create_file(request: Request, user: Trainer, clients: Clients, limits: AppLimits) -> FileObject:
     """JSON Lines of up to 512 MiB with `purpose=fine-tune`, validated afterwards; larger files come in parts."""
-    form = Form(request.headers.get("content-type", ""), request.stream(), "file", MAX_FILE_BYTES)
+    form = Form(request.headers.get("content-type", ""), request.stream(), "file", limits.file_bytes)
     try:
         found = await form.find_file()
         check_fields(form.fields, complete=not found, has_file=found)
@@ -70,7 +107,7 @@ async def create_file(request: Request, user: Trainer, clients: Clients) -> File
         dataset = await clients.artifacts.upload("/datasets", user.id, content, name=name)
     except ClientDisconnect:
         raise UploadAborted from None
-    return FileObject.of(of_dataset(dataset))
+    return FileObject.model_validate(of_dataset(dataset))
 
 
 async def _checked(form: Form) -> AsyncIterator[bytes]:
@@ -97,7 +134,7 @@ async def list_files(
     part = _Part(beyond, limit + 1, order)
     datasets = await _list_datasets(clients, user.id, part) if FINE_TUNE in purposes else []
     made = await _list_results(pool, clients, user.id, part) if RESULTS in purposes else []
-    found = [FileObject.of(file) for file in merge(datasets, made, order, limit + 1)]
+    found = [FileObject.model_validate(file) for file in merge(datasets, made, order, limit + 1)]
     return ListOf.of(found, limit)
 
 
@@ -105,8 +142,8 @@ async def list_files(
 async def get_file(file_id: str, user: Reader, pool: Db, clients: Clients) -> FileObject:
     """With its size and validation status."""
     if job := await _find_finished(pool, user.id, file_id):
-        return FileObject.of(await results.describe(pool, clients, user.id, job))
-    return FileObject.of(await _find_dataset(clients, user.id, file_id))
+        return FileObject.model_validate(await _describe_results(pool, clients, user.id, job))
+    return FileObject.model_validate(await _find_dataset(clients, user.id, file_id))
 
 
 @router.delete(
@@ -137,7 +174,7 @@ class _Content:
 async def _content(file_id: str, user: Reader, pool: Db, clients: Clients) -> AsyncIterator[_Content]:
     """The file, open until the response ends."""
     if job := await _find_finished(pool, user.id, file_id):
-        pieces = results.read(pool, clients, user.id, job.id)
+        pieces = _read_results(pool, clients, user.id, job.id)
         first = await anext(pieces)
         yield _Content(_chain(first, pieces), RESULTS_NAME, "text/csv")
         return
@@ -225,7 +262,7 @@ async def _list_results(pool: Pool, clients: ServiceClients, user_id: UUID, part
     async def describe(job: FinishedJob) -> File:
         async with lane:
             try:
-                return await results.describe(pool, clients, user_id, job)
+                return await _describe_results(pool, clients, user_id, job)
             except Unavailable:  # a list without one size is better than none
                 return of_results(job.id, job.finished_at, size=0)
 

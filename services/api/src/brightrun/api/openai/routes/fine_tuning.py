@@ -8,32 +8,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 
+from brightrun.api import errors
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.datasets.errors import DatasetNotFound, DatasetNotReady
-from brightrun.api.http.errors import Invalid, error_responses
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import AppSettings, Clients, IdempotencyKey
-from brightrun.api.jobs import actions, submission, tracker
+from brightrun.api.jobs import actions, submission
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs import rules as repetition
-from brightrun.api.jobs.errors import JobDeletedSince, JobFinished, JobNotPausable, JobNotPaused, KeyInFlight, KeyReused
 from brightrun.api.jobs.models import IdempotencyClaim, Job
-from brightrun.api.models.errors import ModelNotFound
-from brightrun.api.openai.errors import FileNotFound, Unsupported
+from brightrun.api.openai import ids
+from brightrun.api.openai.file_schemas import After, ListOf
 from brightrun.api.openai.routes.models import resolve_model
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.fine_tuning import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
-from brightrun.api.openai.schemas.lists import After, ListOf
+from brightrun.api.openai.schemas import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
 from brightrun.api.openai.translation import translate
 from brightrun.api.openai.views import view, view_checkpoint, view_event
+from brightrun.api.pricing import gpu_check
 from brightrun.api.pricing import queries as prices
-from brightrun.api.pricing.rules.feasibility import Untrainable
+from brightrun.api.pricing.gpu_check import GpuCheckedRoute
 from brightrun.api.settings import Settings
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound
-from brightrun.runtime.http import BoundedRoute
 
-router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=BoundedRoute)
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=GpuCheckedRoute)
 ENTRIES_AT_ONCE = 100
 Limit = Annotated[int, Query(ge=1, le=100)]
 RetryCount = Annotated[
@@ -45,7 +42,15 @@ RetryCount = Annotated[
     "",
     summary="Create a fine-tuning job",
     responses=error_responses(
-        Unsupported, Untrainable, DatasetNotReady, ModelNotFound, FileNotFound, KeyInFlight, KeyReused, JobDeletedSince
+        errors.Unsupported,
+        errors.Untrainable,
+        errors.NotRunnable,
+        errors.DatasetNotReady,
+        errors.ModelNotFound,
+        errors.FileNotFound,
+        errors.KeyInFlight,
+        errors.KeyReused,
+        errors.JobDeletedSince,
     ),
 )
 async def create_job(
@@ -59,18 +64,23 @@ async def create_job(
     retry_count: RetryCount = "0",
 ) -> FineTuningJob:
     """The file need not be validated yet. A request that its client repeats returns the same job."""
-    translation = translate(body, await resolve_model(pool, body.model), await _default_gpu(pool, settings))
+    model, default_gpu = await resolve_model(pool, body.model), await _default_gpu(pool, settings)
+    try:
+        translation = translate(body, model, default_gpu)
+    except errors.Invalid as error:
+        gpu_type = body.gpu_config.type if body.gpu_config else default_gpu
+        raise errors.Invalid(error.details | await gpu_check.find_problems(pool, gpu_type)) from None
     submitted = body.model_dump_json(exclude_unset=True, exclude={"method": {"reinforcement"}})
     sha256 = repetition.digest("fine_tuning.jobs", submitted)
     repeated = retry_count.strip("0").isdecimal()
     claim = IdempotencyClaim(sha256, began_at=utc_now(), key=key, guarded=key is None, repeated=repeated)
     try:
         job = await submission.create_job(pool, clients, user.id, translation.request, claim)
-    except (Invalid, ModelNotFound, DatasetNotReady) as error:
+    except (errors.Invalid, errors.ModelNotFound, errors.DatasetNotReady) as error:
         raise type(error)(translation.rename(error.details)) from None
-    except DatasetNotFound as error:
+    except errors.DatasetNotFound as error:
         missing = "validation_file" if error.details else "training_file"
-        raise FileNotFound({missing: ["is no file of yours"]}) from None
+        raise errors.FileNotFound({missing: ["is no file of yours"]}) from None
     return view(job, utc_now())
 
 
@@ -82,7 +92,7 @@ async def list_jobs(
     metadata = read_metadata(request.query_params.multi_items())
     last = ids.read(ids.JOB, after) if after else None
     if after and last is None:
-        raise Invalid({"after": ["no identifier of a job"]})
+        raise errors.Invalid({"after": ["no identifier of a job"]})
     found = await jobs.slice_jobs(pool, user.id, last, limit + 1, metadata)
     now = utc_now()
     return ListOf.of([view(job, now) for job in found], limit)
@@ -94,7 +104,7 @@ async def get_job(job_id: str, user: Reader, pool: Db) -> FineTuningJob:
     return view(await _find(pool, user.id, job_id), utc_now())
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job", responses=error_responses(JobFinished))
+@router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job", responses=error_responses(errors.JobFinished))
 async def cancel_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     """Requests a stop; the status changes when the job has stopped."""
     async with transaction(pool) as conn:
@@ -102,7 +112,7 @@ async def cancel_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     return view(job, utc_now())
 
 
-@router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=error_responses(JobNotPausable))
+@router.post("/{job_id}/pause", summary="Pause a fine-tuning job", responses=error_responses(errors.JobNotPausable))
 async def pause_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     """Requests a checkpoint and the release of the GPUs; the job is `paused` afterwards."""
     async with transaction(pool) as conn:
@@ -110,7 +120,7 @@ async def pause_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     return view(job, utc_now())
 
 
-@router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=error_responses(JobNotPaused))
+@router.post("/{job_id}/resume", summary="Resume a fine-tuning job", responses=error_responses(errors.JobNotPaused))
 async def resume_job(job_id: str, user: Trainer, pool: Db) -> FineTuningJob:
     """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""
     async with transaction(pool) as conn:
@@ -126,8 +136,8 @@ async def list_events(
     job = await _find(pool, user.id, job_id)
     last = ids.read_event(after) if after else None
     if after and last is None:
-        raise Invalid({"after": ["no identifier of an event"]})
-    fetch = partial(tracker.fetch_events, clients.tracker, user.id, job.id, order="desc")
+        raise errors.Invalid({"after": ["no identifier of an event"]})
+    fetch = partial(clients.tracker.list_events, user.id, job.id, order="desc")
     return ListOf.of([view_event(entry) for entry in await _fetch(fetch, last, limit + 1)], limit)
 
 
@@ -139,8 +149,8 @@ async def list_checkpoints(
     job = await _find(pool, user.id, job_id)
     last = ids.read_checkpoint(after) if after else None
     if after and last is None:
-        raise Invalid({"after": ["no identifier of a checkpoint"]})
-    fetch = partial(tracker.fetch_checkpoints, clients.tracker, user.id, job.id)
+        raise errors.Invalid({"after": ["no identifier of a checkpoint"]})
+    fetch = partial(clients.tracker.list_checkpoints, user.id, job.id)
     found = [view_checkpoint(job, checkpoint) for checkpoint in await _fetch(fetch, last, limit + 1)]
     shown = found[:limit]
     return Checkpoints(
@@ -199,9 +209,9 @@ def read_metadata(query: Iterable[tuple[str, str]]) -> dict[str, str] | None:
         elif name == "metadata" and value == "null":
             null = True
         elif name.startswith("metadata"):
-            raise Invalid({"metadata": ["filter by metadata[key]=value, or metadata=null"]})
+            raise errors.Invalid({"metadata": ["filter by metadata[key]=value, or metadata=null"]})
     if filters and null:
-        raise Invalid({"metadata": ["give metadata[key]=value or metadata=null, not both"]})
+        raise errors.Invalid({"metadata": ["give metadata[key]=value or metadata=null, not both"]})
     if _UNSTORABLE.search("".join([*filters, *filters.values()])):
-        raise Invalid({"metadata": ["text must not contain NUL or lone surrogates"]})
+        raise errors.Invalid({"metadata": ["text must not contain NUL or lone surrogates"]})
     return filters if filters or null else None

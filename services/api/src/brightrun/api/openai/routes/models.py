@@ -7,16 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound
 from brightrun.api.http.clients import ServiceClients, find
-from brightrun.api.http.errors import error_responses
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs import queries as jobs
-from brightrun.api.models.actions import check_unused
-from brightrun.api.models.errors import ModelInUse, ModelNotFound
-from brightrun.api.openai.errors import BaseModelKept
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.lists import Deleted, Model, Models
-from brightrun.api.openai.translation import base_model_names, find_base_model
+from brightrun.api.models import actions
+from brightrun.api.openai import ids
+from brightrun.api.openai.file_schemas import Deleted, Model, Models
+from brightrun.api.openai.translation import base_model_names, is_base_model
 from brightrun.api.pricing import queries as prices
 from brightrun.runtime.database import Db, Pool
 
@@ -56,8 +55,7 @@ async def delete_model(model: str, user: Trainer, pool: Db, clients: Clients) ->
     artifact_id = ids.read_model(model)
     if artifact_id is None:
         raise BaseModelKept
-    await check_unused(pool, user.id, artifact_id)
-    await clients.artifacts.send("DELETE", f"/models/{artifact_id}", user.id)
+    await actions.delete_model(pool, clients, user.id, artifact_id)
     return Deleted(id=found.id, object="model")
 
 
@@ -103,11 +101,10 @@ def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Mo
 
 
 async def resolve_model(pool: Pool, name: str) -> str | UUID:
-    """The base model of a name, or the artifact of a fine-tuned one, whose owner is not checked."""
+    """The name of a base model, or the artifact of a fine-tuned one, whose owner is not checked."""
     if artifact_id := ids.read_model(name):
         return artifact_id
     known = await prices.list_base_models(pool)
-    base = find_base_model(name, known)
-    if base is None:
+    if not is_base_model(name, known):
         raise ModelNotFound({"model": [f"{name!a} is not one of {', '.join(base_model_names(known)) or 'none'}"]})
-    return base
+    return name

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Trainer
-from brightrun.api.http.errors import Invalid, error_responses
+from brightrun.api.errors import BrokenForm, FileTooLarge, Invalid, Unsupported, UploadNotFound
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
-from brightrun.api.openai.errors import Unsupported, UploadNotFound
-from brightrun.api.openai.forms import BrokenForm, FileTooLarge, Form
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.rules.files import NO_EXPIRY, check_purpose, clean_name
-from brightrun.api.openai.schemas.files import CompleteUpload, CreateUpload, UploadObject, UploadPart
+from brightrun.api.openai import ids
+from brightrun.api.openai.file_rules import NO_EXPIRY, check_purpose, clean_name
+from brightrun.api.openai.file_schemas import CompleteUpload, CreateUpload, UploadObject, UploadPart
+from brightrun.api.openai.forms import Form
 from brightrun.contracts.artifacts import MAX_PART_BYTES
 from brightrun.contracts.errors import UploadAborted, UploadMismatch, UploadOver, UploadStalled
 from brightrun.runtime.http import BoundedRoute
@@ -34,7 +34,7 @@ async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> 
     if problems := check_purpose(body.purpose):
         raise Invalid(problems)
     request = {"filename": clean_name(body.filename), "size": body.bytes}
-    return UploadObject.of(await clients.artifacts.send("POST", "/uploads", user.id, json=request))
+    return UploadObject.model_validate(await clients.artifacts.send("POST", "/uploads", user.id, json=request))
 
 
 @parts.post(
@@ -50,7 +50,7 @@ async def create_part(upload_id: str, request: Request, user: Trainer, clients: 
     try:
         if not await form.find_file():
             raise Invalid({"data": ["Field required"]})
-        return UploadPart.of(await clients.artifacts.upload(path, user.id, form.read_file()))
+        return UploadPart.model_validate(await clients.artifacts.upload(path, user.id, form.read_file()))
     except ClientDisconnect:
         raise UploadAborted from None
 
@@ -72,13 +72,15 @@ async def complete_upload(upload_id: str, body: CompleteUpload, user: Trainer, c
     if body.md5:
         request_body["md5"] = body.md5.lower()
     upload = await clients.artifacts.send("POST", path, user.id, json=request_body, timeout=COMPLETION_SECONDS)
-    return UploadObject.of(upload)
+    return UploadObject.model_validate(upload)
 
 
 @router.post("/{upload_id}/cancel", summary="Give a file up", responses=error_responses(UploadNotFound, UploadOver))
 async def cancel_upload(upload_id: str, user: Trainer, clients: Clients) -> UploadObject:
     """Its parts are deleted; no more can be added."""
-    return UploadObject.of(await clients.artifacts.send("POST", f"/uploads/{_read(upload_id)}/cancel", user.id))
+    return UploadObject.model_validate(
+        await clients.artifacts.send("POST", f"/uploads/{_read(upload_id)}/cancel", user.id)
+    )
 
 
 def _read(upload_id: str) -> UUID:

@@ -1,32 +1,113 @@
 """HTTP routes of webhook endpoints (`client.webhooks`)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from brightrun.api.accounts.authentication import Owner, Reader
-from brightrun.api.http.errors import error_responses
+from brightrun.api.errors import WebhookUnreachable
+from brightrun.api.http.bodies import Body, example
+from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
-from brightrun.api.openai.errors import WebhookUnreachable
-from brightrun.api.openai.rules import ids
-from brightrun.api.openai.schemas.lists import After, Deleted
-from brightrun.api.openai.schemas.webhooks import (
-    CreateWebhookEndpoint,
-    RotateWebhookSecret,
-    TryWebhookEndpoint,
-    UpdateWebhookEndpoint,
-    WebhookEndpoint,
-    WebhookEndpoints,
-    WebhookEndpointTested,
-    WebhookEndpointWithSecret,
-    WebhookEventTypeList,
-)
-from brightrun.api.webhooks import notifier as webhooks
+from brightrun.api.openai import ids
+from brightrun.api.openai.file_schemas import After, Deleted, ListOf, UnixSeconds, prefixed
 from brightrun.contracts.errors import TooManyWebhooks
-from brightrun.contracts.webhooks import EVENT_TYPES, Webhook, WebhookTestResult, WebhookWithSecret
+from brightrun.contracts.webhooks import (
+    EVENT_TYPES,
+    Description,
+    EventPatterns,
+    EventType,
+    WebhookTestResult,
+    WebhookUrl,
+)
 from brightrun.runtime.errors import NotFound
 from brightrun.runtime.http import BoundedRoute
+
+
+class CreateWebhookEndpoint(Body):
+    """A new endpoint. `event_types` may be prefixes (`fine_tuning.job.*`) or `*` as well."""
+
+    model_config = example(
+        {"name": "ours", "url": "https://hooks.example.com/", "event_types": ["fine_tuning.job.succeeded"]}
+    )
+
+    event_types: EventPatterns
+    name: Annotated[Description, Field(min_length=1)]
+    url: WebhookUrl
+
+
+class UpdateWebhookEndpoint(Body):
+    """Changes; fields that are not given stay."""
+
+    model_config = example({"event_types": ["fine_tuning.job.succeeded", "fine_tuning.job.trained"]})
+
+    event_types: EventPatterns | None = None
+    name: Annotated[Description, Field(min_length=1)] | None = None
+    url: WebhookUrl | None = None
+
+
+class RotateWebhookSecret(Body):
+    """Whether both secrets sign for 24 hours."""
+
+    model_config = example({"keep_old_secret_active_for_24_hours": True})
+
+    keep_old_secret_active_for_24_hours: StrictBool = False
+
+
+class TryWebhookEndpoint(Body):
+    """The event type of the sample."""
+
+    model_config = example({"event_type": "fine_tuning.job.succeeded"})
+
+    event_type: EventType
+
+
+class WebhookEndpoint(BaseModel):
+    """A webhook endpoint, from the notifier's webhook."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: Annotated[str, prefixed(ids.WEBHOOK)]
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: UnixSeconds
+    updated_at: UnixSeconds
+    name: str = Field(validation_alias="description")
+    url: str
+    event_types: list[str]
+    signing_secret_hint: Annotated[str, BeforeValidator("whsec_…{}".format)] = Field(validation_alias="secret_hint")
+
+
+class WebhookEndpointWithSecret(WebhookEndpoint):
+    """An endpoint with the secret that signs its events; it is shown only this once."""
+
+    signing_secret: Annotated[str, Field(repr=False, validation_alias="secret")]
+
+
+class WebhookEndpoints(ListOf[WebhookEndpoint]):
+    """A part of the endpoints, newest first."""
+
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class WebhookEndpointTested(BaseModel):
+    """The receiver's response to the sample."""
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    event_type: str
+    status_code: int
+    success: Literal[True] = True
+
+
+class WebhookEventTypeList(BaseModel):
+    """The event types."""
+
+    object: Literal["list"] = "list"
+    data: list[str]
+
 
 router = APIRouter(tags=["webhooks"], route_class=BoundedRoute)
 
@@ -36,8 +117,8 @@ async def create_webhook_endpoint(
     body: CreateWebhookEndpoint, user: Owner, clients: Clients
 ) -> WebhookEndpointWithSecret:
     """Only this response contains the secret that signs its events."""
-    created = await webhooks.send(clients.notifier, "POST", "", user.id, _notifier_body(body))
-    return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(created))
+    created = await clients.notifier.change_webhook("POST", "", user.id, _notifier_body(body))
+    return WebhookEndpointWithSecret.model_validate(created)
 
 
 @router.get("/webhook_endpoints", summary="Your webhook endpoints", responses=error_responses(NotFound))
@@ -45,7 +126,7 @@ async def list_webhook_endpoints(
     user: Reader, clients: Clients, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> WebhookEndpoints:
     """Newest first."""
-    found = [WebhookEndpoint.of(webhook) for webhook in await webhooks.fetch_all(clients.notifier, user.id)]
+    found = [WebhookEndpoint.model_validate(webhook) for webhook in await clients.notifier.list_webhooks(user.id)]
     names = [endpoint.id for endpoint in found]
     if after is not None and after not in names:
         raise NotFound
@@ -59,7 +140,7 @@ async def list_webhook_endpoints(
 async def get_webhook_endpoint(webhook_endpoint_id: str, user: Reader, clients: Clients) -> WebhookEndpoint:
     """Without its secret."""
     response = await clients.notifier.get(f"/webhooks/{_read(webhook_endpoint_id)}", user.id)
-    return WebhookEndpoint.of(Webhook.model_validate(response))
+    return WebhookEndpoint.model_validate(response)
 
 
 @router.post("/webhook_endpoints/{webhook_endpoint_id}", summary="Change a webhook endpoint")
@@ -68,14 +149,14 @@ async def update_webhook_endpoint(
 ) -> WebhookEndpoint:
     """Fields that are not given stay."""
     path = f"/{_read(webhook_endpoint_id)}"
-    changed = await webhooks.send(clients.notifier, "PATCH", path, user.id, _notifier_body(body))
-    return WebhookEndpoint.of(Webhook.model_validate(changed))
+    changed = await clients.notifier.change_webhook("PATCH", path, user.id, _notifier_body(body))
+    return WebhookEndpoint.model_validate(changed)
 
 
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}", summary="Delete a webhook endpoint")
 async def delete_webhook_endpoint(webhook_endpoint_id: str, user: Owner, clients: Clients) -> Deleted:
     """Pending events are not sent."""
-    await webhooks.send(clients.notifier, "DELETE", f"/{_read(webhook_endpoint_id)}", user.id)
+    await clients.notifier.change_webhook("DELETE", f"/{_read(webhook_endpoint_id)}", user.id)
     return Deleted(id=webhook_endpoint_id, object="webhook_endpoint.deleted")
 
 
@@ -85,8 +166,8 @@ async def rotate_webhook_endpoint_secret(
 ) -> WebhookEndpointWithSecret:
     """The old one stops signing at once, unless it is kept for 24 hours."""
     request = {"keep_previous": body is not None and body.keep_old_secret_active_for_24_hours}
-    rotated = await webhooks.send(clients.notifier, "POST", f"/{_read(webhook_endpoint_id)}/rotate", user.id, request)
-    return WebhookEndpointWithSecret.of(WebhookWithSecret.model_validate(rotated))
+    rotated = await clients.notifier.change_webhook("POST", f"/{_read(webhook_endpoint_id)}/rotate", user.id, request)
+    return WebhookEndpointWithSecret.model_validate(rotated)
 
 
 @router.post(
@@ -99,7 +180,7 @@ async def try_webhook_endpoint(
 ) -> WebhookEndpointTested:
     """Sends a sample once. No response is an error."""
     path = f"/{_read(webhook_endpoint_id)}/test"
-    response = await webhooks.send(clients.notifier, "POST", path, user.id, body.model_dump())
+    response = await clients.notifier.change_webhook("POST", path, user.id, body.model_dump())
     result = WebhookTestResult.model_validate(response)
     if result.status_code is None:
         raise WebhookUnreachable(result.error)

@@ -1,1 +1,0 @@
-"""Costs of a period, from the tracker's ledger."""

@@ -1,0 +1,32 @@
+"""Have the artifacts service carry out what is decided."""
+
+import contextlib
+from uuid import UUID
+
+from brightrun.api.deletions import queries
+from brightrun.api.deletions.queries import Kind
+from brightrun.api.http.clients import ServiceClients
+from brightrun.runtime.clients import PeerError
+from brightrun.runtime.database import Pool, transaction
+from brightrun.runtime.errors import NotFound, Unavailable
+from brightrun.runtime.failpoints import failpoint
+
+
+async def carry_out(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
+    """Delete the object, whose deletion is decided. Raises Unavailable, and PeerError where it cannot be deleted."""
+    failpoint("deletion.decided")
+    refused: PeerError | None = None
+    try:
+        await clients.artifacts.send("DELETE", f"/{kind}s/{object_id}", user_id)
+    except PeerError as error:
+        refused = error if error.status != NotFound.status else None
+    async with transaction(pool) as conn:
+        await (queries.drop_deletion if refused else queries.mark_deleted)(conn, object_id)
+    if refused:
+        raise refused
+
+
+async def carry_out_or_leave(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
+    """The same; if the artifacts service does not answer, a loop repeats the request later."""
+    with contextlib.suppress(Unavailable):
+        await carry_out(pool, clients, kind, user_id, object_id)

@@ -1,1 +1,0 @@
-"""Streams: a job's log and progress as server-sent events."""

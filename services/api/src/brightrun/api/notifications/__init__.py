@@ -1,1 +1,0 @@
-"""Notifications, from the notifier."""

@@ -1,1 +1,0 @@
-"""Pure translations between OpenAI's objects and ours."""

@@ -1,1 +1,0 @@
-"""Scheduling: queue positions, clusters, shares and priorities, from the scheduler."""

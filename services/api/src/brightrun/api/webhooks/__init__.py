@@ -1,1 +1,0 @@
-"""Webhooks, from the notifier."""
