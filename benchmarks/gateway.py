@@ -117,7 +117,7 @@ async def _record(platform: Platform, http: httpx.AsyncClient, job: Any) -> Scri
         await conn.execute("BEGIN")
         job_made, submit = await _noting(conn, _submit(conn, user_id, body))
         await conn.execute("ROLLBACK")
-    _, page = await _noting(conn, queries.list_jobs(conn, user_id, JobsQuery().filter(), PAGE, 0))
+    _, page = await _noting(conn, queries.list_jobs(conn, user_id, dict(JobsQuery()), PAGE, 0))
     await pool.release(conn)
     await pool.close()
     listed = (await http.get(f"/api/jobs?limit={PAGE}")).json()["data"]

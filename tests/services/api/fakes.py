@@ -1,4 +1,4 @@
-"""The peer services' side of the internal interface: they check tokens for real and remember what they were asked."""
+"""The peer services' side of the internal interface: they verify tokens and record their requests."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -31,10 +31,10 @@ class Fake:
         self.reset()
 
     def reset(self) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
 
     def remember(self, request: Request) -> None:
-        self.asked.append((f"{request.method} {request.url.path}", dict(request.query_params)))
+        self.requests.append((f"{request.method} {request.url.path}", dict(request.query_params)))
 
 
 class FakeArtifacts(Fake):
@@ -65,13 +65,13 @@ class FakeArtifacts(Fake):
         super().reset()
         self.datasets: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.models: dict[UUID, UUID] = {}
-        self.keeps_models = False
+        self.keeps_models = self.fails = False
         self.uploaded = 0
-        self.silent = False
+        self.unavailable = False
         self.contents: dict[UUID, bytes] = {}
         self.uploads: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.parts: dict[UUID, dict[UUID, bytes]] = {}
-        self.told_of_models: dict[UUID, dict[str, Any]] = {}
+        self.model_fields: dict[UUID, dict[str, Any]] = {}
         self.said: list[bytes] = [b'{"kind":"done","prompt_tokens":3,"seconds":0.1}\n']
         self.heard: list[Any] = []
         self.refuses_generation: ServiceError | None = None
@@ -94,11 +94,11 @@ class FakeArtifacts(Fake):
         self.datasets[dataset_id] = owner, dataset | changes
         return dataset_id
 
-    def hold_model(self, owner: UUID, **told: Any) -> UUID:
+    def hold_model(self, owner: UUID, **fields: Any) -> UUID:
         """A model of `owner`'s."""
         model_id = new_id()
         self.models[model_id] = owner
-        self.told_of_models[model_id] = told
+        self.model_fields[model_id] = fields
         return model_id
 
     def hold_adapter(self, owner: UUID, status: str = "stored", **spec: Any) -> UUID:
@@ -142,7 +142,7 @@ class FakeArtifacts(Fake):
             reverse=order == "desc",
         )
         if at and id:
-            owned = [one for one in owned if (place(one) < (at, id)) == (order == "desc") and place(one) != (at, id)]
+            owned = [row for row in owned if (place(row) < (at, id)) == (order == "desc") and place(row) != (at, id)]
         return Envelope(data={"datasets": owned[:limit]})
 
     async def rename_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
@@ -151,7 +151,7 @@ class FakeArtifacts(Fake):
         return Envelope(data=dataset)
 
     async def delete_dataset(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
-        if self.silent:
+        if self.unavailable:
             raise Unavailable
         await self.get_dataset(dataset_id, request, caller)
         del self.datasets[dataset_id]
@@ -188,8 +188,8 @@ class FakeArtifacts(Fake):
 
     async def complete_upload(self, upload_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         upload = self.owned_upload(upload_id, caller)
-        wanted = await request.json()
-        content = b"".join(self.parts[upload_id].get(UUID(part_id), b"") for part_id in wanted["part_ids"])
+        body = await request.json()
+        content = b"".join(self.parts[upload_id].get(UUID(part_id), b"") for part_id in body["part_ids"])
         dataset_id = self.hold_dataset(caller.user, name=upload["filename"], size_bytes=len(content), status="uploaded")
         self.contents[dataset_id] = content
         upload |= {"status": "completed", "dataset": self.datasets[dataset_id][1]}
@@ -228,15 +228,17 @@ class FakeArtifacts(Fake):
         return Envelope(data=self.model(model_id))
 
     def model(self, model_id: UUID) -> dict[str, Any]:
-        return {"id": str(model_id)} | self.told_of_models.get(model_id, {})
+        return {"id": str(model_id)} | self.model_fields.get(model_id, {})
 
     async def change_model(self, model_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
-        self.told_of_models[model_id] = self.told_of_models.get(model_id, {}) | await request.json()
+        self.model_fields[model_id] = self.model_fields.get(model_id, {}) | await request.json()
         return Envelope(data=self.model(model_id))
 
     async def delete_model(self, model_id: UUID, caller: CallerOf) -> Envelope[Any]:
         await self.get_model(model_id, caller)
+        if self.fails:
+            raise ServiceError
         if self.keeps_models:
             raise ModelNotStored
         del self.models[model_id]
@@ -261,7 +263,7 @@ class FakeArtifacts(Fake):
 
 
 class FakeTracker(Fake):
-    """Knows one curve and one ledger for every job, or is silent."""
+    """Has one curve and one ledger for every job, or is unavailable."""
 
     def __init__(self) -> None:
         super().__init__("tracker")
@@ -273,7 +275,7 @@ class FakeTracker(Fake):
 
     def reset(self) -> None:
         super().reset()
-        self.silent = False
+        self.unavailable = False
         self.knows_job = True
         self.points: list[dict[str, Any]] = [{"step": 1, "training_loss": 2.5}]
         self.entries: list[dict[str, Any]] = [
@@ -290,7 +292,7 @@ class FakeTracker(Fake):
 
     def remember(self, request: Request) -> None:
         super().remember(request)
-        if self.silent:
+        if self.unavailable:
             raise Unavailable
         if not self.knows_job:
             raise NotFound
@@ -324,7 +326,7 @@ class FakeTracker(Fake):
         self, job_id: UUID, request: Request, caller: CallerOf, after: str | None = None, limit: int = 100
     ) -> Envelope[Any]:
         self.remember(request)
-        ids = [one["id"] for one in self.saved]
+        ids = [checkpoint["id"] for checkpoint in self.saved]
         start = ids.index(after) + 1 if after in ids else 0
         return Envelope(data={"checkpoints": self.saved[start : start + limit]})
 
@@ -432,9 +434,9 @@ class FakeNotifier(Fake):
 
     async def try_webhook(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
-        wanted = await self.hear(request)
+        body = await self.hear(request)
         error = None if self.answers_tests else "no connection"
-        return Envelope(data=wanted | {"status_code": self.answers_tests, "duration_ms": 12, "error": error})
+        return Envelope(data=body | {"status_code": self.answers_tests, "duration_ms": 12, "error": error})
 
     async def list_deliveries(self, webhook_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.owned(webhook_id, caller)
@@ -467,7 +469,7 @@ class FakeNotifier(Fake):
 
 
 class FakeScheduler(Fake):
-    """Has one cluster, knows the places of the jobs that it was told of, and what admins have decided; or is silent."""
+    """Has one cluster, queue positions of jobs, and what admins have decided; or is unavailable."""
 
     def __init__(self) -> None:
         super().__init__("scheduler")
@@ -482,7 +484,7 @@ class FakeScheduler(Fake):
 
     def reset(self) -> None:
         super().reset()
-        self.silent = False
+        self.unavailable = False
         self.places: dict[UUID, tuple[UUID, dict[str, Any]]] = {}
         self.clusters = {"tiny": self.cluster("tiny")}
         self.shares: dict[UUID, dict[str, Any]] = {}
@@ -491,7 +493,7 @@ class FakeScheduler(Fake):
 
     def remember(self, request: Request) -> None:
         super().remember(request)
-        if self.silent:
+        if self.unavailable:
             raise Unavailable
 
     def cluster(self, name: str) -> dict[str, Any]:
@@ -520,7 +522,7 @@ class FakeScheduler(Fake):
         return Envelope(data=place)
 
     async def list_capacity(self, caller: CallerOf) -> Envelope[Any]:
-        if self.silent:
+        if self.unavailable:
             raise Unavailable
         return Envelope(data=self.capacity)
 

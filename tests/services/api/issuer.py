@@ -64,7 +64,7 @@ def forged(header: dict[str, Any], claims: dict[str, Any], sign: Callable[[bytes
 
 
 class FakeIssuer:
-    """Signs whatever it is told to, and remembers what it was asked."""
+    """Signs any claims, and records its requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -79,10 +79,10 @@ class FakeIssuer:
         self.reset()
 
     def reset(self) -> None:
-        self.silent = False
+        self.unavailable = False
         self.auth_methods = ["client_secret_basic"]
         self.keys = [self.public(self.rsa, "rsa"), self.public(self.ec, "ec"), self.public(self.stranger, "enc", "enc")]
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.claims: dict[str, Any] = {}
         self.user_info: dict[str, Any] = {"sub": "ada"}
         self.challenge = ""
@@ -107,8 +107,8 @@ class FakeIssuer:
         return jwt.encode(self.claims_of(**changes), key or self.rsa, algorithm, {"kid": kid} | (headers or {}))
 
     async def metadata(self, response: Response) -> dict[str, Any]:
-        self.asked.append("metadata")
-        if self.silent:
+        self.requests.append("metadata")
+        if self.unavailable:
             response.status_code = 503
         return {
             "issuer": self.url,
@@ -120,7 +120,7 @@ class FakeIssuer:
         }
 
     async def jwks(self) -> dict[str, Any]:
-        self.asked.append("jwks")
+        self.requests.append("jwks")
         return {"keys": self.keys}
 
     async def token(self, request: Request, response: Response, code_verifier: str = Form("")) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Objects of a user, one for each variable that a path may have: what a route can be asked for by others."""
+"""Objects of a user, one for each variable that a path may have, so that others can try to reach it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -50,7 +50,7 @@ async def test_only_the_first_of_many_who_sign_up_at_once_is_admin(anonymous: ht
     assert sorted(roles) == ["admin"] + ["member"] * 7
 
 
-async def test_whoever_signs_up_beside_the_first_waits_and_is_no_admin(pool: Pool):
+async def test_a_concurrent_second_sign_up_waits_and_is_no_admin(pool: Pool):
     await in_turn(
         pool,
         lambda conn: register(conn, "ada@example.com", "", "hash"),
@@ -90,7 +90,7 @@ async def test_everything_wrong_with_a_sign_up_is_named_at_once(anonymous: httpx
     assert answer.json()["details"].keys() == {"email", "password", "role"}
 
 
-async def test_signing_in_gives_a_token_of_its_own(ada: User, anonymous: httpx.AsyncClient, app: FastAPI):
+async def test_each_sign_in_has_its_own_token(ada: User, anonymous: httpx.AsyncClient, app: FastAPI):
     body = {"email": ada.account["user"]["email"].upper(), "password": PASSWORD}
     answer = await anonymous.post("/api/auth/login", json=body)
 
@@ -123,14 +123,14 @@ async def test_an_unknown_address_costs_a_whole_hash(ada: User, app: FastAPI, an
     assert verified[0].startswith("$argon2id$")
 
 
-async def test_a_signed_out_token_is_of_no_use(ada: User, eve: User):
+async def test_a_signed_out_token_is_rejected(ada: User, eve: User):
     assert (await ada.post("/api/auth/logout")).json() == {"success": True, "data": None}
 
     assert (await ada.get("/api/auth/me")).status_code == 401
     assert (await eve.get("/api/auth/me")).status_code == 200
 
 
-async def test_an_expired_token_is_of_no_use_and_forgotten(ada: User, eve: User, pool: Pool):
+async def test_an_expired_token_is_rejected_and_deleted(ada: User, eve: User, pool: Pool):
     await pool.execute(
         "UPDATE sessions SET expires_at = now() - $2::interval WHERE user_id = $1", ada.id, timedelta(seconds=1)
     )
@@ -141,7 +141,7 @@ async def test_an_expired_token_is_of_no_use_and_forgotten(ada: User, eve: User,
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer brs_unknown", "Basic YTpi", "Bearer \xff\xfe"])
-async def test_a_token_that_is_none_is_refused(anonymous: httpx.AsyncClient, header: str):
+async def test_an_invalid_token_is_rejected(anonymous: httpx.AsyncClient, header: str):
     answer = await anonymous.get("/api/auth/me", headers={"authorization": header.encode("latin-1")})
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -158,7 +158,7 @@ async def signed_in(app: FastAPI, user: User, client: str = "") -> httpx.AsyncCl
     return client_of(app, answer.json()["data"]["token"])
 
 
-async def test_it_is_told_how_to_sign_in(anonymous: httpx.AsyncClient):
+async def test_sign_in_methods_are_listed(anonymous: httpx.AsyncClient):
     assert (await anonymous.get("/api/auth/methods")).json()["data"] == {"signup_open": True, "oidc": None}
 
 

@@ -79,7 +79,7 @@ async def awaiting(app: FastAPI, pool: Pool, ada: User, dataset_id: UUID) -> Job
     )
 
 
-async def test_an_awaiting_job_is_recorded_and_nobody_hears_of_it(ada: User, pool: Pool, awaiting: Job):
+async def test_an_awaiting_job_is_recorded_and_not_published(ada: User, pool: Pool, awaiting: Job):
     assert awaiting.awaiting_dataset
     assert (awaiting.dialect, awaiting.metadata) == ("openai", {"team": "shop"})
     assert await jobs.find_job(pool, ada.id, awaiting.id) == awaiting
@@ -130,7 +130,7 @@ async def test_an_awaiting_job_fails_with_a_data_set_that_is_unusable(
     assert refused.error.model_dump() == job["error"]
 
 
-async def test_a_validation_that_is_told_twice_queues_once(ada: User, pool: Pool, awaiting: Job, dataset_id: UUID):
+async def test_a_redelivered_validation_queues_once(ada: User, pool: Pool, awaiting: Job, dataset_id: UUID):
     for _ in range(2):
         await tell(pool, verdict(ada, dataset_id))
 
@@ -219,13 +219,13 @@ async def test_a_job_is_not_held_for_a_data_set_that_is_unusable(
 async def test_a_claimed_price_is_not_compared_before_the_numbers_are_known(
     app: FastAPI, ada: User, pool: Pool, dataset_id: UUID
 ):
-    asked = job_request(dataset_id, estimated_cost=Decimal(1000))
-    assert (await create_job(pool, app.state.clients, ada.id, asked, claim())).awaiting_dataset
+    request = job_request(dataset_id, estimated_cost=Decimal(1000))
+    assert (await create_job(pool, app.state.clients, ada.id, request, claim())).awaiting_dataset
 
     known = new_id()
     await tell(pool, verdict(ada, known))
     with pytest.raises(EstimateChanged):
-        await create_job(pool, app.state.clients, ada.id, replace(asked, dataset_id=known), claim())
+        await create_job(pool, app.state.clients, ada.id, replace(request, dataset_id=known), claim())
 
 
 async def test_the_api_still_refuses_a_data_set_that_is_not_checked(ada: User, pool: Pool, dataset_id: UUID):

@@ -59,17 +59,17 @@ async def test_a_data_set_is_deleted_when_no_job_needs_it(ada: User, eve: User, 
     assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found"), "late news changes nothing"
 
 
-async def test_what_a_silent_service_missed_is_deleted_later(
+async def test_a_deletion_is_repeated_after_an_outage_of_artifacts(
     ada: User, pool: Pool, artifacts: FakeArtifacts, settings: Settings
 ):
     dataset_id = artifacts.hold_dataset(ada.id)
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
-    artifacts.silent = True
+    artifacts.unavailable = True
     assert (await ada.delete(f"/api/datasets/{dataset_id}")).status_code == 200
     assert dataset_id in artifacts.datasets
     assert (await ada.post("/api/jobs", json=submission(dataset_id))).status_code == 404
 
-    artifacts.silent = False
+    artifacts.unavailable = False
     await pool.execute("UPDATE deletions SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
     async with open_clients(settings) as clients:
         for _ in range(2):
@@ -154,14 +154,35 @@ async def test_a_model_that_cannot_be_deleted_yet_may_be_used(ada: User, pool: P
     assert (await ada.post("/api/jobs", json=body)).status_code == 201
 
 
-async def test_two_jobs_may_begin_with_one_data_set_at_the_same_time(ada: User, pool: Pool, artifacts: FakeArtifacts):
+async def test_a_models_deletion_is_repeated_after_an_outage_of_artifacts(
+    ada: User, pool: Pool, artifacts: FakeArtifacts, settings: Settings
+):
+    model_id = artifacts.hold_adapter(ada.id)
+    async with transaction(pool) as conn:
+        await decide_model_deletion(conn, ada.id, model_id)
+    await pool.execute("UPDATE deletions SET decided_at = decided_at - $1::interval", timedelta(minutes=1))
+    body = submission(artifacts.hold_dataset(ada.id), hyperparameters={"init_from": str(model_id)})
+    assert (await ada.post("/api/jobs", json=body)).json()["code"] == "model_not_found"
+    async with open_clients(settings) as clients:
+        artifacts.fails = True
+        assert not await loops.finish_deletions(pool, clients)
+        assert await pool.fetchval("SELECT count(*) FROM deletions WHERE NOT done") == 1
+        artifacts.fails = False
+        assert not await loops.finish_deletions(pool, clients)
+    assert artifacts.models == {}
+    assert await pool.fetchval("SELECT bool_and(done) FROM deletions")
+
+
+async def test_two_jobs_can_be_submitted_with_one_data_set_concurrently(
+    ada: User, pool: Pool, artifacts: FakeArtifacts
+):
     dataset_id = artifacts.hold_dataset(ada.id)
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=dataset_id))
     request = SubmitJob.model_validate(submission(dataset_id)).job_request()
     inputs = await submissions.fetch_inputs(pool, cast("ServiceClient", None), ada.id, request)
-    async with transaction(pool) as one, transaction(pool) as other:
+    async with transaction(pool) as first, transaction(pool) as second:
         claim = IdempotencyClaim(b"one", began_at=utc_now())
-        for conn in (one, other):
+        for conn in (first, second):
             assert await submissions.record_job(conn, ada.id, request, inputs, claim)
 
 

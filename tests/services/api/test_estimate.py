@@ -140,7 +140,7 @@ async def test_the_memory_of_a_base_model_of_unknown_shape_is_unknown(ada: User,
     assert {gpu["verdict"] for gpu in memory["gpus"]} == {"unknown"}
 
 
-async def test_the_shape_of_a_well_known_model_need_not_be_told(ada: User, pool: Pool):
+async def test_the_shape_of_a_well_known_model_is_built_in(ada: User, pool: Pool):
     body = request(await validated_dataset(pool, ada, training_pairs=10_000, tokens=5_000_000))
     body["hyperparameters"]["base_model"] = "Qwen/Qwen2.5-7B-Instruct"
     data = (await ada.post("/api/jobs/estimate", json=body)).json()["data"]
@@ -150,7 +150,7 @@ async def test_the_shape_of_a_well_known_model_need_not_be_told(ada: User, pool:
     assert data["model_hours"] == pytest.approx(0.8, rel=0.1)
 
 
-async def test_what_cannot_be_trained_is_told_before_it_is_asked_for(ada: User, pool: Pool):
+async def test_an_estimate_rejects_what_cannot_be_trained(ada: User, pool: Pool):
     body = request(await validated_dataset(pool, ada)) | {"gpu_config": {"type": "CPU", "count": 1}}
     body["hyperparameters"] |= {"quantization": "nf4", "target_modules": ["q_proj", "lm_head"]}
     for path, more in (("/api/jobs/estimate", {}), ("/api/jobs", {"preset_id": "custom"})):
@@ -189,13 +189,13 @@ async def test_every_bad_field_is_named_at_once(ada: User):
     }
 
 
-async def test_an_unknown_gpu_is_refused_and_the_known_ones_are_named(ada: User, pool: Pool):
+async def test_an_unknown_gpu_is_rejected_with_the_known_types(ada: User, pool: Pool):
     body = request(await validated_dataset(pool, ada)) | {"gpu_config": {"type": "TPU", "count": 1}}
     answer = await ada.post("/api/jobs/estimate", json=body)
 
     assert answer.status_code == 400
-    told = answer.json()["details"]["gpu_config.type"][0]
-    assert all(name in told for name in ("A100-80GB", "A100-40GB", "H100", "V100-32GB", "CPU"))
+    message = answer.json()["details"]["gpu_config.type"][0]
+    assert all(name in message for name in ("A100-80GB", "A100-40GB", "H100", "V100-32GB", "CPU"))
 
 
 async def test_an_unknown_gpu_is_named_with_all_other_wrong_fields(ada: User, pool: Pool):
@@ -229,7 +229,7 @@ async def test_the_price_table_is_data(ada: User, pool: Pool):
     assert removed.status_code == 400
 
 
-async def test_a_body_that_is_none_is_refused(ada: User):
+async def test_an_invalid_body_is_rejected(ada: User):
     nul = json.dumps(request(NOWHERE) | {"gpu_config": {"type": "a\x00", "count": 1}}).encode()
     bodies = [b"", b"{", b"null", b"[]", b"\xff\xfe", b'"text"', b"[" * 100_000, nul, b'{"\\ud800": "\\ud800"}']
     for path in ("/api/jobs/estimate", "/api/jobs", "/api/auth/login"):
@@ -239,7 +239,7 @@ async def test_a_body_that_is_none_is_refused(ada: User):
 
 
 @pytest.mark.parametrize("field", ["batch_size", "epochs", "learning_rate", "rank"])
-async def test_a_number_that_is_none_is_refused(ada: User, pool: Pool, field: str):
+async def test_an_invalid_number_is_rejected(ada: User, pool: Pool, field: str):
     body = request(await validated_dataset(pool, ada))
     for number in (math.nan, math.inf, -math.inf, HUGE, -HUGE, "1e999", [], {}, None):
         body["hyperparameters"][field] = number
@@ -247,7 +247,7 @@ async def test_a_number_that_is_none_is_refused(ada: User, pool: Pool, field: st
         assert (answer.status_code, answer.json()["details"].keys()) == (400, {f"hyperparameters.{field}"}), number
 
 
-async def test_an_estimated_cost_that_is_none_is_refused(ada: User, pool: Pool):
+async def test_an_invalid_estimated_cost_is_rejected(ada: User, pool: Pool):
     body = request(await validated_dataset(pool, ada)) | {"preset_id": "fast"}
     for cost in (math.nan, math.inf, -1, "much", [], True):
         answer = await ada.post("/api/jobs", content=json.dumps(body | {"estimated_cost": cost}), headers=JSON)

@@ -39,7 +39,7 @@ async def test_each_piece_is_an_event(ada: User, artifacts: FakeArtifacts):
 
 
 @pytest.mark.parametrize("said", [[], [TOKEN], [TOKEN, b'{"kind":"to']])
-async def test_an_answer_without_an_end_says_that_it_broke_off(ada: User, artifacts: FakeArtifacts, said: list[bytes]):
+async def test_an_incomplete_response_ends_with_an_error(ada: User, artifacts: FakeArtifacts, said: list[bytes]):
     model_id = artifacts.hold_model(ada.id)
     artifacts.said = said
 
@@ -59,7 +59,7 @@ async def test_a_refusal_comes_before_any_event(ada: User, artifacts: FakeArtifa
     assert (answer.status_code, answer.json()["code"]) == (refusal.status, refusal.code)
 
 
-async def test_only_ones_own_model_is_tried(ada: User, eve: User, artifacts: FakeArtifacts):
+async def test_only_the_users_own_model_can_be_tried(ada: User, eve: User, artifacts: FakeArtifacts):
     model_id = artifacts.hold_model(ada.id)
 
     assert (await eve.post(f"/api/models/{model_id}/generate", json=ASKED)).status_code == 404

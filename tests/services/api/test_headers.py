@@ -1,4 +1,4 @@
-"""What browsers are told with every answer, and which sites' pages may read it."""
+"""Security headers of every response, and the origins that may read it."""
 
 from collections.abc import AsyncIterator
 
@@ -75,12 +75,12 @@ async def test_by_default_no_other_sites_page_reads_an_answer(ada: User) -> None
 
 
 async def test_a_named_sites_page_may_call_with_a_token(from_lab: httpx.AsyncClient) -> None:
-    asked = {
+    headers = {
         "access-control-request-method": "PATCH",
         "access-control-request-headers": "authorization, idempotency-key",
     }
 
-    answer = await from_lab.options("/api/jobs", headers=asked)
+    answer = await from_lab.options("/api/jobs", headers=headers)
 
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == LAB

@@ -107,10 +107,10 @@ def _code(operation: Operation, answer: httpx.Response) -> str:
 async def attack(app: FastAPI, ada: User, pool: Pool, fakes: Fakes) -> AsyncIterator[Attack]:
     """An admin's, so that nothing is refused for want of a right or of an object."""
     own = Objects(ada, pool, fakes)
-    asked_further = {(one.dialect, name) for one in operations_of(app) if one.query for name in one.in_path}
-    attack = Attack(
-        ada, {(dialect, name): (await own.for_path(dialect, [name]))[name] for dialect, name in asked_further}
-    )
+    queried = {
+        (operation.dialect, name) for operation in operations_of(app) if operation.query for name in operation.in_path
+    }
+    attack = Attack(ada, {(dialect, name): (await own.for_path(dialect, [name]))[name] for dialect, name in queried})
     before = await _rows(pool)
     yield attack
     assert attack.sent
@@ -173,7 +173,7 @@ def text_with(body: Json, place: Place, raw: str) -> str:
     return json.dumps(changed, ensure_ascii=False).replace(json.dumps(MARK, ensure_ascii=False), raw)
 
 
-async def test_no_body_sets_what_is_the_servers(attack: Attack, takers: list[Operation]) -> None:
+async def test_no_body_sets_server_fields(attack: Attack, takers: list[Operation]) -> None:
     for operation in takers:
         for place, schema in objects(operation.body_schema, operation.example):
             for name in SERVERS_OWN:
@@ -182,14 +182,14 @@ async def test_no_body_sets_what_is_the_servers(attack: Attack, takers: list[Ope
                     await attack.post(operation, f"extra {(*place, name)}", body)
 
 
-async def test_what_is_no_json_object_is_refused(attack: Attack, takers: list[Operation]) -> None:
+async def test_a_body_that_is_no_json_object_is_rejected(attack: Attack, takers: list[Operation]) -> None:
     for operation in takers:
         for content in NO_OBJECTS:
             if content not in ("", "null") or operation.about["requestBody"].get("required"):
                 await attack.post(operation, repr(content), content)
 
 
-async def test_a_body_of_another_type_is_refused(attack: Attack, takers: list[Operation]) -> None:
+async def test_another_content_type_of_a_body_is_rejected(attack: Attack, takers: list[Operation]) -> None:
     for operation in takers:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/xml"):
             body = json.dumps(operation.example).encode()
@@ -206,7 +206,7 @@ async def test_a_body_of_another_type_is_refused(attack: Attack, takers: list[Op
     ],
     ids=["numbers", "integers", "booleans", "texts"],
 )
-async def test_what_cannot_be_a_fields_value_is_refused(
+async def test_an_invalid_value_of_a_field_is_rejected(
     attack: Attack, takers: list[Operation], types: tuple[str, ...], values: list[str]
 ) -> None:
     for operation in takers:
@@ -216,7 +216,7 @@ async def test_what_cannot_be_a_fields_value_is_refused(
 
 
 @pytest.mark.parametrize("depth", [500, 100_000])
-async def test_deep_nesting_is_refused(attack: Attack, takers: list[Operation], depth: int) -> None:
+async def test_deep_nesting_is_rejected(attack: Attack, takers: list[Operation], depth: int) -> None:
     for operation in takers:
         for nested in ("[" * depth + "1" + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
             await attack.post(operation, "as the body", nested)
@@ -224,7 +224,7 @@ async def test_deep_nesting_is_refused(attack: Attack, takers: list[Operation], 
                 await attack.post(operation, name, text_with(operation.example, (name,), nested))
 
 
-async def test_a_body_of_very_many_values_is_refused_in_short(ada: User, takers: list[Operation]) -> None:
+async def test_a_body_of_very_many_values_is_rejected_with_a_short_error(ada: User, takers: list[Operation]) -> None:
     """Each value may be wrong: as many complaints would be a weapon."""
     for operation in takers:
         for body in ({"a": [1] * 30_000}, {str(number): 1 for number in range(30_000)}):
@@ -234,7 +234,7 @@ async def test_a_body_of_very_many_values_is_refused_in_short(ada: User, takers:
             assert len(answer.content) < 2_000, operation.name
 
 
-async def test_a_body_above_the_limit_is_refused(attack: Attack, takers: list[Operation]) -> None:
+async def test_a_body_above_the_limit_is_rejected(attack: Attack, takers: list[Operation]) -> None:
     async def in_chunks() -> AsyncIterator[bytes]:
         for _ in range(BoundedRoute.max_body_bytes // 65_536):
             yield b" " * 65_536
@@ -262,7 +262,7 @@ async def test_numbers_in_the_query_are_bounded(attack: Attack, app: FastAPI) ->
                     await attack.send(operation, f"{name}={str(value)[:20]!r}", params={name: value})
 
 
-async def test_an_unknown_value_in_the_query_is_refused(attack: Attack, app: FastAPI) -> None:
+async def test_an_unknown_value_in_the_query_is_rejected(attack: Attack, app: FastAPI) -> None:
     for operation in operations_of(app):
         for name, schema in operation.query.items():
             if any("enum" in choice or choice.get("type") == "boolean" for choice in choices(schema)):
@@ -279,7 +279,7 @@ async def test_text_in_the_query_breaks_nothing(attack: Attack, app: FastAPI) ->
                     await attack.send(operation, f"{name}={text!r}", HARMLESS, params={name: text})
 
 
-async def test_a_path_that_names_no_object_is_refused(attack: Attack, app: FastAPI) -> None:
+async def test_a_path_that_names_no_object_is_rejected(attack: Attack, app: FastAPI) -> None:
     for operation in operations_of(app):
         names = NO_NAMES if operation.method == "PUT" else NO_NAMES + NO_IDS
         body = {"json": operation.example} if operation.takes_json else {}
@@ -289,7 +289,7 @@ async def test_a_path_that_names_no_object_is_refused(attack: Attack, app: FastA
                 await attack.send(operation, f"{variable}={name[:30]}", REFUSED, url=url, **body)
 
 
-async def test_a_token_that_is_none_is_refused(attack: Attack, app: FastAPI) -> None:
+async def test_an_invalid_token_is_rejected(attack: Attack, app: FastAPI) -> None:
     for operation in operations_of(app):
         for token in NO_TOKENS if operation.scopes is not None else ():
             headers = {"authorization": f"Bearer {token}".encode()}

@@ -103,7 +103,7 @@ async def test_a_crash_before_the_commit_leaves_nothing(ada: User, pool: Pool):
     assert (await ada.post("/api/jobs", json=body, headers=KEY)).status_code == 201
 
 
-async def test_a_key_is_forgotten_after_a_day(ada: User, pool: Pool):
+async def test_a_key_expires_after_a_day(ada: User, pool: Pool):
     body = submission(await validated_dataset(pool, ada))
     await ada.post("/api/jobs", json=body, headers=KEY)
     for age, kept in (("23 hours 59 minutes", 1), ("24 hours 1 minute", 0)):
@@ -124,7 +124,7 @@ async def test_an_expired_key_may_be_used_again_before_it_is_pruned(ada: User, p
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "tab\t", "schlüssel".encode(), b"\x7f"])
-async def test_a_key_that_is_none_is_refused(ada: User, pool: Pool, key: str | bytes):
+async def test_an_invalid_key_is_rejected(ada: User, pool: Pool, key: str | bytes):
     body = submission(await validated_dataset(pool, ada))
     answer = await ada.post("/api/jobs", json=body, headers={"Idempotency-Key": key})
 
@@ -163,7 +163,7 @@ async def test_a_repetition_gets_the_job_that_the_first_request_made(app: FastAP
         {"repeated": True, "began_at": timedelta(minutes=11)},
     ],
 )
-async def test_what_is_no_repetition_makes_a_job_of_its_own(app: FastAPI, ada: User, pool: Pool, other: dict[str, Any]):
+async def test_a_different_request_makes_another_job(app: FastAPI, ada: User, pool: Pool, other: dict[str, Any]):
     dataset_id = await validated_dataset(pool, ada)
     first = await created(app, pool, ada, dataset_id, guarded())
     if "began_at" in other:
@@ -175,10 +175,10 @@ async def test_what_is_no_repetition_makes_a_job_of_its_own(app: FastAPI, ada: U
 
 async def test_a_repetition_whose_first_request_never_came_makes_the_job(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
-    one = await created(app, pool, ada, dataset_id, guarded(repeated=True))
-    two = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    first = await created(app, pool, ada, dataset_id, guarded(repeated=True))
+    second = await created(app, pool, ada, dataset_id, guarded(repeated=True))
 
-    assert one == two
+    assert first == second
 
 
 async def test_somebody_elses_request_is_no_repetition(app: FastAPI, ada: User, eve: User, pool: Pool):
@@ -203,7 +203,7 @@ async def test_a_repetition_waits_for_the_first_request_that_still_runs(ada: Use
     assert await count_jobs(pool) == 1
 
 
-async def test_a_request_that_its_own_repetition_has_overtaken_gets_that_ones_job(app: FastAPI, ada: User, pool: Pool):
+async def test_a_request_overtaken_by_its_repetition_gets_its_job(app: FastAPI, ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
     slow = guarded()  # it is asking for the data set while its client gives up on it and sends it again
     overtaking = await created(app, pool, ada, dataset_id, guarded(repeated=True))

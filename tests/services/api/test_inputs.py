@@ -89,7 +89,7 @@ async def test_a_model_that_is_not_stored_cannot_be_started_from(
     assert (answer.status_code, answer.json()["details"].keys()) == (400, {"hyperparameters.init_from"})
 
 
-async def test_what_is_somebody_elses_does_not_exist(ada: User, eve: User, pool: Pool, artifacts: FakeArtifacts):
+async def test_another_users_input_does_not_exist(ada: User, eve: User, pool: Pool, artifacts: FakeArtifacts):
     for theirs in (artifacts.hold_dataset(ada.id), await validated_dataset(pool, ada), new_id()):
         answer = await ask(eve, pool, validation_dataset_id=theirs)
         assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found")
@@ -117,7 +117,7 @@ async def test_pairs_train_with_dpo(ada: User, pool: Pool):
     assert refused.json()["details"].keys() == {"hyperparameters.method"}
 
 
-async def test_a_retry_and_a_clone_are_given_the_same(ada: User, pool: Pool, artifacts: FakeArtifacts):
+async def test_a_retry_and_a_clone_have_the_same_inputs(ada: User, pool: Pool, artifacts: FakeArtifacts):
     start, held_out = artifacts.hold_adapter(ada.id, rank=64), await validated_dataset(pool, ada)
     first = await submitted(ada, pool, init_from=start, validation_dataset_id=held_out)
     await deliver("api", pool, job_completed(job_id=UUID(first["id"]), user_id=ada.id, outcome="failed"))
@@ -141,7 +141,7 @@ async def test_what_a_live_job_needs_is_not_deleted(ada: User, pool: Pool, artif
         assert (await ada.delete(f"/api/{path}")).status_code == 200
 
 
-async def test_what_is_being_removed_cannot_be_evaluated_on(ada: User, pool: Pool, artifacts: FakeArtifacts):
+async def test_a_data_set_being_deleted_cannot_be_evaluated_on(ada: User, pool: Pool, artifacts: FakeArtifacts):
     held_out = artifacts.hold_dataset(ada.id)
     async with transaction(pool) as conn:
         await removals.decide_deletion(conn, ada.id, held_out)
@@ -194,8 +194,12 @@ async def test_a_job_fails_with_the_file_that_is_unusable(
     event = dataset_validated(user_id=ada.id, dataset_id=held_files[bad], status="invalid", error_count=2)
     await deliver("api", pool, event)
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=held_files[1 - bad]))
-    told = (await ada.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()
-    assert (told["status"], told["error"]["code"], told["error"]["param"]) == ("failed", f"invalid_{param}", param)
+    job_view = (await ada.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()
+    assert (job_view["status"], job_view["error"]["code"], job_view["error"]["param"]) == (
+        "failed",
+        f"invalid_{param}",
+        param,
+    )
     assert await outbox_topics(pool) == ["job.refused"]
     refused = JobRefused.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
     assert refused.dataset_id == held_files[bad]
@@ -208,9 +212,9 @@ async def test_a_job_fails_once_its_file_proves_to_be_of_another_kind(
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=held_files[0], format="dpo"))
     assert await status_of(ada, job) == "validating_files"
     await deliver("api", pool, dataset_validated(user_id=ada.id, dataset_id=held_files[1]))
-    told = (await ada.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()
-    assert (told["status"], told["error"]["code"]) == ("failed", "invalid_validation_file")
-    assert "dpo" in told["error"]["message"]
+    job_view = (await ada.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()
+    assert (job_view["status"], job_view["error"]["code"]) == ("failed", "invalid_validation_file")
+    assert "dpo" in job_view["error"]["message"]
 
 
 async def test_a_file_that_a_held_job_waits_for_is_not_deleted(ada: User, held_files: tuple[UUID, UUID]):

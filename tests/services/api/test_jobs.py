@@ -54,7 +54,7 @@ async def test_a_submitted_job_is_queued_with_its_event(ada: User, pool: Pool):
     assert (event.dataset.dataset_id, event.dataset.tokens) == (dataset_id, 180_000)
 
 
-async def test_a_job_keeps_the_price_it_was_promised(ada: User, pool: Pool):
+async def test_a_job_keeps_the_price_of_its_submission(ada: User, pool: Pool):
     await set_price(ada, "gpus/CPU", price_per_hour=0.0125, tokens_per_second=2000)
     job = await queued_job(pool, ada, gpu_config={"type": "CPU", "count": 3})
     await set_price(ada, "gpus/CPU", price_per_hour=99, tokens_per_second=2000)
@@ -70,7 +70,7 @@ async def test_a_job_is_named_after_its_data_set(ada: User, pool: Pool):
     assert (await queued_job(pool, ada))["name"] == "Workshop replies"
 
 
-async def test_a_data_set_that_was_not_heard_of_is_asked_for(ada: User, artifacts: FakeArtifacts, pool: Pool):
+async def test_an_unknown_data_set_is_fetched(ada: User, artifacts: FakeArtifacts, pool: Pool):
     answer = await ada.post("/api/jobs", json=submission(artifacts.hold_dataset(ada.id)))
 
     assert answer.status_code == 201
@@ -78,7 +78,7 @@ async def test_a_data_set_that_was_not_heard_of_is_asked_for(ada: User, artifact
 
 
 @pytest.mark.parametrize("status", ["uploaded", "validating", "invalid"])
-async def test_a_data_set_that_is_not_ready_is_refused_with_its_state(
+async def test_a_data_set_that_is_not_ready_is_rejected_with_its_status(
     ada: User, artifacts: FakeArtifacts, pool: Pool, status: str
 ):
     dataset_id = artifacts.hold_dataset(ada.id, status=status, total_training_pairs=None, total_tokens=None)
@@ -115,7 +115,7 @@ async def test_custom_takes_steps_instead_of_epochs(ada: User, pool: Pool):
     assert (job["total_steps"], job["hyperparameters"]["epochs"], job["hyperparameters"]["alpha"]) == (50, None, 16)
 
 
-async def test_everything_that_custom_lacks_is_named_with_an_unknown_gpu(ada: User, pool: Pool):
+async def test_missing_fields_of_custom_are_named_with_an_unknown_gpu(ada: User, pool: Pool):
     body = submission(await validated_dataset(pool, ada), preset_id="custom", gpu_config={"type": "TPU", "count": 1})
     answer = await ada.post("/api/jobs", json=body)
 
@@ -131,7 +131,7 @@ async def test_everything_that_custom_lacks_is_named_with_an_unknown_gpu(ada: Us
     assert "A100-80GB" in details["gpu_config.type"][0]
 
 
-async def test_more_epochs_than_the_original_takes_are_refused(ada: User, pool: Pool):
+async def test_more_epochs_than_the_originals_maximum_are_rejected(ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada)
     most, more = [
         await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"epochs": epochs}))
@@ -158,7 +158,7 @@ async def test_a_changed_estimate_must_be_accepted(ada: User, pool: Pool):
 
 
 @pytest.mark.parametrize("field", ["status", "user_id", "estimated_total_cost"])
-async def test_a_submission_cannot_set_what_is_ours(ada: User, pool: Pool, field: str):
+async def test_a_submission_cannot_set_server_fields(ada: User, pool: Pool, field: str):
     answer = await ada.post("/api/jobs", json=submission(await validated_dataset(pool, ada), **{field: "x"}))
 
     assert (answer.status_code, answer.json()["details"].keys()) == (400, {field})
@@ -172,7 +172,7 @@ async def test_a_submission_cannot_set_what_is_ours(ada: User, pool: Pool, field
         ({"target_modules": ["q_project"]}, "use all-linear"),
     ],
 )
-async def test_what_the_trainer_cannot_do_is_refused_with_what_to_do_instead(
+async def test_an_infeasible_job_is_rejected_with_an_alternative(
     ada: User, pool: Pool, hyperparameters: dict[str, Any], reason: str
 ):
     body = submission(await validated_dataset(pool, ada), hyperparameters=hyperparameters)
@@ -230,16 +230,16 @@ async def test_every_wrong_field_of_a_submission_is_named_at_once(ada: User, poo
     assert any("target_modules" in name for name in details)
 
 
-@pytest.mark.parametrize(("one", "other"), [("epochs", "max_steps"), ("warmup_ratio", "warmup_steps")])
-async def test_what_contradicts_itself_is_refused(ada: User, pool: Pool, one: str, other: str):
-    body = submission(await validated_dataset(pool, ada), hyperparameters={one: 1, other: 1})
+@pytest.mark.parametrize(("first", "second"), [("epochs", "max_steps"), ("warmup_ratio", "warmup_steps")])
+async def test_contradicting_fields_are_rejected(ada: User, pool: Pool, first: str, second: str):
+    body = submission(await validated_dataset(pool, ada), hyperparameters={first: 1, second: 1})
     answer = await ada.post("/api/jobs", json=body)
 
     assert answer.status_code == 400
-    assert answer.json()["details"] == {"hyperparameters": [f"give {one} or {other}, not both"]}
+    assert answer.json()["details"] == {"hyperparameters": [f"give {first} or {second}, not both"]}
 
 
-async def test_a_training_beyond_all_money_is_estimated_and_recorded(ada: User, pool: Pool):
+async def test_an_estimate_beyond_the_maximum_is_capped_and_recorded(ada: User, pool: Pool):
     dataset_id = await validated_dataset(pool, ada, training_pairs=1, tokens=10**15)
     answer = await ada.post("/api/jobs", json=submission(dataset_id, hyperparameters={"max_steps": 10_000_000}))
 
@@ -304,7 +304,7 @@ async def test_a_job_of_somebody_else_does_not_exist(ada: User, eve: User, pool:
     assert await outbox_topics(pool) == ["job.queued"]
 
 
-async def test_cancelling_many_times_asks_once(ada: User, pool: Pool):
+async def test_many_cancellations_request_one_stop(ada: User, pool: Pool):
     job = await queued_job(pool, ada)
     answers: list[httpx.Response] = [
         *await asyncio.gather(*(ada.post(f"/api/jobs/{job['id']}/cancel") for _ in range(4))),
@@ -318,7 +318,7 @@ async def test_cancelling_many_times_asks_once(ada: User, pool: Pool):
     assert (str(event.job_id), event.user_id) == (job["id"], ada.id)
 
 
-async def test_cancelling_twice_at_the_same_moment_asks_once(ada: User, pool: Pool):
+async def test_concurrent_cancellations_request_one_stop(ada: User, pool: Pool):
     job_id = UUID((await queued_job(pool, ada))["id"])
     await in_turn(pool, lambda conn: cancel_job(conn, ada.id, job_id), lambda conn: cancel_job(conn, ada.id, job_id))
 

@@ -20,7 +20,7 @@ async def made(user: httpx.AsyncClient, *scopes: str, **more: Any) -> dict[str, 
 
 
 class Counting:
-    """A pool that remembers what it was asked to run."""
+    """A pool that records its statements."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -67,7 +67,7 @@ async def test_a_key_does_what_its_scopes_allow(ada: User, app: FastAPI, pool: P
     assert answers == {"read": [200, 403, 403], "train": [200, 201, 403], "admin": [200, 201, 200]}
 
 
-async def test_what_is_not_allowed_is_named(ada: User, app: FastAPI):
+async def test_a_missing_scope_is_named(ada: User, app: FastAPI):
     async with client_of(app, (await made(ada, "read"))["key"]) as program:
         answer = await program.post("/api/keys", json={"name": "more", "scopes": ["admin"]})
 
@@ -86,7 +86,7 @@ async def test_a_members_key_is_no_admin_whatever_its_scope(eve: User, app: Fast
     assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
 
 
-async def test_a_revoked_key_is_of_no_use(ada: User, app: FastAPI, pool: Pool):
+async def test_a_revoked_key_is_rejected(ada: User, app: FastAPI, pool: Pool):
     key = await made(ada, "read")
     async with client_of(app, key["key"]) as program:
         assert (await program.get("/api/jobs")).status_code == 200
@@ -98,7 +98,7 @@ async def test_a_revoked_key_is_of_no_use(ada: User, app: FastAPI, pool: Pool):
     assert await pool.fetchval("SELECT count(revoked_at) FROM api_keys") == 1
 
 
-async def test_an_expired_key_is_of_no_use_and_still_listed(ada: User, app: FastAPI, pool: Pool):
+async def test_an_expired_key_is_rejected_and_still_listed(ada: User, app: FastAPI, pool: Pool):
     key = await made(ada, "read", expires_in_days=1)
     async with client_of(app, key["key"]) as program:
         assert (await program.get("/api/jobs")).status_code == 200
@@ -117,7 +117,7 @@ async def test_anothers_keys_do_not_exist(ada: User, eve: User, app: FastAPI):
         assert (await program.get("/api/jobs")).status_code == 200
 
 
-async def test_a_key_expires_when_it_is_told_to(ada: User):
+async def test_a_key_has_the_requested_expiry(ada: User):
     moment = utc_now() + timedelta(days=9)
     by_date = await made(ada, "read", expires_at=moment.isoformat())
     by_days = await made(ada, "read", expires_in_days=9)
@@ -169,8 +169,8 @@ async def test_an_account_has_so_many_keys_and_no_more(ada: User, app: FastAPI):
 
     assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 409, 409]
     assert {answer.json()["code"] for answer in answers if answer.is_error} == {"too_many_keys"}
-    one = next(answer.json()["data"]["id"] for answer in answers if answer.is_success)
-    assert (await ada.delete(f"/api/keys/{one}")).status_code == 200
+    key_id = next(answer.json()["data"]["id"] for answer in answers if answer.is_success)
+    assert (await ada.delete(f"/api/keys/{key_id}")).status_code == 200
     await made(ada, "read")
 
 
@@ -192,7 +192,7 @@ async def test_the_last_use_is_noted_once_a_minute(ada: User, app: FastAPI, pool
         assert await last_use() > first
 
 
-async def test_a_token_costs_one_look_up(ada: User, app: FastAPI, pool: Pool):
+async def test_a_token_costs_one_query(ada: User, app: FastAPI, pool: Pool):
     key = await made(ada, "read")
     counting = Counting(pool)
     app.state.pool = counting
@@ -206,7 +206,7 @@ async def test_a_token_costs_one_look_up(ada: User, app: FastAPI, pool: Pool):
     assert counting.ran == ["SELECT"]
 
 
-async def test_what_is_no_token_of_ours_is_not_even_looked_up(app: FastAPI, pool: Pool):
+async def test_a_token_with_an_unknown_prefix_costs_no_query(app: FastAPI, pool: Pool):
     counting = Counting(pool)
     app.state.pool = counting
     async with client_of(app, "sk-something-else") as stranger:
@@ -215,6 +215,6 @@ async def test_what_is_no_token_of_ours_is_not_even_looked_up(app: FastAPI, pool
     assert counting.ran == []
 
 
-async def test_a_key_that_is_none_is_refused(ada: User):
+async def test_an_invalid_key_is_rejected(ada: User):
     assert (await ada.delete(f"/api/keys/{new_id()}")).status_code == 404
     assert (await ada.delete("/api/keys/none")).status_code == 400

@@ -113,10 +113,10 @@ async def test_both_dialects_count_together_and_each_refuses_in_its_own_shape(ad
 
 async def test_calls_without_a_token_are_counted_by_address(limited):
     client = await limited(rate_limit_anonymous=2)
-    async with client("", HOME) as one, client("", CAFE) as other:
-        assert codes([await one.get("/api/auth/methods") for _ in range(3)]) == [200, 200, 429]
-        assert (await one.post("/api/auth/login", json={})).status_code == 429
-        assert (await other.get("/api/auth/methods")).status_code == 200
+    async with client("", HOME) as first, client("", CAFE) as second:
+        assert codes([await first.get("/api/auth/methods") for _ in range(3)]) == [200, 200, 429]
+        assert (await first.post("/api/auth/login", json={})).status_code == 429
+        assert (await second.get("/api/auth/methods")).status_code == 200
 
 
 async def test_guessed_tokens_are_counted_by_address(limited):
@@ -148,7 +148,7 @@ async def test_zero_is_no_limit_and_probes_have_none(ada: User, limited):
 
 
 @pytest.mark.parametrize(
-    ("proxies", "peer", "told"),
+    ("proxies", "peer", "expected"),
     [
         ("", HOME, [200, 429]),  # nobody is believed
         (CAFE, HOME, [200, 429]),  # somebody else is
@@ -156,7 +156,7 @@ async def test_zero_is_no_limit_and_probes_have_none(ada: User, limited):
         ("198.51.100.0/24, 10.0.0.1", HOME, [200, 200]),
     ],
 )
-async def test_only_trusted_proxies_tell_the_callers_address(limited, proxies: str, peer: str, told: list[int]):
+async def test_only_trusted_proxies_tell_the_callers_address(limited, proxies: str, peer: str, expected: list[int]):
     client = await limited(rate_limit_anonymous=1, trusted_proxies=proxies)
     async with client("", peer) as proxy:
         answers = [
@@ -164,7 +164,7 @@ async def test_only_trusted_proxies_tell_the_callers_address(limited, proxies: s
             for address in ("192.0.2.1", "192.0.2.2")
         ]
 
-    assert codes(answers) == told
+    assert codes(answers) == expected
 
 
 async def test_what_a_caller_adds_before_the_proxys_word_counts_nothing(limited):
@@ -183,7 +183,7 @@ async def attempt(app: FastAPI, email: str, password: str = WRONG, address: str 
         return await visitor.post("/api/auth/login", json={"email": email, "password": password})
 
 
-async def test_after_five_wrong_passwords_the_right_one_has_to_wait_too(ada: User, app: FastAPI, clock: Clock):
+async def test_after_five_wrong_passwords_the_correct_one_is_throttled_too(ada: User, app: FastAPI, clock: Clock):
     email = ada.account["user"]["email"]
     wrong = [await attempt(app, email) for _ in range(6)]
     right = await attempt(app, email, PASSWORD)
@@ -222,7 +222,7 @@ async def test_signing_in_lets_the_account_begin_anew(ada: User, app: FastAPI):
         assert (await attempt(app, email, PASSWORD)).status_code == 200
 
 
-async def test_many_guesses_at_once_get_no_further_than_one_by_one(ada: User, app: FastAPI):
+async def test_concurrent_attempts_are_throttled_like_sequential_ones(ada: User, app: FastAPI):
     answers = await asyncio.gather(*(attempt(app, ada.account["user"]["email"]) for _ in range(20)))
 
     assert sorted(codes(answers)) == [401] * 5 + [429] * 15
@@ -240,13 +240,13 @@ async def test_an_attacker_elsewhere_does_not_lock_the_owner_out(ada: User, app:
     ).status_code == 429  # where she never was she waits, a minute at most
 
 
-async def test_many_addresses_share_what_one_account_takes(ada: User, app: FastAPI):
+async def test_attempts_at_an_account_are_counted_over_all_networks(ada: User, app: FastAPI):
     answers = [await attempt(app, ada.account["user"]["email"], address=f"192.0.2.{n}") for n in range(7)]
 
     assert codes(answers) == [401] * 5 + [429] * 2
 
 
-async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI):
+async def test_attempts_of_a_network_are_counted_over_all_accounts(ada: User, app: FastAPI):
     limit(app, network_attempts=3)
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(5)]
 
@@ -254,7 +254,7 @@ async def test_a_network_takes_so_much_over_all_accounts(ada: User, app: FastAPI
     assert (await attempt(app, ada.account["user"]["email"], PASSWORD, HOME)).status_code == 200
 
 
-async def test_an_account_of_ones_own_does_not_free_the_network(ada: User, app: FastAPI):
+async def test_a_successful_sign_in_does_not_reset_its_network(ada: User, app: FastAPI):
     limit(app, network_attempts=4)
     answers = [await attempt(app, f"user{n}@example.org", address=ATTACKER) for n in range(3)]
     answers.append(await attempt(app, ada.account["user"]["email"], PASSWORD, ATTACKER))
@@ -263,7 +263,7 @@ async def test_an_account_of_ones_own_does_not_free_the_network(ada: User, app: 
     assert codes(answers) == [401, 401, 401, 200, 429, 429]
 
 
-async def test_attempts_are_remembered_by_all_gateways(ada: User, app: FastAPI, pool: Pool, settings: Settings):
+async def test_attempts_are_shared_by_all_gateways(ada: User, app: FastAPI, pool: Pool, settings: Settings):
     email = ada.account["user"]["email"]
     for _ in range(5):
         await attempt(app, email)
@@ -297,14 +297,14 @@ async def test_a_network_lists_few_accounts_by_sign_ups_and_may_open_many(ada: U
     assert (await register(app, "another@example.org", HOME)).status_code == 201
 
 
-async def test_guesses_at_the_old_password_are_attempts_too(ada: User):
+async def test_wrong_old_passwords_are_counted(ada: User):
     change = {"old_password": "wrong", "new_password": "battery staple horse"}
     answers = [await ada.post("/api/auth/password", json=change) for _ in range(6)]
 
     assert codes(answers) == [401] * 5 + [429]
 
 
-async def test_attempts_are_forgotten(ada: User, app: FastAPI, pool: Pool, clock: Clock):
+async def test_old_attempts_are_deleted(ada: User, app: FastAPI, pool: Pool, clock: Clock):
     email = ada.account["user"]["email"]
     await attempt(app, email, PASSWORD, HOME)
     for _ in range(5):

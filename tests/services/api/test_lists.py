@@ -26,8 +26,8 @@ async def submitted(user: User, dataset_id: UUID, **changes: Any) -> UUID:
     return UUID(answer.json()["data"]["id"])
 
 
-async def names(user: User, **wanted: Any) -> list[str]:
-    page = (await user.get("/api/jobs", params=wanted)).json()["data"]
+async def names(user: User, **params: Any) -> list[str]:
+    page = (await user.get("/api/jobs", params=params)).json()["data"]
     assert page["pagination"]["total"] == len(page["jobs"])
     return [job["name"] for job in page["jobs"]]
 
@@ -64,13 +64,13 @@ async def test_a_page_beyond_the_last_is_empty(ada: User, four: Any):
     assert page == {"jobs": [], "pagination": {"page": 1_000_000, "limit": 100, "total": 4, "totalPages": 1}}
 
 
-async def test_several_statuses_may_be_asked_for(ada: User, four: Any):
+async def test_several_statuses_can_be_filtered_by(ada: User, four: Any):
     assert await names(ada, status="completed") == ["A_b%", "b"]
     assert await names(ada, status=["failed", "running"]) == ["c", "d"]
     assert await names(ada, status="queued") == []
 
 
-async def test_jobs_of_one_data_set(ada: User, eve: User, pool: Pool, four: Any):
+async def test_jobs_are_filtered_by_data_set(ada: User, eve: User, pool: Pool, four: Any):
     shop = await pool.fetchval("SELECT dataset_id FROM jobs WHERE name = 'c'")
 
     assert await names(ada, dataset_id=str(shop)) == ["A_b%", "c"]
@@ -112,7 +112,7 @@ async def test_a_range_of_time_includes_both_ends(ada: User, pool: Pool, four: A
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted", "wrong"),
+    ("path", "params", "wrong"),
     [
         ("", {"status": "sleeping", "page": 0, "limit": 101, "colour": "red"}, {"status.0", "page", "limit", "colour"}),
         ("", {"dataset_id": "x", "created_from": "soon"}, {"dataset_id", "created_from"}),
@@ -126,25 +126,25 @@ async def test_a_range_of_time_includes_both_ends(ada: User, pool: Pool, four: A
         ("/{job}/events", {"after": -1, "limit": 1000, "before": 3}, {"after", "limit", "before"}),
     ],
 )  # fmt: skip
-async def test_every_parameter_that_is_none_is_named(ada: User, path: str, wanted: dict[str, Any], wrong: set[str]):
-    answer = await ada.get(f"/api/jobs{path.format(job=new_id())}", params=wanted)
+async def test_every_invalid_parameter_is_named(ada: User, path: str, params: dict[str, Any], wrong: set[str]):
+    answer = await ada.get(f"/api/jobs{path.format(job=new_id())}", params=params)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
     assert answer.json()["details"].keys() == wrong
 
 
 @pytest.mark.parametrize(
-    "wanted", [{}, {"status": ["running"]}, {"status": ["running", "failed"]}, {"dataset_id": "the job's"}, {"page": 3}]
+    "params", [{}, {"status": ["running"]}, {"status": ["running", "failed"]}, {"dataset_id": "the job's"}, {"page": 3}]
 )
 async def test_a_page_is_one_statement_that_uses_an_index(
-    ada: User, eve: User, pool: Pool, four: Any, wanted: dict[str, Any]
+    ada: User, eve: User, pool: Pool, four: Any, params: dict[str, Any]
 ):
     await pool.execute(MANY, [ada.id, *[eve.id] * 7])
     await pool.execute("VACUUM ANALYZE jobs")
-    if "dataset_id" in wanted:
-        wanted["dataset_id"] = str(await pool.fetchval("SELECT dataset_id FROM jobs WHERE name = 'c'"))
+    if "dataset_id" in params:
+        params["dataset_id"] = str(await pool.fetchval("SELECT dataset_id FROM jobs WHERE name = 'c'"))
     async with statements(pool) as sent:
-        assert (await ada.get("/api/jobs", params=wanted)).status_code == 200
+        assert (await ada.get("/api/jobs", params=params)).status_code == 200
 
     reads = [(query, values) for query, values in sent if "FROM jobs" in query]
     assert len(reads) == 1

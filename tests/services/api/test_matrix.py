@@ -246,7 +246,7 @@ async def dead_tokens(ada: User, new_user: Person, pool: Pool) -> dict[str, str]
     return tokens
 
 
-async def test_without_a_good_token_nobody_gets_anywhere(
+async def test_every_route_rejects_an_invalid_token(
     app: FastAPI, operations: list[Operation], dead_tokens: dict[str, str]
 ) -> None:
     let_in = []
@@ -261,7 +261,7 @@ async def test_without_a_good_token_nobody_gets_anywhere(
 
 
 @pytest.mark.parametrize("scheme", ["", "Basic ", "bearer", "Token "])
-async def test_a_token_that_is_not_sent_as_one_is_none(
+async def test_a_token_needs_the_bearer_scheme(
     app: FastAPI, ada: User, operations: list[Operation], scheme: str
 ) -> None:
     async with client_of(app) as client:
@@ -318,7 +318,7 @@ def objects(eve: User, pool: Pool, fakes: Fakes) -> Objects:
     return Objects(eve, pool, fakes)
 
 
-async def test_anothers_object_does_not_exist(
+async def test_another_users_object_does_not_exist(
     app: FastAPI, ada: User, new_user: Person, objects: Objects, operations: list[Operation]
 ) -> None:
     """Neither for an admin nor for another member; its owner has it all the same afterwards."""
@@ -366,9 +366,9 @@ async def test_what_others_have_is_in_no_list(ada: User, objects: Objects, opera
     telling = set()
     for operation in kinds(operations, OWN):
         if operation.method == "GET":
-            told, leaked = await ask(objects.owner, operation), await ask(ada, operation)
-            assert told.status_code == leaked.status_code == 200, (operation.name, told.text, leaked.text)
-            telling |= {operation.name for name in names if name in told.text}
+            own, leaked = await ask(objects.owner, operation), await ask(ada, operation)
+            assert own.status_code == leaked.status_code == 200, (operation.name, own.text, leaked.text)
+            telling |= {operation.name for name in names if name in own.text}
             assert [name for name in names if name in leaked.text] == [], operation.name
 
     assert telling >= {

@@ -96,17 +96,17 @@ async def sign_in_really(browser: Browser, real: str, sub: str, **claims: Any) -
 
 async def sign_in(browser: Browser, fake: FakeIssuer, **changes: Any) -> dict[str, str]:
     """The same with the fake, whose ID token has these claims beside the fine ones."""
-    asked = (await browser.begin()).params
-    fake.challenge = asked["code_challenge"]
-    fake.claims = {"nonce": asked["nonce"], "email": "ada@example.com", "email_verified": True} | changes
-    return await browser.come_back(f"{asked['redirect_uri']}?code=c&state={asked['state']}")
+    sent = (await browser.begin()).params
+    fake.challenge = sent["code_challenge"]
+    fake.claims = {"nonce": sent["nonce"], "email": "ada@example.com", "email_verified": True} | changes
+    return await browser.come_back(f"{sent['redirect_uri']}?code=c&state={sent['state']}")
 
 
 async def test_a_user_of_a_real_provider_gets_an_account_and_a_session(trusting, real: str, pool: Pool):
     app = await trusting(real)
     browser = Browser(app)
-    told = await sign_in_really(browser, real, "s1", email="Ada@Example.com", email_verified=True, name="Ada")
-    account = (await browser.fetch(told["code"])).json()["data"]
+    returned = await sign_in_really(browser, real, "s1", email="Ada@Example.com", email_verified=True, name="Ada")
+    account = (await browser.fetch(returned["code"])).json()["data"]
 
     assert (account["user"]["email"], account["user"]["name"]) == ("ada@example.com", "Ada")
     assert account["user"]["role"] == "admin"  # the first of the installation
@@ -122,8 +122,8 @@ async def test_a_user_of_a_real_provider_gets_an_account_and_a_session(trusting,
 async def test_a_real_providers_id_token_is_a_bearer_token_that_manages_no_account(trusting, real: str):
     app = await trusting(real)
     browser = Browser(app)
-    told = await sign_in_really(browser, real, "s2", email="ada@example.com", email_verified=True)
-    assert "code" in told
+    returned = await sign_in_really(browser, real, "s2", email="ada@example.com", email_verified=True)
+    assert "code" in returned
     async with httpx.AsyncClient() as http:
         query = {"client_id": CLIENT_ID, "response_type": "code", "redirect_uri": "http://cli", "scope": "openid"}
         allowed = await http.post(f"{real}/oauth2/authorize", params=query | {"nonce": "n"}, data={"sub": "s2"})
@@ -148,16 +148,16 @@ async def test_who_does_not_agree_at_a_real_provider_is_not_signed_in(trusting, 
     assert await browser.come_back(back) == {"error": "sign_in_refused"}
 
 
-async def test_the_provider_is_asked_as_the_standards_say(trusting, fake: FakeIssuer):
+async def test_requests_to_the_provider_follow_the_standards(trusting, fake: FakeIssuer):
     browser = Browser(await trusting(fake.url))
     where = await browser.begin()
 
     assert str(where).startswith(f"{fake.url}/authorize?tenant=a&")
-    asked = dict(where.params)
-    secrets = {asked.pop(name) for name in ("state", "nonce", "code_challenge")}
+    sent = dict(where.params)
+    secrets = {sent.pop(name) for name in ("state", "nonce", "code_challenge")}
     assert len(secrets) == 3
     assert {len(secret) for secret in secrets} == {43}
-    assert asked == {
+    assert sent == {
         "tenant": "a",
         "response_type": "code",
         "client_id": CLIENT_ID,
@@ -183,9 +183,9 @@ async def test_the_code_is_redeemed_with_verifier_and_secret(
     trusting, fake: FakeIssuer, *, secret: str, methods: list[str], authorization: str | None, in_form: set[str]
 ):
     fake.auth_methods = methods
-    told = await sign_in(Browser(await trusting(fake.url, oidc_client_secret=SecretStr(secret))), fake)
+    returned = await sign_in(Browser(await trusting(fake.url, oidc_client_secret=SecretStr(secret))), fake)
 
-    assert "code" in told
+    assert "code" in returned
     [form] = fake.redeemed
     assert form["authorization"] == authorization
     assert form.keys() - {"authorization"} == {"grant_type", "code", "redirect_uri", "code_verifier"} | in_form
@@ -223,8 +223,8 @@ async def test_everything_wrong_with_a_request_is_named(trusting, fake: FakeIssu
 
 async def test_a_sign_in_ends_in_the_browser_that_began_it(trusting, fake: FakeIssuer):
     app = await trusting(fake.url)
-    asked = (await Browser(app).begin()).params
-    callback = f"{asked['redirect_uri']}?code=c&state={asked['state']}"
+    sent = (await Browser(app).begin()).params
+    callback = f"{sent['redirect_uri']}?code=c&state={sent['state']}"
     another = Browser(app)
 
     assert await another.come_back(callback) == {"error": "sign_in_broken"}  # has no cookie
@@ -251,7 +251,7 @@ async def test_a_sign_in_ends_in_the_browser_that_began_it(trusting, fake: FakeI
         ({"sub": "a\x00b"}, "unauthorized"),
     ],
 )
-async def test_who_is_not_told_for_sure_gets_no_account(
+async def test_an_unverified_address_gets_no_account(
     trusting, fake: FakeIssuer, pool: Pool, change: dict[str, Any], error: str
 ):
     assert await sign_in(Browser(await trusting(fake.url)), fake, **change) == {"error": error}
@@ -268,19 +268,19 @@ async def test_who_is_not_told_for_sure_gets_no_account(
         ("code=c&state=%00", "sign_in_broken"),
     ],
 )
-async def test_a_callback_that_is_none_is_refused(trusting, fake: FakeIssuer, query: str, error: str):
+async def test_an_invalid_callback_is_rejected(trusting, fake: FakeIssuer, query: str, error: str):
     browser = Browser(await trusting(fake.url))
-    asked = (await browser.begin()).params
+    sent = (await browser.begin()).params
 
-    assert await browser.come_back(f"{asked['redirect_uri']}?{query.format(**asked)}") == {"error": error}
+    assert await browser.come_back(f"{sent['redirect_uri']}?{query.format(**sent)}") == {"error": error}
     assert fake.redeemed == []
 
 
-async def test_what_the_id_token_leaves_out_is_asked_for(trusting, fake: FakeIssuer):
+async def test_claims_missing_in_the_id_token_are_fetched(trusting, fake: FakeIssuer):
     browser = Browser(await trusting(fake.url))
     fake.user_info = {"sub": "ada", "email": "ada@example.com", "email_verified": True, "name": "Ada", "aud": "x"}
-    told = await sign_in(browser, fake, email=None, email_verified=None)
-    assert (await browser.fetch(told["code"])).json()["data"]["user"]["name"] == "Ada"
+    returned = await sign_in(browser, fake, email=None, email_verified=None)
+    assert (await browser.fetch(returned["code"])).json()["data"]["user"]["name"] == "Ada"
 
     fake.user_info |= {"sub": "eve"}
     assert await sign_in(browser, fake, email=None) == {"error": "sign_in_broken"}
@@ -330,7 +330,7 @@ async def test_an_admin_is_linked_and_keeps_the_password(trusting, fake: FakeIss
 
 
 @pytest.mark.parametrize(
-    ("limits", "email", "told"),
+    ("limits", "email", "returned"),
     [
         ({"signup_open": False}, "ada@example.com", "signup_closed"),
         ({"signup_open": False, "oidc_email_domains": "example.com"}, "ada@example.com", "code"),
@@ -340,12 +340,12 @@ async def test_an_admin_is_linked_and_keeps_the_password(trusting, fake: FakeIss
         ({"oidc_email_domains": "example.com"}, "ada@badexample.com", "email_not_admitted"),
     ],
 )
-async def test_the_operator_says_who_may_come(
-    trusting, fake: FakeIssuer, limits: dict[str, Any], email: str, told: str
+async def test_settings_restrict_who_may_sign_in(
+    trusting, fake: FakeIssuer, limits: dict[str, Any], email: str, returned: str
 ):
     answer = await sign_in(Browser(await trusting(fake.url, **limits)), fake, email=email)
 
-    assert told in (*answer, answer.get("error"))
+    assert returned in (*answer, answer.get("error"))
 
 
 async def test_domains_hold_for_who_has_been_here_before(trusting, fake: FakeIssuer):
@@ -477,44 +477,44 @@ async def test_a_provider_with_one_key_may_leave_its_id_out(known: FastAPI, fake
     assert await statuses(app, jwt.encode(fake.claims_of(), fake.rsa, "RS256")) == [200]
 
 
-async def test_new_keys_are_asked_for_when_a_token_names_one_and_not_often(known: FastAPI, fake: FakeIssuer):
+async def test_unknown_signing_keys_are_fetched_at_a_limited_rate(known: FastAPI, fake: FakeIssuer):
     fake.keys.append(fake.public(fake.stranger, "new"))
-    fake.asked.clear()
+    fake.requests.clear()
     rotated = fake.signed(fake.stranger, {"kid": "new"})
 
     assert await statuses(known, rotated, rotated, fake.signed()) == [401, 401, 200]
-    assert fake.asked == []  # it was asked a moment ago
+    assert fake.requests == []  # its keys were fetched a moment ago
     known.state.identity_provider.pause_seconds = 0.0
     assert await statuses(known, rotated) == [200]
-    assert fake.asked == ["metadata", "jwks"]
+    assert fake.requests == ["metadata", "jwks"]
     assert await statuses(known, rotated, fake.signed()) == [200, 200]
-    assert fake.asked == ["metadata", "jwks"]
+    assert fake.requests == ["metadata", "jwks"]
 
 
-async def test_forged_tokens_do_not_make_us_ask(known: FastAPI, fake: FakeIssuer):
+async def test_forged_tokens_cause_no_request(known: FastAPI, fake: FakeIssuer):
     known.state.identity_provider.pause_seconds = 0.0
-    fake.asked.clear()
+    fake.requests.clear()
     forgery = forged({"alg": "HS256", "kid": "unknown"}, fake.claims_of(), lambda _: b"x")
 
     assert await statuses(known, forgery) == [401]
-    assert fake.asked == []
+    assert fake.requests == []
 
 
-async def test_a_silent_provider_is_no_fault_of_the_users(trusting, fake: FakeIssuer):
-    fake.silent = True
+async def test_an_unavailable_provider_answers_503(trusting, fake: FakeIssuer):
+    fake.unavailable = True
     app = await trusting(fake.url)
     assert await statuses(app, fake.signed()) == [503]
     assert (await Browser(app).http.get(BEGIN)).status_code == 503
 
-    fake.silent = False
+    fake.unavailable = False
     app.state.identity_provider.pause_seconds = 0.0
     assert "code" in await sign_in(Browser(app), fake)
-    fake.silent = True
+    fake.unavailable = True
     app.state.identity_provider.cache_seconds = 0.0
     assert await statuses(app, fake.signed()) == [200]  # by the keys that are known
 
 
-async def test_a_provider_that_calls_itself_otherwise_is_not_trusted(trusting, fake: FakeIssuer):
+async def test_a_provider_with_another_issuer_is_not_trusted(trusting, fake: FakeIssuer):
     app = await trusting(fake.url.replace("127.0.0.1", "localhost"))
 
     assert (await Browser(app).http.get(BEGIN)).status_code == 503

@@ -1,4 +1,4 @@
-"""A job is paused and resumed by its user, once however often it is asked, and costs what it trained."""
+"""A job is paused and resumed by its user, once however often that is requested, and costs what it trained."""
 
 import asyncio
 from datetime import timedelta
@@ -50,14 +50,14 @@ async def requests(pool: Pool) -> list[tuple[str, int]]:
     return [(topic, getattr(event, "turn", 0)) for topic, event in read]
 
 
-async def test_a_job_is_asked_to_pause_once_and_to_go_on_once(ada: User, pool: Pool):
+async def test_a_pause_and_a_resume_are_requested_once(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     await tell(pool, job_started(job_id=job_id), job_progress(job_id=job_id))
 
-    asked = await ask(ada, job_id, "pause")
+    paused = await ask(ada, job_id, "pause")
     again = await ask(ada, job_id, "pause")
-    assert (asked["status"], asked["pause_requested_at"]) == ("running", again["pause_requested_at"])
-    assert asked["pause_requested_at"] is not None
+    assert (paused["status"], paused["pause_requested_at"]) == ("running", again["pause_requested_at"])
+    assert paused["pause_requested_at"] is not None
     assert await refused(ada, job_id, "resume") == "job_not_paused"
 
     await tell(pool, job_paused(job_id=job_id))
@@ -92,7 +92,7 @@ async def test_a_waiting_job_can_be_paused_again_and_again(ada: User, pool: Pool
     assert (await shown(ada, job_id))["status"] == "initializing"
 
 
-async def test_what_is_heard_late_of_a_paused_attempt_does_not_wake_it(ada: User, pool: Pool):
+async def test_late_progress_does_not_resume_a_paused_job(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     await ask(ada, job_id, "pause")
     await tell(pool, job_paused(job_id=job_id), job_started(job_id=job_id), job_progress(job_id=job_id, seq=900))

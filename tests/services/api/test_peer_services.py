@@ -1,4 +1,4 @@
-"""Data sets, models, costs and notifications: asked of their owners in the user's name."""
+"""Data sets, models, costs and notifications: requests to their owners on behalf of the user."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ async def test_data_sets_are_listed_with_their_errors(ada: User, eve: User, arti
 
     listed = (await ada.get("/api/datasets", params={"page": 2, "limit": 5})).json()["data"]
     assert [dataset["id"] for dataset in listed["datasets"]] == [str(dataset_id)]
-    assert artifacts.asked[-1] == ("GET /datasets", {"page": "2", "limit": "5"})
+    assert artifacts.requests[-1] == ("GET /datasets", {"page": "2", "limit": "5"})
     errors = (await ada.get(f"/api/datasets/{dataset_id}/errors")).json()["data"]
     assert (errors["errors"][0]["line"], errors["error_count"]) == (3, 1)
     assert (await eve.get("/api/datasets")).json()["data"]["datasets"] == []
@@ -85,12 +85,12 @@ async def test_models_are_listed_and_downloaded(ada: User, artifacts: FakeArtifa
 
     listed = (await ada.get("/api/models", params={"sort": "quality"})).json()["data"]
     assert [model["id"] for model in listed["models"]] == [str(model_id)]
-    assert artifacts.asked[-1] == ("GET /models", {"page": "1", "limit": "12", "sort": "quality"})
+    assert artifacts.requests[-1] == ("GET /models", {"page": "1", "limit": "12", "sort": "quality"})
     assert (await ada.get(f"/api/models/{model_id}")).json()["data"] == {"id": str(model_id)}
     everything = await ada.post(f"/api/models/{model_id}/download")
     assert len(everything.json()["data"]["download_urls"]) == 2
-    one = await ada.post(f"/api/models/{model_id}/download", json={"files": ["adapter_config.json"]})
-    assert one.json()["data"] == {
+    download = await ada.post(f"/api/models/{model_id}/download", json={"files": ["adapter_config.json"]})
+    assert download.json()["data"] == {
         "download_urls": {"adapter_config.json": "https://store/adapter_config.json"},
         "expires_in": 3600,
     }
@@ -110,16 +110,16 @@ async def test_costs_are_numbers_and_the_total_is_the_exact_sum(ada: User):
 async def test_costs_are_those_of_the_last_period(ada: User, tracker: FakeTracker, query: dict[str, str], days: int):
     await ada.get("/api/costs", params=query)
 
-    asked = tracker.asked[-1][1]
-    length = datetime.fromisoformat(asked["end"]) - datetime.fromisoformat(asked["start"])
+    params = tracker.requests[-1][1]
+    length = datetime.fromisoformat(params["end"]) - datetime.fromisoformat(params["start"])
     assert length == timedelta(days=days)
 
 
 async def test_both_ends_of_a_period_are_honoured(ada: User, tracker: FakeTracker):
     await ada.get("/api/costs", params={"start_date": "2026-11-01", "end_date": "2026-11-24"})
 
-    asked = {"start": "2026-11-01T00:00:00+00:00", "end": "2026-11-24T23:59:59.999999+00:00"}
-    assert tracker.asked == [("GET /costs", asked)]
+    params = {"start": "2026-11-01T00:00:00+00:00", "end": "2026-11-24T23:59:59.999999+00:00"}
+    assert tracker.requests == [("GET /costs", params)]
 
 
 @pytest.mark.parametrize(
@@ -133,25 +133,25 @@ async def test_both_ends_of_a_period_are_honoured(ada: User, tracker: FakeTracke
         {"start_date": "9" * 50, "end_date": "2026-11-01"},
     ],
 )
-async def test_what_is_no_period_is_refused(ada: User, tracker: FakeTracker, query: dict[str, str]):
+async def test_an_invalid_period_is_rejected(ada: User, tracker: FakeTracker, query: dict[str, str]):
     answer = await ada.get("/api/costs", params=query)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
-    assert tracker.asked == []
+    assert tracker.requests == []
 
 
 async def test_notifications_are_read(ada: User, notifier: FakeNotifier):
     notification_id = notifier.hold_notification(ada.id)
     listed = await ada.get("/api/notifications", params={"unread": "true", "limit": 5})
-    one = await ada.patch(f"/api/notifications/{notification_id}/read")
+    marked = await ada.patch(f"/api/notifications/{notification_id}/read")
     everything = await ada.post("/api/notifications/read-all")
 
     assert listed.json()["data"] == {
         "notifications": [{"type": "job_queued", "read": False, "user_id": str(ada.id)}],
         "unread_count": 1,
     }
-    assert (one.json()["success"], everything.json()["success"]) == (True, True)
-    assert notifier.asked == [
+    assert (marked.json()["success"], everything.json()["success"]) == (True, True)
+    assert notifier.requests == [
         ("GET /notifications", {"unread": "true", "limit": "5"}),
         (f"PATCH /notifications/{notification_id}/read", {}),
         ("POST /notifications/read-all", {}),
@@ -159,8 +159,8 @@ async def test_notifications_are_read(ada: User, notifier: FakeNotifier):
 
 
 @pytest.mark.parametrize("path", ["/api/costs", "/api/jobs"])
-async def test_a_silent_neighbour_takes_only_its_own_pages_down(ada: User, tracker: FakeTracker, path: str):
-    tracker.silent = True
+async def test_an_unavailable_peer_service_affects_only_its_pages(ada: User, tracker: FakeTracker, path: str):
+    tracker.unavailable = True
     answer: Any = await ada.get(path)
 
     assert answer.status_code == (503 if path == "/api/costs" else 200)

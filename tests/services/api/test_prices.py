@@ -31,8 +31,8 @@ def admin_of(user: User) -> Account:
     return Account(user.id, "ada@example.com", "Ada", "admin", NOON)
 
 
-async def history(admin: User, **wanted: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await admin.get(f"{PRICES}/history", params=wanted)).json()["data"]["changes"]
+async def history(admin: User, **params: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await admin.get(f"{PRICES}/history", params=params)).json()["data"]["changes"]
     return found
 
 
@@ -43,7 +43,7 @@ async def promised(user: User, pool: Pool, **changes: Any) -> JobQueued:
     return JobQueued.model_validate_json(await pool.fetchval("SELECT value FROM outbox ORDER BY id DESC LIMIT 1"))
 
 
-async def test_a_new_gpu_type_can_be_asked_for_by_everybody(ada: User, eve: User, pool: Pool):
+async def test_a_new_gpu_type_can_be_used_by_everybody(ada: User, eve: User, pool: Pool):
     answer = await ada.put(f"{PRICES}/gpus/B200", json=GPU | {"memory_gib": 192})
     gpus = (await eve.get("/api/gpus")).json()["data"]["gpus"]
 
@@ -56,7 +56,7 @@ async def test_a_new_gpu_type_can_be_asked_for_by_everybody(ada: User, eve: User
     assert str(event.pricing.hourly_rate) == "20.0000"
 
 
-async def test_a_gpu_type_that_is_taken_out_cannot_be_asked_for_and_can_come_back(ada: User, pool: Pool):
+async def test_an_inactive_gpu_type_is_rejected_until_it_is_active_again(ada: User, pool: Pool):
     await set_price(ada, "gpus/H100", **GPU, active=False)
     body = submission(await validated_dataset(pool, ada), gpu_config={"type": "H100", "count": 1})
     refused = await ada.post("/api/jobs", json=body)
@@ -88,9 +88,9 @@ async def test_every_change_is_kept_with_who_made_it_and_when(ada: User, pool: P
 async def test_the_history_comes_in_pages(ada: User, pool: Pool):
     for price in range(5):
         await set_price(ada, "gpus/B200", price_per_hour=price, tokens_per_second=10)
-    wanted = {"name": "B200", "page": 2, "limit": 2}
-    page = (await ada.get(f"{PRICES}/history", params=wanted)).json()["data"]
-    beyond = (await ada.get(f"{PRICES}/history", params=wanted | {"page": 9})).json()["data"]
+    params = {"name": "B200", "page": 2, "limit": 2}
+    page = (await ada.get(f"{PRICES}/history", params=params)).json()["data"]
+    beyond = (await ada.get(f"{PRICES}/history", params=params | {"page": 9})).json()["data"]
 
     assert [change["terms"]["price_per_hour"] for change in page["changes"]] == [2, 1]
     assert page["pagination"] == {"page": 2, "limit": 2, "total": 5, "totalPages": 3}
@@ -146,7 +146,7 @@ async def test_a_base_model_is_trained_under_its_own_name_and_revision(ada: User
     assert known["Qwen/Qwen2.5-0.5B-Instruct"]["shape"] == SHAPE | {"context": 32_768, "model_type": "qwen2"}
 
 
-async def test_a_base_model_that_is_taken_out_cannot_be_asked_for(ada: User, pool: Pool):
+async def test_an_inactive_base_model_is_rejected(ada: User, pool: Pool):
     await set_price(ada, "base-models/tiny", aliases=["gpt-4o-mini-2024-07-18"], active=False)
     body = submission(await validated_dataset(pool, ada))
     refused = await ada.post("/api/jobs", json=body)
@@ -184,7 +184,7 @@ async def test_a_name_means_one_base_model(ada: User, pool: Pool):
         ("base-models/a%09b", {}, {"name"}),
     ],
 )  # fmt: skip
-async def test_terms_that_are_none_are_refused(ada: User, path: str, body: dict[str, Any], wrong: set[str]):
+async def test_invalid_terms_are_rejected(ada: User, path: str, body: dict[str, Any], wrong: set[str]):
     before = len(await history(ada, limit=100))
     headers = {"content-type": "application/json"}
     answer = await ada.put(f"{PRICES}/{path}", content=json.dumps(body), headers=headers)
@@ -193,11 +193,11 @@ async def test_terms_that_are_none_are_refused(ada: User, path: str, body: dict[
     assert len(await history(ada, limit=100)) == before
 
 
-@pytest.mark.parametrize("wanted", [{"kind": "cpu"}, {"page": 0}, {"limit": 101}, {"colour": "red"}, {"name": "\x00"}])
-async def test_a_history_that_is_none_is_refused(ada: User, wanted: dict[str, Any]):
-    answer = await ada.get(f"{PRICES}/history", params=wanted)
+@pytest.mark.parametrize("params", [{"kind": "cpu"}, {"page": 0}, {"limit": 101}, {"colour": "red"}, {"name": "\x00"}])
+async def test_an_invalid_history_query_is_rejected(ada: User, params: dict[str, Any]):
+    answer = await ada.get(f"{PRICES}/history", params=params)
 
-    assert (answer.status_code, answer.json()["details"].keys()) == (400, wanted.keys())
+    assert (answer.status_code, answer.json()["details"].keys()) == (400, params.keys())
 
 
 async def test_only_admins_see_and_change_the_table(ada: User, eve: User, pool: Pool):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from brightrun.api.jobs import subscribers
 from brightrun.contracts.event import Event
+from brightrun.contracts.events import JobCompleted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id
@@ -26,16 +27,9 @@ from tests.builders import (
 )
 from tests.services.api.conftest import User, in_turn, submission, validated_dataset
 from tests.services.api.fakes import FakeTracker
+from tests.services.slices import subscriptions_of
 
-SUBSCRIPTIONS = [
-    subscribers.on_job_started,
-    subscribers.on_job_progress,
-    subscribers.on_job_attempt_lost,
-    subscribers.on_job_paused,
-    subscribers.on_job_completed,
-    subscribers.on_artifact_ready,
-    subscribers.on_dataset_validated,
-]
+SUBSCRIPTIONS = subscribers.SUBSCRIPTIONS
 
 COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact, segments FROM jobs WHERE id = $1"
 
@@ -43,7 +37,7 @@ COURSE = "SELECT status, attempt, seq, latest, metrics, ending, artifact, segmen
 async def tell(pool: Pool, *events: Event) -> None:
     """Each event in a transaction of its own, as it would be delivered."""
     for event in events:
-        handler = next(one for one in SUBSCRIPTIONS if one.event is type(event))
+        handler = next(handler for handler in SUBSCRIPTIONS if handler.event is type(event))
         async with transaction(pool) as conn:
             await handler.handle([event], conn)
 
@@ -70,7 +64,7 @@ def story(job_id: UUID) -> list[Event]:
     ]
 
 
-async def test_a_job_is_shown_as_it_goes(ada: User, pool: Pool):
+async def test_a_job_shows_its_progress(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     started, loading, first, second, completed, stored = story(job_id)
 
@@ -102,7 +96,7 @@ async def test_the_row_is_the_same_in_any_order_of_arrival(ada: User, pool: Pool
     row = await pool.fetchrow(COURSE, expected)
     loop = asyncio.get_running_loop()
 
-    async def told(order: list[int], again: list[int]) -> None:
+    async def project_in(order: list[int], again: list[int]) -> None:
         job_id = await queued(pool, ada)
         retold = [event.model_copy(update={"job_id": job_id, "event_id": new_id()}) for event in reference]
         await tell(pool, *(retold[place] for place in [*order, *again]))
@@ -111,7 +105,7 @@ async def test_the_row_is_the_same_in_any_order_of_arrival(ada: User, pool: Pool
     @settings(max_examples=25, deadline=None)
     @given(st.permutations(range(len(reference))), st.lists(st.integers(0, len(reference) - 1), max_size=3))
     def in_any_order(order: list[int], again: list[int]) -> None:
-        asyncio.run_coroutine_threadsafe(told(order, again), loop).result(30)
+        asyncio.run_coroutine_threadsafe(project_in(order, again), loop).result(30)
 
     await asyncio.to_thread(in_any_order)
 
@@ -132,7 +126,7 @@ async def test_facts_of_two_topics_at_the_same_moment_are_both_kept(ada: User, p
     await in_turn(
         pool,
         lambda conn: subscribers.on_job_progress.handle([progress], conn),
-        lambda conn: subscribers.on_job_completed.handle([completed], conn),
+        lambda conn: subscriptions_of("api")[JobCompleted].handle([completed], conn),
     )
 
     job = await shown(ada, job_id)
@@ -140,15 +134,15 @@ async def test_facts_of_two_topics_at_the_same_moment_are_both_kept(ada: User, p
 
 
 async def test_a_batch_moves_each_job_to_its_newest_progress(ada: User, pool: Pool):
-    one, other = await queued(pool, ada), await queued(pool, ada)
-    batch = [job_progress(job_id=job_id, seq=seq) for seq in (1, 3, 2) for job_id in (one, other)]
+    first, second = await queued(pool, ada), await queued(pool, ada)
+    batch = [job_progress(job_id=job_id, seq=seq) for seq in (1, 3, 2) for job_id in (first, second)]
     async with transaction(pool) as conn:
         await subscribers.on_job_progress.handle([*batch, job_progress(job_id=new_id())], conn)
 
-    assert [(await shown(ada, job_id))["current_step"] for job_id in (one, other)] == [3, 3]
+    assert [(await shown(ada, job_id))["current_step"] for job_id in (first, second)] == [3, 3]
 
 
-async def test_a_failed_job_says_why(ada: User, pool: Pool):
+async def test_a_failed_job_has_its_error(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     error = JobError(code="out_of_memory", message="The GPU's memory is full.", advice="Use a smaller batch.")
     await tell(pool, job_completed(job_id=job_id, outcome=JobStatus.FAILED, error=error))
@@ -182,9 +176,9 @@ async def test_the_curve_and_the_ledger_are_the_trackers(ada: User, pool: Pool, 
     assert detail["unavailable"] == []
 
 
-async def test_a_silent_tracker_does_not_take_the_job_down(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_a_job_is_shown_while_the_tracker_is_unavailable(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
-    tracker.silent = True
+    tracker.unavailable = True
     detail = (await ada.get(f"/api/jobs/{job_id}")).json()["data"]
     curve = await ada.get(f"/api/jobs/{job_id}/metrics")
 
@@ -194,7 +188,7 @@ async def test_a_silent_tracker_does_not_take_the_job_down(ada: User, pool: Pool
     assert (curve.status_code, curve.json()["code"]) == (503, "unavailable")
 
 
-async def test_a_job_that_the_tracker_has_not_heard_of_has_no_curve_yet(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_a_job_unknown_to_the_tracker_has_no_curve(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
     tracker.knows_job = False
 
@@ -203,12 +197,12 @@ async def test_a_job_that_the_tracker_has_not_heard_of_has_no_curve_yet(ada: Use
     assert (await ada.get(f"/api/jobs/{job_id}/events")).json()["data"] == {"events": []}
 
 
-async def test_curves_and_events_are_asked_for_as_wanted(ada: User, pool: Pool, tracker: FakeTracker):
+async def test_query_parameters_of_curves_and_events_are_passed_on(ada: User, pool: Pool, tracker: FakeTracker):
     job_id = await queued(pool, ada)
     await ada.get(f"/api/jobs/{job_id}/metrics", params={"from": 5, "to": 9, "max_points": 50})
     await ada.get(f"/api/jobs/{job_id}/events", params={"after": 7, "limit": 3})
 
-    assert tracker.asked == [
+    assert tracker.requests == [
         (f"GET /jobs/{job_id}/metrics", {"from": "5", "to": "9", "max_points": "50"}),
         (f"GET /jobs/{job_id}/events", {"after": "7", "limit": "3"}),
     ]

@@ -68,14 +68,14 @@ async def test_another_job_is_not_tried_again(ada: User, pool: Pool, job: Json, 
     assert await outbox_topics(pool) == ["job.queued"]
 
 
-async def test_a_job_whose_data_set_is_gone_cannot_be_tried_again(ada: User, pool: Pool, job: Json):
+async def test_a_job_with_a_deleted_data_set_cannot_be_retried(ada: User, pool: Pool, job: Json):
     await end(pool, "failed")
     await pool.execute("DELETE FROM datasets")
 
     assert (await ada.post(f"/api/jobs/{job['id']}/retry")).json()["code"] == "dataset_not_found"
 
 
-async def test_a_clone_is_the_same_order(ada: User, pool: Pool, job: Json):
+async def test_a_clone_is_the_same_request(ada: User, pool: Pool, job: Json):
     for body in ({}, {"json": {}}):
         answer = await ada.post(f"/api/jobs/{job['id']}/clone", **body)
         clone = answer.json()["data"]
@@ -85,7 +85,7 @@ async def test_a_clone_is_the_same_order(ada: User, pool: Pool, job: Json):
             assert clone[same] == job[same]
 
 
-async def test_what_is_given_takes_the_place_of_what_was_submitted(ada: User, pool: Pool, job: Json):
+async def test_changes_replace_submitted_values(ada: User, pool: Pool, job: Json):
     other = await validated_dataset(pool, ada, name="Other")
     changes = {
         "dataset_id": str(other),

@@ -74,7 +74,7 @@ async def test_a_cluster_that_is_away_is_judged_by_its_last_report(
     assert (await ada.post("/api/jobs", json=body)).status_code == 201
 
     await report(app, scheduler, LOCAL)
-    scheduler.silent, scheduler.capacity = True, []
+    scheduler.unavailable, scheduler.capacity = True, []
     await app.state.clients.cluster_reports.refresh()
     assert (await ada.post("/api/jobs", json=body)).status_code == 400
 

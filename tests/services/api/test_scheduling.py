@@ -15,31 +15,31 @@ NOWHERE = {"position": None, "ahead_gpus": None, "expected_start": None, "waits_
 PLACE = {"position": 2, "ahead_gpus": 4, "expected_start": "2026-11-24T12:30:00Z", "waits_for": "gpus"}
 
 
-async def data(asked: Any) -> Any:
-    answer = await asked
+async def data(request: Any) -> Any:
+    answer = await request
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
 
-async def refusal(asked: Any) -> tuple[int, str]:
-    answer = await asked
+async def refusal(request: Any) -> tuple[int, str]:
+    answer = await request
     return answer.status_code, answer.json()["code"]
 
 
-async def test_a_job_has_a_place_once_the_scheduler_has_heard_of_it(ada: User, eve: User, pool: Pool, fakes: Fakes):
+async def test_a_job_has_a_queue_position_once_the_scheduler_knows_it(ada: User, eve: User, pool: Pool, fakes: Fakes):
     job_id = await Objects(eve, pool, fakes).job()
     assert await data(eve.get(f"/api/jobs/{job_id}/queue")) == NOWHERE
 
     fakes.scheduler.hold_job(eve.id, job_id, **PLACE)
     assert await data(eve.get(f"/api/jobs/{job_id}/queue")) == PLACE
-    asked = len(fakes.scheduler.asked)
+    before = len(fakes.scheduler.requests)
     assert await refusal(ada.get(f"/api/jobs/{job_id}/queue")) == (404, "not_found")
-    assert len(fakes.scheduler.asked) == asked, "the gateway knows whose job it is"
+    assert len(fakes.scheduler.requests) == before, "the gateway knows whose job it is"
 
 
-async def test_a_silent_scheduler_is_told_of(ada: User, pool: Pool, fakes: Fakes):
+async def test_an_unavailable_scheduler_answers_503(ada: User, pool: Pool, fakes: Fakes):
     job_id = await Objects(ada, pool, fakes).job()
-    fakes.scheduler.silent = True
+    fakes.scheduler.unavailable = True
 
     assert await refusal(ada.get(f"/api/jobs/{job_id}/queue")) == (503, "unavailable")
     assert await refusal(ada.get("/api/admin/clusters")) == (503, "unavailable")
@@ -57,7 +57,7 @@ async def test_clusters_are_listed_drained_and_undrained(ada: User, scheduler: F
 
 
 @pytest.mark.parametrize("name", ["%2E%2E", ".", "a%20b", "x" * 65])
-async def test_what_cannot_be_a_clusters_name_goes_no_further(ada: User, scheduler: FakeScheduler, name: str):
+async def test_an_invalid_cluster_name_is_not_passed_on(ada: User, scheduler: FakeScheduler, name: str):
     for action in ("drain", "undrain"):
         assert (await ada.post(f"/api/admin/clusters/{name}/{action}")).status_code in (400, 404, 405)
     assert scheduler.clusters["tiny"]["drained_at"] is None
@@ -74,7 +74,7 @@ async def test_a_users_share_is_set_and_read(ada: User, eve: User, scheduler: Fa
     assert await data(ada.put(path, json={})) == new
 
 
-async def test_nobody_has_no_share(ada: User, scheduler: FakeScheduler):
+async def test_an_unknown_user_has_no_share(ada: User, scheduler: FakeScheduler):
     path = f"/api/admin/users/{new_id()}/share"
 
     assert await refusal(ada.get(path)) == (404, "not_found")

@@ -34,7 +34,7 @@ MAX_QUERY_LENGTH = 4_000
 
 @schemathesis.serializer("application/jsonl")
 def write_lines(_: SerializationContext, lines: Any) -> bytes:
-    """A data set; nothing is asked of it before it is stored."""
+    """A data set; it is stored without any check."""
     return json.dumps(lines).encode()
 
 

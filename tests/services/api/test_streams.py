@@ -82,7 +82,7 @@ class Log:
         tracker.entries = []
 
     def write(self, entry_type: str = "stage_changed", **data: Any) -> JobLogged:
-        """Let the tracker have one more entry, of which nobody has heard yet."""
+        """Let the tracker have one more entry, of which nobody has published yet."""
         last = self._tracker.entries[-1]["id"] if self._tracker.entries else 0
         event = job_logged(id=last + 3, previous_id=last, type=entry_type, data=data, occurred_at=NOON, **self.whose)
         entry = event.model_dump(mode="json", include={"id", "type", "level", "message", "data", "occurred_at"})
@@ -156,7 +156,7 @@ def ids(events: list[Event]) -> list[int]:
     return [int(event["id"]) for event in events if is_log(event)]
 
 
-async def test_a_stream_tells_what_was_what_is_and_what_happens(log: Log, listen: Listen) -> None:
+async def test_a_stream_has_past_current_and_new_entries(log: Log, listen: Listen) -> None:
     queued = log.log("queued", training_pairs=240)
     async with listen() as stream:
         assert stream.answer.headers["content-type"].startswith("text/event-stream")
@@ -175,11 +175,11 @@ async def test_a_stream_tells_what_was_what_is_and_what_happens(log: Log, listen
         assert ids(await stream.until(is_log)) == [started.id]
         point = MetricPoint(step=9, epoch=0.1, training_loss=1.5, learning_rate=1e-4)
         log.tell(job_progress(seq=2, step=9, percent=10, eta_seconds=80, points=(point,), **log.whose))
-        [heard] = await stream.until(is_progress)
-        told = heard["data"]
-        assert (told["status"], told["current_stage"], told["progress"]) == ("running", "training", 10)
-        assert (told["current_step"], told["total_steps"], told["eta_seconds"]) == (9, 90, 80)
-        assert (told["current_metrics"], told["current_cost"] > 0) == (
+        [published] = await stream.until(is_progress)
+        received = published["data"]
+        assert (received["status"], received["current_stage"], received["progress"]) == ("running", "training", 10)
+        assert (received["current_step"], received["total_steps"], received["eta_seconds"]) == (9, 90, 80)
+        assert (received["current_metrics"], received["current_cost"] > 0) == (
             {"training_loss": 1.5, "learning_rate": 1e-4},
             True,
         )
@@ -214,19 +214,19 @@ async def test_an_id_from_nowhere_replays_nothing_and_misses_nothing(log: Log, l
         assert ids(await stream.until(is_log)) == [entry.id]
 
 
-async def test_an_entry_whose_predecessor_was_not_heard_of_comes_after_it(log: Log, listen: Listen) -> None:
+async def test_a_missing_predecessor_is_fetched_before_its_entry(log: Log, listen: Listen) -> None:
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
-        unheard = [log.write(), log.write()]
-        heard = log.log()
-        assert ids(await stream.until(lambda event: event.get("id") == str(heard.id))) == [
-            *(entry.id for entry in unheard),
-            heard.id,
+        unpublished = [log.write(), log.write()]
+        published = log.log()
+        assert ids(await stream.until(lambda event: event.get("id") == str(published.id))) == [
+            *(entry.id for entry in unpublished),
+            published.id,
         ]
 
 
-async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
+async def test_an_entry_published_while_the_log_is_read_is_sent_once(
     log: Log, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = log.write("queued")
@@ -244,17 +244,17 @@ async def test_an_entry_that_is_told_while_the_log_is_read_comes_once(
     assert ids(events) == [first.id, last.id]
 
 
-async def test_what_kafka_never_told_is_found_with_the_next_beat(log: Log, listen: Listen, app: FastAPI) -> None:
+async def test_an_entry_that_kafka_lost_is_sent_with_the_next_keepalive(log: Log, listen: Listen, app: FastAPI) -> None:
     limit(app, keepalive_seconds=0.05)
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
-        unheard = log.write()
-        assert ids(await stream.until(is_log)) == [unheard.id]
+        unpublished = log.write()
+        assert ids(await stream.until(is_log)) == [unpublished.id]
         assert stream.comments > 0
 
 
-async def test_a_quiet_stream_is_kept_open_by_comments(log: Log, listen: Listen, app: FastAPI) -> None:
+async def test_keepalive_comments_keep_a_quiet_stream_open(log: Log, listen: Listen, app: FastAPI) -> None:
     limit(app, keepalive_seconds=0.02)
     async with listen() as stream:
         await stream.until(is_progress)
@@ -268,35 +268,35 @@ async def test_a_quiet_stream_is_kept_open_by_comments(log: Log, listen: Listen,
         assert ids([await reading or {}]) == [entry.id]
 
 
-async def test_a_log_longer_than_what_is_kept_in_memory_is_told_whole(log: Log, listen: Listen) -> None:
+async def test_a_log_longer_than_the_buffer_is_sent_whole(log: Log, listen: Listen) -> None:
     log.log("queued")
     async with listen() as stream:
         await stream.until(is_progress)
         burst = [log.write() for _ in range(250)]
         log.tell(*burst)
-        assert ids(await stream.until(lambda event: event.get("id") == str(burst[-1].id))) == [one.id for one in burst]
+        assert ids(await stream.until(lambda event: event.get("id") == str(burst[-1].id))) == [
+            entry.id for entry in burst
+        ]
 
 
-async def test_progress_is_replaced_while_nobody_reads_but_no_measurement_is_forgotten(
-    log: Log, listen: Listen
-) -> None:
+async def test_a_slow_client_gets_the_newest_progress_with_all_metrics(log: Log, listen: Listen) -> None:
     async with listen() as stream:
         await stream.until(is_progress)
         validated = MetricPoint(step=1, epoch=0, training_loss=9.0, validation_loss=3.25)
         log.tell(job_progress(seq=1, points=(validated,), **log.whose))
         log.tell(*(job_progress(seq=seq, step=seq, **log.whose) for seq in range(2, 500)))
-        told = await stream.until(lambda event: event["data"].get("current_step") == 499)
-        assert len(told) < 50
-        assert told[-1]["data"]["current_metrics"]["validation_loss"] == 3.25
-        assert told[-1]["data"]["current_metrics"]["training_loss"] == 2.0
+        received = await stream.until(lambda event: event["data"].get("current_step") == 499)
+        assert len(received) < 50
+        assert received[-1]["data"]["current_metrics"]["validation_loss"] == 3.25
+        assert received[-1]["data"]["current_metrics"]["training_loss"] == 2.0
 
 
 async def test_older_progress_changes_nothing(log: Log, listen: Listen) -> None:
     async with listen() as stream:
         await stream.until(is_progress)
         log.tell(job_progress(seq=5, step=50, **log.whose), job_progress(seq=4, step=40, **log.whose))
-        told = (await stream.until(is_progress))[-1]
-        assert told["data"]["current_step"] == 50
+        received = (await stream.until(is_progress))[-1]
+        assert received["data"]["current_step"] == 50
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
@@ -327,7 +327,7 @@ async def test_a_completed_jobs_stream_ends_when_its_model_is_stored(log: Log, l
         assert (last[-1]["data"]["status"], last[-1]["data"]["current_cost"]) == ("completed", 0.5025)
 
 
-async def test_whoever_has_heard_all_of_a_finished_job_need_not_come_back(log: Log, listen: Listen) -> None:
+async def test_a_client_with_the_whole_log_of_a_finished_job_gets_204(log: Log, listen: Listen) -> None:
     log.log("artifact_ready")
     last = log.log("completed")
     async with listen() as stream:
@@ -346,23 +346,21 @@ async def test_a_deleted_jobs_stream_ends(log: Log, listen: Listen, pool: Pool, 
         await stream.rest()
 
 
-async def test_a_stream_goes_on_while_the_tracker_is_silent(
+async def test_a_stream_continues_while_the_tracker_is_unavailable(
     log: Log, listen: Listen, tracker: FakeTracker, app: FastAPI
 ) -> None:
     limit(app, retry_seconds=0.05)
-    tracker.silent = True
-    unheard, heard = log.write("queued"), log.write("started")
+    tracker.unavailable = True
+    unpublished, published = log.write("queued"), log.write("started")
     async with listen() as stream:
-        log.tell(heard)
+        log.tell(published)
         log.tell(job_progress(seq=3, step=30, **log.whose))
-        tracker.silent = False
-        told = await stream.until(lambda event: event.get("id") == str(heard.id))
-        assert ids(told) == [unheard.id, heard.id]
+        tracker.unavailable = False
+        received = await stream.until(lambda event: event.get("id") == str(published.id))
+        assert ids(received) == [unpublished.id, published.id]
 
 
-async def test_a_stream_ends_after_a_while_so_that_tokens_are_asked_for_again(
-    log: Log, listen: Listen, app: FastAPI
-) -> None:
+async def test_a_stream_ends_after_its_maximum_duration(log: Log, listen: Listen, app: FastAPI) -> None:
     limit(app, stream_seconds=0.1)
     entry = log.log("queued")
     async with listen() as stream:
@@ -396,7 +394,7 @@ async def nobody_watches(app: FastAPI) -> bool:
     return not app.state.live._watches and not app.state.live._streams
 
 
-async def test_a_client_that_leaves_is_forgotten(app: FastAPI, log: Log, listen: Listen) -> None:
+async def test_a_disconnected_client_is_removed(app: FastAPI, log: Log, listen: Listen) -> None:
     async with listen() as stream:
         await stream.until(is_progress)
         assert not await nobody_watches(app)
@@ -404,7 +402,7 @@ async def test_a_client_that_leaves_is_forgotten(app: FastAPI, log: Log, listen:
     log.tell(job_progress(**log.whose))
 
 
-async def test_what_cannot_be_read_is_passed_over(app: FastAPI, log: Log, listen: Listen) -> None:
+async def test_an_undecodable_record_is_skipped(app: FastAPI, log: Log, listen: Listen) -> None:
     async with listen() as stream:
         await stream.until(is_progress)
         key = str(log.whose["job_id"]).encode()
@@ -417,7 +415,7 @@ async def test_what_cannot_be_read_is_passed_over(app: FastAPI, log: Log, listen
 
 
 @pytest.mark.parametrize("last_id", ["-1", "x", str(2**63), "8;9"])
-async def test_an_id_that_is_none_is_refused(listen: Listen, last_id: str) -> None:
+async def test_an_invalid_event_id_is_rejected(listen: Listen, last_id: str) -> None:
     async with listen(last_id) as stream:
         assert stream.answer.status_code == 400
         assert list(stream.answer.json()["details"]) == ["last-event-id"]

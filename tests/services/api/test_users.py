@@ -77,7 +77,7 @@ async def test_an_admin_opens_accounts_where_sign_up_is_closed(ada: User, pool: 
     assert (answer.json()["data"]["email"], answer.json()["data"]["role"]) == ("ben@example.com", "member")
 
 
-async def test_an_account_without_a_password_lets_nobody_in(ada: User, anonymous: httpx.AsyncClient):
+async def test_an_account_without_a_password_rejects_sign_ins(ada: User, anonymous: httpx.AsyncClient):
     await ada.post("/api/admin/users", json={"email": "ben@example.com"})
 
     answers = [await login(anonymous, "ben@example.com", password) for password in ("", PASSWORD)]
@@ -100,13 +100,13 @@ async def test_everything_wrong_with_an_account_is_named_at_once(ada: User, pool
     assert await pool.fetchval("SELECT count(*) FROM users") == 1
 
 
-async def test_there_is_nobody_to_change(ada: User):
+async def test_an_unknown_account_is_not_found(ada: User):
     path = f"/api/admin/users/{new_id()}"
     assert (await ada.patch(path, json={"role": "admin"})).status_code == 404
     assert (await ada.post(f"{path}/password", json={"password": "another password"})).status_code == 404
 
 
-async def test_a_new_admin_is_one_at_once_and_so_is_a_former_one(ada: User, eve: User):
+async def test_a_changed_role_takes_effect_immediately(ada: User, eve: User):
     answer = await ada.patch(f"/api/admin/users/{eve.id}", json={"role": "admin"})
     assert answer.json()["data"]["role"] == "admin"
     assert (await eve.get("/api/admin/users")).status_code == 200
@@ -135,13 +135,13 @@ async def test_a_disabled_accounts_tokens_stop_at_once(
         assert (await login(anonymous, eve.account["user"]["email"])).status_code == 200
 
 
-async def test_a_session_that_was_begun_meanwhile_is_of_no_use_either(eve: User, pool: Pool):
+async def test_a_session_started_meanwhile_ends_too(eve: User, pool: Pool):
     await pool.execute("UPDATE users SET disabled_at = now() WHERE id = $1", eve.id)
 
     assert (await eve.get("/api/jobs")).status_code == 401
 
 
-async def test_what_is_left_out_stays(ada: User, eve: User):
+async def test_omitted_fields_are_kept(ada: User, eve: User):
     await ada.patch(f"/api/admin/users/{eve.id}", json={"role": "admin", "disabled": True})
     answer = await ada.patch(f"/api/admin/users/{eve.id}", json={})
 
@@ -172,7 +172,7 @@ async def test_two_admins_do_not_put_each_other_out(ada: User, eve: User, pool: 
     assert await pool.fetchval("SELECT count(*) FROM users WHERE role = 'admin'") == 1
 
 
-async def test_of_many_admins_who_leave_at_once_one_remains(ada: User, eve: User, pool: Pool):
+async def test_concurrent_demotions_leave_one_admin(ada: User, eve: User, pool: Pool):
     await ada.patch(f"/api/admin/users/{eve.id}", json={"role": "admin"})
     await asyncio.gather(
         *(user.patch(f"/api/admin/users/{user.id}", json={"disabled": True}) for user in (ada, eve) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Webhooks through the gateway: asked of the notifier in the user's name, on both dialects."""
+"""Webhooks through the gateway: requests to the notifier on behalf of the user, in both dialects."""
 
 import json
 from typing import Any
@@ -68,7 +68,7 @@ async def test_what_was_sent_is_listed_and_replayed(ada: User, notifier: FakeNot
     assert page["pagination"]["total"] == 1
     replayed = (await ada.post(f"{path}/{new_id()}/replay")).json()["data"]
     assert (replayed["event_id"], replayed["status"]) == ("evt_7", "pending")
-    assert notifier.asked[-2][1] == {"page": "3", "limit": "7"}
+    assert notifier.requests[-2][1] == {"page": "3", "limit": "7"}
 
 
 async def test_the_event_types_are_listed(ada: User):
@@ -86,7 +86,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("body", "wrong"), BAD)
-async def test_every_wrong_field_is_named_before_anybody_is_asked(
+async def test_every_wrong_field_is_named_before_the_notifier_is_called(
     ada: User, notifier: FakeNotifier, body: dict[str, Any], wrong: set[str]
 ):
     headers = {"content-type": "application/json"}
@@ -177,7 +177,7 @@ async def test_openais_client_pages_through_webhook_endpoints(ada: User, eve: Us
 
 
 @pytest.mark.parametrize("webhook_id", ["we_", "we_x", "ftjob-" + "0" * 32, "we_" + "0" * 32, UNKNOWN_ID])
-async def test_what_is_no_endpoint_of_yours_is_not_found(ada: User, webhook_id: str):
+async def test_another_users_endpoint_is_not_found(ada: User, webhook_id: str):
     answer = await ada.get(f"/v1/webhook_endpoints/{webhook_id}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 

@@ -1,4 +1,4 @@
-"""The public API as the pages see it: real HTTP semantics, canned answers, and a record of what was asked."""
+"""The public API as the pages see it: real HTTP semantics, canned answers, and a record of the requests."""
 
 import asyncio
 from typing import Any
@@ -64,7 +64,7 @@ def model(**changes: Any) -> Json:
 
 
 class FakeApi:
-    """Change its attributes to change its answers; `calls` holds method, path and body of what it was asked.
+    """Change its attributes to change its answers; `calls` holds method, path and body of each request.
 
     `headers` are those of the last call.
     """
@@ -73,7 +73,7 @@ class FakeApi:
         self.job = job()
         self.place: Json = {"position": None, "ahead_gpus": None, "expected_start": None, "waits_for": None}
         self.datasets = [dataset()]
-        self.silent: set[str] = set()
+        self.unavailable: set[str] = set()
         self.refusal: Json | None = None
         self.calls: list[tuple[str, str, Any]] = []
         self.headers = Headers()
@@ -86,7 +86,7 @@ class FakeApi:
     async def _gate(self, request: Request, call_next: Any) -> Response:
         path = request.url.path
         self.headers = request.headers
-        if any(path.startswith(prefix) for prefix in self.silent):
+        if any(path.startswith(prefix) for prefix in self.unavailable):
             return JSONResponse({"error": "It does not answer.", "code": "unavailable", "details": None}, 503)
         if path.startswith("/api/auth/") or path == "/health":
             return await call_next(request)

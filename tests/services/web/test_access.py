@@ -85,15 +85,15 @@ async def test_a_wrong_password_shows_an_error_and_keeps_the_address(anonymous: 
 
 
 @pytest.mark.parametrize(
-    ("before", "told"), [({}, "127.0.0.1"), ({"x-forwarded-for": "192.0.2.1"}, "192.0.2.1, 127.0.0.1")]
+    ("before", "forwarded"), [({}, "127.0.0.1"), ({"x-forwarded-for": "192.0.2.1"}, "192.0.2.1, 127.0.0.1")]
 )
 async def test_the_address_of_the_visitor_is_forwarded(
-    anonymous: httpx.AsyncClient, api: FakeApi, before: dict[str, str], told: str
+    anonymous: httpx.AsyncClient, api: FakeApi, before: dict[str, str], forwarded: str
 ) -> None:
     browser = {"user-agent": "Firefox é".encode("latin-1")}
     await anonymous.post("/sign-in", data=ACCOUNT, headers={**before, **browser})
 
-    assert api.headers["x-forwarded-for"] == told
+    assert api.headers["x-forwarded-for"] == forwarded
     assert api.headers["user-agent"] == "Firefox "
 
 
@@ -148,8 +148,10 @@ async def test_an_unavailable_api_shows_an_error_page(app: FastAPI, ada: httpx.A
         assert (await ada.get("/health")).status_code == 200
 
 
-async def test_a_silent_neighbour_costs_only_its_part_of_the_dashboard(ada: httpx.AsyncClient, api: FakeApi) -> None:
-    api.silent = {"/api/models", "/api/notifications"}
+async def test_an_unavailable_peer_service_affects_only_its_part_of_the_dashboard(
+    ada: httpx.AsyncClient, api: FakeApi
+) -> None:
+    api.unavailable = {"/api/models", "/api/notifications"}
     answer = await ada.get("/")
     assert answer.status_code == 200
     assert "Models cannot be shown just now." in answer.text

@@ -175,7 +175,7 @@ async def test_a_waiting_job_shows_the_reason(ada: httpx.AsyncClient, api: FakeA
 async def test_a_job_without_a_place_in_the_queue_shows_none(ada: httpx.AsyncClient, api: FakeApi, status: str) -> None:
     api.job = job(status=status)
     if status == "queued":
-        api.silent = {f"/api/jobs/{ID}/queue"}
+        api.unavailable = {f"/api/jobs/{ID}/queue"}
     else:
         api.place |= {"position": 1, "waits_for": "gpus"}
     answer = await ada.get(f"/training/jobs/{ID}")

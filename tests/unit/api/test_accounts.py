@@ -33,7 +33,7 @@ CHALLENGE = "c" * 43
         ("testclient", "testclient"),
     ],
 )
-def test_callers_are_told_apart_by_what_they_have_of_the_internet(address: str, network: str):
+def test_callers_are_distinguished_by_their_network(address: str, network: str):
     assert network_of(address) == network
 
 

@@ -24,7 +24,7 @@ def test_four_attempts_are_free_and_each_after_them_costs_twice_the_wait():
 
 
 @given(st.integers(0, 2**31 - 2))
-def test_no_wait_is_longer_than_is_said(tries: int):
+def test_no_pause_exceeds_its_maximum(tries: int):
     after = count_attempt(LoginAttempts(tries, NOON), FREE, NOON)
 
     assert after.blocked_until is None or after.blocked_until - NOON <= MAX_PAUSE

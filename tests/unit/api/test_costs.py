@@ -37,7 +37,7 @@ def test_times_are_taken_as_they_are_in_utc():
         ("0001-01-01T00:00:00+14:00", "2026-11-24"),
     ],
 )
-def test_what_is_no_period_is_refused(start, end):
+def test_an_invalid_period_is_rejected(start, end):
     with pytest.raises(ValueError, match=r"start_date|neither a date"):
         between(start, end)
 

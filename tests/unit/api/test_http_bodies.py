@@ -22,7 +22,7 @@ def test_a_mailbox_has_one_spelling(given, stored):
 
 
 @pytest.mark.parametrize("address", ["", "ada", "@example.com", "Ada <ada@example.com>", "a b@example.com", "ada@"])
-def test_what_is_no_address_is_refused(address):
+def test_an_invalid_address_is_rejected(address):
     with pytest.raises(ValidationError):
         Register(email=address, password="long enough")
 

@@ -23,7 +23,7 @@ def spent(rate: RateLimit, caller: str = "ada") -> float:
     return 0
 
 
-def test_a_minutes_requests_may_come_at_once_and_then_one_by_one():
+def test_a_burst_of_a_minutes_requests_is_allowed():
     clock = Clock()
     rate = RateLimit(60, clock)
 
@@ -34,7 +34,7 @@ def test_a_minutes_requests_may_come_at_once_and_then_one_by_one():
     assert [spent(rate) for _ in range(61)] == [0] * 60 + [1]
 
 
-def test_who_waits_as_long_as_is_said_passes():
+def test_a_request_after_retry_after_is_allowed():
     clock = Clock()
     rate = RateLimit(7, clock)
     for _ in range(7):
@@ -50,7 +50,7 @@ def test_callers_do_not_count_for_each_other():
     assert [spent(rate, "ada"), spent(rate, "eve"), spent(rate, "ada")] == [0, 0, 60]
 
 
-def test_what_is_refused_is_not_counted():
+def test_a_rejected_request_is_not_counted():
     clock = Clock()
     rate = RateLimit(1, clock)
     assert [spent(rate) for _ in range(50)] == [0] + [60] * 49
@@ -79,7 +79,7 @@ def test_no_minute_sees_more_than_twice_the_limit(limit: int, pauses: list[float
         assert sum(start <= moment < start + 60 for moment in passed) <= 2 * limit
 
 
-def test_callers_who_are_gone_are_forgotten():
+def test_idle_callers_are_removed():
     clock = Clock()
     rate = RateLimit(60, clock)
     for n in range(20 * MIN_SWEEP):
@@ -102,7 +102,7 @@ def test_a_sweep_forgets_no_debt():
 @pytest.mark.parametrize(
     ("method", "kind"), [("GET", "reads"), ("HEAD", "reads"), ("POST", "changes"), ("DELETE", "changes")]
 )
-def test_what_is_read_and_what_is_changed_is_counted_apart(method: str, kind: str):
+def test_reads_and_changes_are_counted_separately(method: str, kind: str):
     rates = RateLimits(reads=1, changes=1, anonymous=1)
 
     assert rates.of(method) is getattr(rates, kind)

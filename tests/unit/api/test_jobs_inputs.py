@@ -33,7 +33,7 @@ def model(status: str = "stored", **spec: Any) -> StartingModel:
 
 
 @pytest.mark.parametrize("preset", ["fast", "quality", "custom"])
-def test_what_is_not_given_comes_from_the_adapter_before_the_preset(preset: Any):
+def test_omitted_values_come_from_the_adapter_before_the_preset(preset: Any):
     wished = inherit(TrainingSpec(init_from=new_id(), learning_rate=3e-4, dropout=0.2), model())
     spec = resolve(preset, wished)
     assert {name: getattr(spec, name) for name in EARLIER} == EARLIER
@@ -91,7 +91,7 @@ def test_pairs_are_for_dpo_and_conversations_for_sft(method: Any, training: str,
     assert len(found.get("hyperparameters.method", [])) == wrong
 
 
-def test_what_is_not_checked_yet_is_not_judged():
+def test_a_data_set_that_is_not_validated_has_no_problems():
     unknown = dataset(format="openai_chat", status="validating", sha256=None)
     assert input_problems(TrainingSpec(method="dpo"), Inputs(unknown)) == {}
 

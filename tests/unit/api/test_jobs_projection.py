@@ -64,7 +64,7 @@ STORY = [
 ]
 
 
-def told(*events) -> Job:
+def projected(*events) -> Job:
     return reduce(apply_event, events, JOB)
 
 
@@ -92,42 +92,42 @@ LONG_STORY = [
 
 @given(st.permutations(LONG_STORY), st.lists(st.sampled_from(LONG_STORY), max_size=4))
 def test_a_job_that_was_lost_paused_and_stopped_ends_up_the_same_in_any_order(shuffled, again):
-    assert told(*shuffled, *again) == told(*LONG_STORY)
+    assert projected(*shuffled, *again) == projected(*LONG_STORY)
 
 
 @given(st.permutations(LONG_STORY[:6]))
 def test_a_paused_job_is_the_same_in_any_order(shuffled):
-    job = told(*shuffled)
-    assert job == told(*LONG_STORY[:6])
+    job = projected(*shuffled)
+    assert job == projected(*LONG_STORY[:6])
     assert (job.state.status, job.cost_at(NOON + timedelta(days=9))) == (JobStatus.PAUSED, Decimal("0.5833"))
 
 
 def test_what_it_costs_is_the_sum_of_its_parts_as_the_ledger_rounds_them():
-    job = told(*LONG_STORY)
+    job = projected(*LONG_STORY)
     assert job.ending is not None
     assert (job.ending.seconds, job.ending.stopped_by) == (1800.0, "duration")
     assert job.final_cost == Decimal("0.5833") + Decimal("1.1667")
     assert job.started_at == NOON
 
 
-def test_what_is_shown_never_passes_the_cap():
+def test_the_shown_cost_never_exceeds_the_cap():
     capped = replace(JOB, spec=JOB.spec.model_copy(update={"max_cost": Decimal("2.00")}))
     job = reduce(apply_event, STORY[:3], capped)
     assert job.cost_at(NOON + timedelta(hours=9)) == Decimal("1.5000"), "0.50 of it is for storage"
 
 
 @given(st.permutations(STORY), st.lists(st.sampled_from(STORY), max_size=4))
-def test_a_job_ends_up_the_same_in_any_order_and_however_often_it_is_told(shuffled, again):
-    assert told(*shuffled, *again) == told(*STORY)
+def test_a_projection_does_not_depend_on_order_or_redelivery(shuffled, again):
+    assert projected(*shuffled, *again) == projected(*STORY)
 
 
 @given(st.permutations(STORY[:6]))
 def test_a_live_job_is_the_same_in_any_order(shuffled):
-    assert told(*shuffled) == told(*STORY[:6])
+    assert projected(*shuffled) == projected(*STORY[:6])
 
 
 def test_the_whole_story():
-    job = told(*STORY)
+    job = projected(*STORY)
 
     assert job.state.status is JobStatus.COMPLETED
     assert (job.percent, job.stage) == (100.0, "completed")
@@ -149,13 +149,13 @@ def test_a_terminal_status_never_changes(shuffled):
 
 
 def test_a_second_ending_changes_nothing():
-    job = told(about_the_job(job_completed, outcome=JobStatus.CANCELLED))
+    job = projected(about_the_job(job_completed, outcome=JobStatus.CANCELLED))
 
     assert apply_event(job, about_the_job(job_completed, attempt=9)) == job
 
 
 def test_a_running_job_costs_its_time_so_far():
-    job = told(*STORY[:3])
+    job = projected(*STORY[:3])
 
     assert job.cost_at(NOON + timedelta(minutes=30)) == Decimal("1.7500")
     assert job.final_cost is None
@@ -167,14 +167,14 @@ def test_a_waiting_job_costs_nothing():
 
 
 def test_a_job_cancelled_before_it_ran_costs_nothing():
-    job = told(about_the_job(job_completed, attempt=0, outcome=JobStatus.CANCELLED, cluster=None, started_at=None))
+    job = projected(about_the_job(job_completed, attempt=0, outcome=JobStatus.CANCELLED, cluster=None, started_at=None))
 
     assert (job.state.status, job.final_cost) == (JobStatus.CANCELLED, 0)
 
 
-def test_a_failed_job_keeps_how_far_it_came_and_says_why():
+def test_a_failed_job_keeps_its_progress_and_has_its_error():
     error = JobError(code="out_of_memory", message="The GPU's memory is full.", advice="Use a smaller batch.")
-    job = told(*STORY[:4], about_the_job(job_completed, outcome=JobStatus.FAILED, error=error))
+    job = projected(*STORY[:4], about_the_job(job_completed, outcome=JobStatus.FAILED, error=error))
 
     assert (job.percent, job.stage) == (9.0, "failed")
     assert job.ending is not None
@@ -183,6 +183,6 @@ def test_a_failed_job_keeps_how_far_it_came_and_says_why():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_measurement_that_is_no_number_is_not_shown(value):
-    job = told(*STORY[:4], about_the_job(job_progress, seq=4, points=(point(4, training_loss=value),)))
+    job = projected(*STORY[:4], about_the_job(job_progress, seq=4, points=(point(4, training_loss=value),)))
 
     assert job.metrics["training_loss"].value == 2.1

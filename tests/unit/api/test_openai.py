@@ -28,7 +28,7 @@ def test_an_identifier_is_read_back(value: UUID, prefix: str) -> None:
 
 
 @given(text=st.text(max_size=60))
-def test_what_is_no_identifier_is_none(text: str) -> None:
+def test_an_invalid_identifier_is_none(text: str) -> None:
     for prefix in (ids.FILE, ids.JOB):
         assert ids.read(prefix, prefix + text) is None or len(text) == 32
     ids.read_event(ids.EVENT + text)
@@ -52,33 +52,38 @@ def test_a_batch_is_split_without_a_rest(size: int) -> None:
     assert not any(size % larger == 0 for larger in range(device + 1, 65))
 
 
-def asked(**fields: object) -> CreateJob:
+def create_job(**fields: object) -> CreateJob:
     return CreateJob.model_validate({"model": "tiny", "training_file": ids.write(ids.FILE, UUID(int=1))} | fields)
 
 
 @given(multiplier=st.floats(0.1, 10))
 def test_every_multiplier_within_its_bounds_is_a_learning_rate(multiplier: float) -> None:
-    order = translate(asked(hyperparameters={"learning_rate_multiplier": multiplier}), "tiny", "CPU").request
-    assert order.hyperparameters.learning_rate == pytest.approx(multiplier * 1e-4, rel=1e-9)
+    request = translate(create_job(hyperparameters={"learning_rate_multiplier": multiplier}), "tiny", "CPU").request
+    assert request.hyperparameters.learning_rate == pytest.approx(multiplier * 1e-4, rel=1e-9)
 
 
 @pytest.mark.parametrize("multiplier", [0.0999, 10.01])
 def test_a_multiplier_beyond_them_is_refused(multiplier: float) -> None:
     with pytest.raises(Invalid) as refused:
-        translate(asked(hyperparameters={"learning_rate_multiplier": multiplier}), "tiny", "CPU")
+        translate(create_job(hyperparameters={"learning_rate_multiplier": multiplier}), "tiny", "CPU")
     assert refused.value.details == {
         "hyperparameters.learning_rate_multiplier": ["must be 0.1 to 10, as it multiplies a learning rate of 0.0001"]
     }
 
 
 def test_an_order_waits_for_its_file_and_is_of_this_dialect() -> None:
-    order = translate(asked(suffix="x", metadata={"k": "v"}), "tiny", "CPU").request
-    assert (order.may_await_dataset, order.dialect, order.suffix, order.metadata) == (True, "openai", "x", {"k": "v"})
+    request = translate(create_job(suffix="x", metadata={"k": "v"}), "tiny", "CPU").request
+    assert (request.may_await_dataset, request.dialect, request.suffix, request.metadata) == (
+        True,
+        "openai",
+        "x",
+        {"k": "v"},
+    )
 
 
-def test_problems_are_told_where_the_request_has_them() -> None:
+def test_problems_have_the_paths_of_the_request() -> None:
     translation = translate(
-        asked(method={"type": "supervised", "supervised": {"hyperparameters": {}}}, rank=8), "t", "C"
+        create_job(method={"type": "supervised", "supervised": {"hyperparameters": {}}}, rank=8), "t", "C"
     )
     found = {"hyperparameters.rank": ["a"], "hyperparameters.base_model": ["b"], "gpu_config.type": ["c"]}
     assert translation.rename(found) == {"rank": ["a"], "model": ["b"], "gpu_config.type": ["c"]}

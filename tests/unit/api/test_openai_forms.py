@@ -28,9 +28,9 @@ def part(name: str, content: bytes, filename: str | None = None) -> bytes:
     return f'--xx\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
 
 
-async def read(one: Form) -> bytes:
-    assert await one.find_file()
-    return b"".join([piece async for piece in one.read_file()])
+async def read(parsed: Form) -> bytes:
+    assert await parsed.find_file()
+    return b"".join([piece async for piece in parsed.read_file()])
 
 
 @given(
@@ -42,19 +42,19 @@ def test_a_file_is_read_as_it_was_sent(content: bytes, size: int, first: bool) -
     if b"\r\n--xx" in b"\r\n" + content:
         return
     parts = [part("file", content, "a.jsonl"), part("purpose", b"fine-tune")]
-    one = form(b"".join(parts if first else parts[::-1]) + b"--xx--\r\n", size)
-    assert asyncio.run(read(one)) == content
-    assert (one.fields, one.filename) == ({"purpose": "fine-tune"}, "a.jsonl")
+    parsed = form(b"".join(parts if first else parts[::-1]) + b"--xx--\r\n", size)
+    assert asyncio.run(read(parsed)) == content
+    assert (parsed.fields, parsed.filename) == ({"purpose": "fine-tune"}, "a.jsonl")
 
 
 @given(cut=st.integers(0, 160), size=st.integers(1, 50))
 def test_a_form_that_ends_early_is_broken(cut: int, size: int) -> None:
     whole = part("purpose", b"fine-tune") + part("file", b"x" * 40, "a.jsonl") + b"--xx--"
-    one = form(whole[: min(cut, len(whole) - 1)], size)
+    parsed = form(whole[: min(cut, len(whole) - 1)], size)
 
     async def run() -> None:
-        if await one.find_file():
-            async for _ in one.read_file():
+        if await parsed.find_file():
+            async for _ in parsed.read_file():
                 pass
 
     with pytest.raises(BrokenForm):

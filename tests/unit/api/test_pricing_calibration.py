@@ -28,7 +28,7 @@ def took(ratio: float, gpu_type: str = "H100", cost: str = "1.10") -> PastJob:
     return PastJob(gpu_type, 1000, 1000 * ratio, Decimal("1.00"), Decimal(cost))
 
 
-def test_jobs_of_the_same_gpu_type_tell_where_a_new_one_will_lie():
+def test_jobs_of_the_same_gpu_type_calibrate_an_estimate():
     past = [took(ratio) for ratio in (0.5, 1.0, 1.5, 2.0, 2.5)] + [took(9, "CPU")] * 9
     learned = calibrate(QUOTE, "H100", past)
 

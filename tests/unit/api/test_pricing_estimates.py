@@ -96,26 +96,26 @@ def quote(pairs: int, tokens: int, gpu: str, count: int, **spec: int) -> Quote:
 def test_the_estimate_is_the_originals_to_the_cent(
     *, pairs, tokens, gpu, count, batch, epochs, steps_per_epoch, steps, hours, compute, total
 ):
-    told = quote(pairs, tokens, gpu, count, batch_size=batch, epochs=epochs)
+    quoted = quote(pairs, tokens, gpu, count, batch_size=batch, epochs=epochs)
 
-    assert (told.steps_per_epoch, told.total_steps) == (steps_per_epoch, steps)
-    assert str(told.hours) == hours
-    assert str(told.compute) == compute
-    assert str(told.total) == total
+    assert (quoted.steps_per_epoch, quoted.total_steps) == (steps_per_epoch, steps)
+    assert str(quoted.hours) == hours
+    assert str(quoted.compute) == compute
+    assert str(quoted.total) == total
 
 
 def test_the_rate_and_the_throughput_are_those_of_all_gpus():
-    told = quote(1000, 200_000, "H100", 3, batch_size=4, epochs=1)
+    quoted = quote(1000, 200_000, "H100", 3, batch_size=4, epochs=1)
 
-    assert (told.hourly_rate, told.tokens_per_second) == (Decimal("12.60"), 6600)
+    assert (quoted.hourly_rate, quoted.tokens_per_second) == (Decimal("12.60"), 6600)
 
 
 def test_max_steps_are_counted_as_the_epochs_that_they_begin():
-    told = quote(1000, 180_000, "A100-80GB", 1, batch_size=4, max_steps=300)
+    quoted = quote(1000, 180_000, "A100-80GB", 1, batch_size=4, max_steps=300)
 
     # 250 steps an epoch, so 2 epochs begin: 300 · 720 / 1800 + 600 + 600 + 300 = 1620 s = 0.45 h × 3.50 = 1.575 → 1.58
-    assert (told.total_steps, told.epochs, told.hours) == (300, 2, Decimal("0.45"))
-    assert (told.compute, told.total) == (Decimal("1.58"), Decimal("2.08"))
+    assert (quoted.total_steps, quoted.epochs, quoted.hours) == (300, 2, Decimal("0.45"))
+    assert (quoted.compute, quoted.total) == (Decimal("1.58"), Decimal("2.08"))
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_max_steps_are_counted_as_the_epochs_that_they_begin():
     [("2.57", False), ("2.82", False), ("2.83", True), ("2.32", False), ("2.31", True), ("0", True)],
 )
 def test_a_claim_may_be_a_tenth_off(claimed, changed):
-    told = quote(1000, 200_000, "A100-80GB", 1, batch_size=4, epochs=3)  # 2.57: 2.313 to 2.827
+    quoted = quote(1000, 200_000, "A100-80GB", 1, batch_size=4, epochs=3)  # 2.57: 2.313 to 2.827
 
-    assert differs(Decimal(claimed), told) is changed
+    assert differs(Decimal(claimed), quoted) is changed
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**10), st.integers(1, 64), st.integers(1, 20), st.integers(1, 8))
 def test_more_gpus_are_never_slower_and_more_epochs_never_cheaper(pairs, tokens, batch, epochs, count):
-    told = quote(pairs, tokens, "H100", count, batch_size=batch, epochs=epochs)
+    quoted = quote(pairs, tokens, "H100", count, batch_size=batch, epochs=epochs)
     fewer = quote(pairs, tokens, "H100", max(count - 1, 1), batch_size=batch, epochs=epochs)
     shorter = quote(pairs, tokens, "H100", count, batch_size=batch, epochs=max(epochs - 1, 1))
 
-    assert told.hours <= fewer.hours
-    assert told.total >= shorter.total
+    assert quoted.hours <= fewer.hours
+    assert quoted.total >= shorter.total

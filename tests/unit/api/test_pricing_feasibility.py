@@ -1,4 +1,4 @@
-"""What a training cannot have, and what it is told to do instead."""
+"""What a training cannot have, and what it is problems_found to do instead."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def found(gpu=H100, shape=TINY, examples=None, **spec) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "instead"),
+    ("changes", "field", "instead"),
     [
         ({"quantization": "nf4", "gpu": CPU}, "quantization", "use none, or another GPU type"),
         ({"target_modules": ("q_proj", "lm_head")}, "target_modules", "take it out"),
@@ -25,15 +25,15 @@ def found(gpu=H100, shape=TINY, examples=None, **spec) -> dict[str, list[str]]:
         ({"early_stopping": {"patience": 2}, "examples": 5}, "early_stopping", "add a validation_split"),
     ],
 )
-def test_what_cannot_be_had_is_refused_with_what_to_do_instead(asked, field, instead):
-    told = found(**asked)
+def test_an_infeasible_combination_is_rejected_with_an_alternative(changes, field, instead):
+    problems_found = found(**changes)
 
-    assert told.keys() == {f"hyperparameters.{field}"}
-    assert instead in told[f"hyperparameters.{field}"][0]
+    assert problems_found.keys() == {f"hyperparameters.{field}"}
+    assert instead in problems_found[f"hyperparameters.{field}"][0]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "changes",
     [
         {},
         {"quantization": "nf4"},
@@ -47,12 +47,14 @@ def test_what_cannot_be_had_is_refused_with_what_to_do_instead(asked, field, ins
         {"eval_steps": 5},
     ],
 )
-def test_what_can_be_had_is_not_refused(asked):
-    assert found(**asked) == {}
+def test_what_can_be_had_is_not_refused(changes):
+    assert found(**changes) == {}
 
 
-def test_all_problems_are_told_at_once():
-    told = found(CPU, examples=3, quantization="nf4", target_modules=("lm_head", "wide_proj"), eval_steps=1)
+def test_all_problems_are_reported_at_once():
+    problems_found = found(CPU, examples=3, quantization="nf4", target_modules=("lm_head", "wide_proj"), eval_steps=1)
 
-    assert told.keys() == {f"hyperparameters.{name}" for name in ("quantization", "target_modules", "eval_steps")}
-    assert len(told["hyperparameters.target_modules"]) == 2
+    assert problems_found.keys() == {
+        f"hyperparameters.{name}" for name in ("quantization", "target_modules", "eval_steps")
+    }
+    assert len(problems_found["hyperparameters.target_modules"]) == 2

@@ -18,13 +18,14 @@ def gpu(gib: str | None, kind: str = "A100") -> GpuPrice:
 
 
 @pytest.mark.parametrize(
-    ("gib", "told"), [("80", "fits"), ("21", "fits"), ("20", "does_not_fit"), ("16", "does_not_fit"), (None, "unknown")]
+    ("gib", "verdict"),
+    [("80", "fits"), ("21", "fits"), ("20", "does_not_fit"), ("16", "does_not_fit"), (None, "unknown")],
 )
-def test_a_verdict_needs_a_gpu_of_known_size(gib, told):
+def test_a_verdict_needs_a_gpu_of_known_size(gib, verdict):
     judgement = evaluate_memory(SPEC, LLAMA_8B, gpu(gib))
 
-    assert judgement.verdict == told
-    assert (judgement.advice is not None) == (told == "does_not_fit")
+    assert judgement.verdict == verdict
+    assert (judgement.advice is not None) == (verdict == "does_not_fit")
 
 
 def test_a_base_model_of_unknown_shape_has_no_verdict():

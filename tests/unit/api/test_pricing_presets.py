@@ -11,7 +11,7 @@ ORIGINAL = {
 
 
 @pytest.mark.parametrize("preset", ORIGINAL)
-def test_a_preset_fills_what_is_not_given_with_the_originals_values(preset):
+def test_a_preset_completes_a_spec_with_the_originals_values(preset):
     spec = resolve(preset, TrainingSpec())
 
     resolved = (spec.learning_rate, spec.batch_size, spec.epochs, spec.rank, spec.alpha, spec.dropout)
@@ -22,7 +22,7 @@ def test_there_are_three_presets_to_choose_from():
     assert [preset.id for preset in PRESETS] == list(ORIGINAL)
 
 
-def test_what_is_given_is_kept():
+def test_submitted_values_are_kept():
     spec = resolve("fast", TrainingSpec(learning_rate=0.0005, dropout=0.0, seed=7))
 
     assert (spec.learning_rate, spec.dropout, spec.seed, spec.batch_size) == (0.0005, 0.0, 7, 8)

@@ -84,6 +84,6 @@ CLUSTERS = st.lists(
 @given(st.sampled_from("abc"), st.integers(1, 8), st.sampled_from("mno"), CLUSTERS)
 def test_a_job_has_problems_just_if_each_cluster_alone_has(gpu_type, count, base_model, clusters) -> None:
     gpu = GpuConfig(type=gpu_type, count=count)
-    alone = [bool(problems(gpu, base_model, [one])) for one in clusters]
+    alone = [bool(problems(gpu, base_model, [single])) for single in clusters]
 
     assert bool(problems(gpu, base_model, clusters)) == all(alone)

@@ -68,8 +68,8 @@ def test_the_data_tells_what_the_type_does_not() -> None:
     }
     assert json.loads(webhook_event_of(capped).body)["data"] == {
         "id": f"ftjob-{capped.job_id.hex}",
-        "cap": f"{capped.cap:.4f}",
-        "spent": f"{capped.spent:.4f}",
+        "cap": float(capped.cap),
+        "spent": float(capped.spent),
     }
 
 

@@ -1,4 +1,4 @@
-"""Whatever is refused has OpenAI's shape, and the client is told when not to try again."""
+"""Every error has OpenAI's shape, and tells the client when not to retry."""
 
 import json
 from typing import Any
@@ -100,7 +100,7 @@ async def test_a_key_that_may_only_read_changes_nothing(url: str, ada: User, art
     assert artifacts.datasets == {}
 
 
-async def test_a_surprise_is_told_in_openais_shape(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+async def test_an_unexpected_error_has_openais_shape(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
     async def fail(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -113,7 +113,7 @@ async def test_a_surprise_is_told_in_openais_shape(http: httpx.AsyncClient, monk
     )
 
 
-async def test_a_database_that_is_away_is_told_in_openais_shape(
+async def test_an_unavailable_database_has_openais_error_shape(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
     async def fail(*_: object) -> None:
@@ -125,11 +125,11 @@ async def test_a_database_that_is_away_is_told_in_openais_shape(
     assert answer.headers["retry-after"]
 
 
-async def test_a_silent_neighbour_is_told_in_openais_shape(
+async def test_an_unavailable_peer_service_has_openais_error_shape(
     http: httpx.AsyncClient, tracker: FakeTracker, ada: User, pool: Pool
 ):
     job = (await ada.post("/api/jobs", json=submission(await validated_dataset(pool, ada)))).json()["data"]
-    tracker.silent = True
+    tracker.unavailable = True
     answer = await http.get(f"/fine_tuning/jobs/ftjob-{job['id'].replace('-', '')}/events")
     assert (answer.status_code, shaped(answer)["code"], shaped(answer)["type"]) == (503, "unavailable", "server_error")
 

@@ -54,15 +54,15 @@ async def test_a_file_is_a_data_set(client: openai.AsyncOpenAI, artifacts: FakeA
     assert dataset_id in artifacts.datasets
     assert await client.files.retrieve(file.id) == file
     assert (await client.files.content(file.id)).content == CONTENT
-    assert [one.id async for one in client.files.list()] == [file.id]
+    assert [listed.id async for listed in client.files.list()] == [file.id]
     deleted = await client.files.delete(file.id)
     assert (deleted.id, deleted.object, deleted.deleted) == (file.id, "file", True)
     assert artifacts.datasets == {}
 
 
 async def test_a_file_tells_how_its_validation_went(client: openai.AsyncOpenAI, ada: User, artifacts: FakeArtifacts):
-    told = {"uploaded": "uploaded", "validating": "uploaded", "ready": "processed", "invalid": "error"}
-    for status, as_file in told.items():
+    statuses = {"uploaded": "uploaded", "validating": "uploaded", "ready": "processed", "invalid": "error"}
+    for status, as_file in statuses.items():
         errors = {"empty_line": 2, "invalid_json": 1} if status == "invalid" else {}
         dataset_id = artifacts.hold_dataset(ada.id, status=status, errors_by_code=errors)
         file = await client.files.retrieve(ids.write(ids.FILE, dataset_id))
@@ -141,7 +141,7 @@ BROKEN_FORMS = [
 """Body and content type."""
 
 
-async def test_what_is_no_form_is_refused(url: str, ada: User, artifacts: FakeArtifacts, subtests: pytest.Subtests):
+async def test_an_invalid_form_is_rejected(url: str, ada: User, artifacts: FakeArtifacts, subtests: pytest.Subtests):
     for body, kind in BROKEN_FORMS:
         with subtests.test(body=body):
             answer = await posted(url, ada, body, kind)
@@ -204,10 +204,10 @@ async def test_results_are_made_of_what_the_job_measured(
     ]
     file = await client.files.retrieve(results)
     assert (file.bytes, file.purpose, file.status) == (len(content.content), "fine-tune-results", "processed")
-    tracker.silent = True
+    tracker.unavailable = True
     assert (await client.files.retrieve(results)).bytes == file.bytes
     await pool.execute("DELETE FROM result_sizes")
-    assert [one.bytes async for one in client.files.list()] == [0], "without its size rather than not at all"
+    assert [listed.bytes async for listed in client.files.list()] == [0], "without its size rather than not at all"
     with pytest.raises(openai.InternalServerError, match="503"):
         await client.files.content(results)
     with pytest.raises(openai.ConflictError, match="when the job is deleted"):

@@ -57,7 +57,7 @@ async def test_a_job_whose_model_cannot_be_stored_ends_all_the_same(client: open
     assert (job.status, job.fine_tuned_model) == ("succeeded", None)
 
 
-async def test_a_failed_job_says_why(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+async def test_a_failed_job_has_its_error(client: openai.AsyncOpenAI, ada: User, pool: Pool):
     job = await client.fine_tuning.jobs.create(model="tiny", training_file=await file_of(pool, ada))
     error = JobError(code="out_of_memory", message="The GPU is full.", advice="Halve the batch size.")
     of_job = {"job_id": ids.read(ids.JOB, job.id), "user_id": ada.id}
@@ -157,7 +157,7 @@ async def test_checkpoints_are_listed_newest_first(
         for step in range(30, 0, -1)
     ]
     page = await client.fine_tuning.jobs.checkpoints.list(job.id)
-    assert ([one.step_number for one in page.data], page.has_more) == (list(range(30, 20, -1)), True)
+    assert ([checkpoint.step_number for checkpoint in page.data], page.has_more) == (list(range(30, 20, -1)), True)
     hex_id = job.id.removeprefix("ftjob-")
     newest = page.data[0]
     assert (newest.id, newest.fine_tuning_job_id) == (f"ftckpt-{hex_id}-1-30", job.id)
@@ -165,13 +165,13 @@ async def test_checkpoints_are_listed_newest_first(
     metrics = newest.metrics
     assert (metrics.step, metrics.train_loss, metrics.train_mean_token_accuracy) == (30, 2.0, 0.5)
     assert (metrics.valid_loss, metrics.full_valid_loss, metrics.valid_mean_token_accuracy) == (2.5, 2.5, 0.25)
-    steps = [one.step_number async for one in client.fine_tuning.jobs.checkpoints.list(job.id, limit=7)]
+    steps = [checkpoint.step_number async for checkpoint in client.fine_tuning.jobs.checkpoints.list(job.id, limit=7)]
     assert steps == list(range(30, 0, -1))
     with pytest.raises(openai.BadRequestError):
         await client.fine_tuning.jobs.checkpoints.list(job.id, after=job.id)
 
 
-async def test_models_are_the_bases_and_ones_own(
+async def test_models_are_base_models_and_the_users_own(
     client: openai.AsyncOpenAI, stranger: openai.AsyncOpenAI, ada: User, artifacts: FakeArtifacts
 ):
     model_id = artifacts.hold_model(ada.id, **TUNED, job_id=str(new_id()), status="stored")
@@ -208,4 +208,4 @@ async def test_anothers_job_does_not_exist(
                 await ask(name)
     with pytest.raises(openai.NotFoundError):
         await jobs.create(model="tiny", training_file=file_id)
-    assert [one async for one in jobs.list()] == []
+    assert [job async for job in jobs.list()] == []

@@ -58,7 +58,7 @@ async def test_a_file_of_the_other_kind_is_refused(client: openai.AsyncOpenAI, a
     assert refused.value.param == "method.type"
 
 
-async def test_a_fine_tuned_model_is_gone_on_with(
+async def test_training_continues_a_fine_tuned_model(
     client: openai.AsyncOpenAI, ada: User, pool: Pool, artifacts: FakeArtifacts
 ):
     start = artifacts.hold_adapter(ada.id, rank=64, base_model="owner/model")

@@ -208,7 +208,7 @@ async def test_of_a_job_that_is_refused_nothing_is_kept(url: str, ada: User, poo
     assert await outbox_topics(pool) == []
 
 
-async def test_a_job_on_a_file_with_errors_says_so(client: openai.AsyncOpenAI, ada: User, pool: Pool):
+async def test_a_job_on_an_invalid_file_fails_with_its_error(client: openai.AsyncOpenAI, ada: User, pool: Pool):
     file_id = await file_of(pool, ada, status="invalid", error_count=3)
     with pytest.raises(openai.BadRequestError) as refused:
         await client.fine_tuning.jobs.create(model="tiny", training_file=file_id)
@@ -220,8 +220,10 @@ async def test_a_job_waits_for_its_file_to_be_validated(
 ):
     good, bad = (artifacts.hold_dataset(ada.id, status="validating") for _ in range(2))
     jobs = [
-        await client.fine_tuning.jobs.create(model="tiny", training_file=ids.write(ids.FILE, one), suffix=str(number))
-        for number, one in enumerate((good, bad))
+        await client.fine_tuning.jobs.create(
+            model="tiny", training_file=ids.write(ids.FILE, dataset_id), suffix=str(number)
+        )
+        for number, dataset_id in enumerate((good, bad))
     ]
     assert [job.status for job in jobs] == ["validating_files"] * 2
     assert await outbox_topics(pool) == []

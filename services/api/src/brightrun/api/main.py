@@ -25,15 +25,7 @@ async def start(settings: Settings) -> None:
         open_service("api", settings, MIGRATIONS, CATALOGUE, metrics_token=metrics_token, **app.ABOUT) as service,
     ):
         app.mount(service.app, settings, clients, identity_provider)
-        service.subscribe(
-            subscribers.on_job_started,
-            subscribers.on_job_progress,
-            subscribers.on_job_attempt_lost,
-            subscribers.on_job_paused,
-            subscribers.on_job_completed,
-            subscribers.on_artifact_ready,
-            subscribers.on_dataset_validated,
-        )
+        service.subscribe(*subscribers.SUBSCRIPTIONS)
         service.every("sessions.prune", 3600.0, partial(loops.prune_sessions, service.pool))
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
         service.every("clusters.refresh", 2.0, clients.cluster_reports.refresh)

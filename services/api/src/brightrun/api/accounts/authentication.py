@@ -1,6 +1,6 @@
 """Dependencies of routes that need a token: whom it belongs to, and what its scopes allow."""
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
@@ -13,23 +13,12 @@ from brightrun.api.accounts.models import Grant, User
 from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.accounts.rules import KEY, SESSION, digest
 from brightrun.api.errors import AdminOnly, WrongScope
-from brightrun.api.http.parameters import caller_network
+from brightrun.api.http.parameters import caller_network, from_state
 from brightrun.runtime.database import Pool
 from brightrun.runtime.errors import Unauthorized
 
-
-async def _identity_provider(request: Request) -> IdentityProvider | None:
-    return cast("IdentityProvider | None", request.app.state.identity_provider)
-
-
-Provider = Annotated[IdentityProvider | None, Depends(_identity_provider)]
-
-
-async def _passwords(request: Request) -> Passwords:
-    return cast("Passwords", request.app.state.passwords)
-
-
-AppPasswords = Annotated[Passwords, Depends(_passwords)]
+Provider = Annotated[IdentityProvider | None, from_state("identity_provider")]
+AppPasswords = Annotated[Passwords, from_state("passwords")]
 
 
 class Authentication(SecurityBase):
@@ -65,7 +54,7 @@ class UserAuthentication(Authentication):
 
 
 async def _find_grant(request: Request, token: str, token_sha256: bytes) -> Grant:
-    pool, provider, grant = request.app.state.pool, await _identity_provider(request), None
+    pool, provider, grant = request.app.state.pool, request.app.state.identity_provider, None
     if token.startswith(SESSION):
         grant = await tokens.find_by_session(pool, token_sha256)
     elif token.startswith(KEY):

@@ -1,6 +1,7 @@
 """Have the artifacts service carry out what is decided."""
 
 import contextlib
+from http import HTTPStatus
 from uuid import UUID
 
 from brightrun.api.deletions import queries
@@ -19,6 +20,8 @@ async def carry_out(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UU
     try:
         await clients.artifacts.send("DELETE", f"/{kind}s/{object_id}", user_id)
     except PeerError as error:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise  # it may be deleted later
         refused = error if error.status != NotFound.status else None
     async with transaction(pool) as conn:
         await (queries.drop_deletion if refused else queries.mark_deleted)(conn, object_id)

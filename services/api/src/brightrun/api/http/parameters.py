@@ -1,7 +1,7 @@
 """Dependencies of routes: settings, peer services, the caller's network, rate limits, pages."""
 
 from datetime import UTC, date, datetime, time
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
 from pydantic import BeforeValidator, WithJsonSchema
@@ -11,26 +11,19 @@ from brightrun.api.http.rate_limits import RateLimits, network_of
 from brightrun.api.settings import Limits, Settings
 
 
-async def _settings(request: Request) -> Settings:
-    return cast("Settings", request.app.state.settings)
+def from_state(name: str) -> Any:
+    """A dependency: what `mount` has put into the application's state."""
+
+    async def read(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(read)
 
 
-async def _clients(request: Request) -> ServiceClients:
-    return cast("ServiceClients", request.app.state.clients)
-
-
-async def _limits(request: Request) -> Limits:
-    return cast("Limits", request.app.state.limits)
-
-
-async def _rates(request: Request) -> RateLimits:
-    return cast("RateLimits", request.app.state.rates)
-
-
-AppSettings = Annotated[Settings, Depends(_settings)]
-AppLimits = Annotated[Limits, Depends(_limits)]
-Clients = Annotated[ServiceClients, Depends(_clients)]
-CallerLimits = Annotated[RateLimits, Depends(_rates)]
+AppSettings = Annotated[Settings, from_state("settings")]
+AppLimits = Annotated[Limits, from_state("limits")]
+Clients = Annotated[ServiceClients, from_state("clients")]
+CallerLimits = Annotated[RateLimits, from_state("rates")]
 
 
 async def caller_network(request: Request) -> str:

@@ -264,14 +264,3 @@ class Inputs:
     def datasets(self) -> list[Dataset]:
         """The training data set, and the validation data set if there is one."""
         return [self.dataset, self.validation] if self.validation else [self.dataset]
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Filters of a list of jobs; None filters nothing. Both ends of the time are included."""
-
-    statuses: tuple[JobStatus, ...] = ()
-    dataset_id: UUID | None = None
-    text: str | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None

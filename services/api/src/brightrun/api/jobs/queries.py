@@ -1,13 +1,13 @@
 """SQL of jobs and idempotency keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from brightrun.api.jobs.models import KEY_LIFETIME, REPETITION_WINDOW, IdempotencyClaim, Job, JobFilter
+from brightrun.api.jobs.models import KEY_LIFETIME, REPETITION_WINDOW, IdempotencyClaim, Job
 from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """
@@ -16,6 +16,14 @@ COLUMNS = """
     cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest,
     metrics, ending, artifact, started_run
 """
+FILTERS = {
+    "status": "status = ANY(${}::text[])",
+    "dataset_id": "dataset_id = ${}",
+    "created_from": "queued_at >= ${}",
+    "created_to": "queued_at <= ${}",
+    "q": "(strpos(lower(name), lower(${0})) > 0 OR strpos(lower(dataset ->> 'name'), lower(${0})) > 0"
+    " OR starts_with(id::text, lower(${0})))",
+}
 _JOB = TypeAdapter(Job)
 
 
@@ -149,11 +157,13 @@ def read_job(row: Any) -> Job:
     return _JOB.validate_python(columns | {"state": state})
 
 
-async def list_jobs(pool: Pool, user_id: UUID, filters: JobFilter, limit: int, offset: int) -> tuple[list[Job], int]:
-    """A page of the user's jobs, newest first, and the number of all that match.
+async def list_jobs(
+    pool: Pool, user_id: UUID, filters: Mapping[str, Any], limit: int, offset: int
+) -> tuple[list[Job], int]:
+    """A page of the user's jobs, newest first, and the number of all that match the `filters` of FILTERS.
 
     Each combination of filters is a statement of its own, so that PostgreSQL plans it with a suitable index. The count
-    reads an index; `text` reads all of the user's jobs that match the other filters.
+    reads an index; `q` reads all of the user's jobs that match the other filters.
     """
     conditions, values = _conditions(filters)
     rows = await pool.fetch(
@@ -169,19 +179,11 @@ async def list_jobs(pool: Pool, user_id: UUID, filters: JobFilter, limit: int, o
     return jobs, rows[0]["total"]
 
 
-def _conditions(filters: JobFilter) -> tuple[str, list[Any]]:
-    """The WHERE clause and its values from `$4` on."""
-    conditions = {
-        "status = ANY(${}::text[])": list(filters.statuses) or None,
-        "dataset_id = ${}": filters.dataset_id,
-        "queued_at >= ${}": filters.created_from,
-        "queued_at <= ${}": filters.created_to,
-        "(strpos(lower(name), lower(${0})) > 0 OR strpos(lower(dataset ->> 'name'), lower(${0})) > 0"
-        " OR starts_with(id::text, lower(${0})))": filters.text or None,
-    }
-    used = {condition: value for condition, value in conditions.items() if value is not None}
-    clauses = ["user_id = $1", *(text.format(number) for number, text in enumerate(used, start=4))]
-    return " AND ".join(clauses), list(used.values())
+def _conditions(filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """The WHERE clause and its values from `$4` on; None and empty values filter nothing."""
+    used = [name for name in FILTERS if filters.get(name)]
+    clauses = ["user_id = $1", *(FILTERS[name].format(number) for number, name in enumerate(used, start=4))]
+    return " AND ".join(clauses), [filters[name] for name in used]
 
 
 async def find_by_key(conn: Connection | Pool, user_id: UUID, key: str) -> tuple[bytes, UUID] | None:

@@ -52,7 +52,7 @@ async def submit_job(
 async def list_jobs(query: Annotated[schemas.JobsQuery, Query()], user: Reader, pool: Db) -> Envelope[schemas.JobPage]:
     """All, or those that match every filter."""
     page, limit = query.page, query.limit
-    found, total = await queries.list_jobs(pool, user.id, query.filter(), limit, (page - 1) * limit)
+    found, total = await queries.list_jobs(pool, user.id, dict(query), limit, (page - 1) * limit)
     now = utc_now()
     return Envelope(
         data=schemas.JobPage(

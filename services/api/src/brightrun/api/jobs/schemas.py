@@ -11,7 +11,7 @@ from brightrun.api.datasets.models import PendingDataset
 from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
 from brightrun.api.http.parameters import From, To
 from brightrun.api.jobs import rules
-from brightrun.api.jobs.models import Job, JobFilter, JobRequest
+from brightrun.api.jobs.models import Job, JobRequest
 from brightrun.api.pricing.models import PresetId
 from brightrun.api.pricing.schemas import Hyperparameters
 from brightrun.contracts.events import DatasetRef
@@ -273,10 +273,6 @@ class JobsQuery(QueryModel):
     ] = None
     created_from: From | None = None
     created_to: Annotated[To | None, Field(description="included; of a bare date, the whole day")] = None
-
-    def filter(self) -> JobFilter:
-        """The filters without the page."""
-        return JobFilter(self.status, self.dataset_id, self.q, self.created_from, self.created_to)
 
 
 class MetricsQuery(QueryModel):

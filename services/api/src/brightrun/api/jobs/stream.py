@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from brightrun.api.accounts.authentication import Reader
 from brightrun.api.errors import TooManyStreams
 from brightrun.api.http.clients import Tracker
 from brightrun.api.http.error_responses import error_responses
-from brightrun.api.http.parameters import Clients
+from brightrun.api.http.parameters import Clients, from_state
 from brightrun.api.jobs import queries
 from brightrun.api.jobs.actions import get_job
 from brightrun.api.jobs.live import Live, LogEntry, Logged, Watch
@@ -198,11 +198,7 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 EntryId = Annotated[int, Query(ge=0, le=2**63 - 1)]
 
 
-async def _live(request: Request) -> Live:
-    return cast("Live", request.app.state.live)
-
-
-LiveJobs = Annotated[Live, Depends(_live)]
+LiveJobs = Annotated[Live, from_state("live")]
 
 
 async def _watch(job_id: UUID, user: Reader, pool: Db, live: LiveJobs) -> AsyncIterator[Watch]:

@@ -1,6 +1,7 @@
 """Events that jobs are projected from, and validations that jobs await."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from brightrun.api.jobs import actions
 from brightrun.contracts.events import (
@@ -14,18 +15,11 @@ from brightrun.contracts.events import (
     JobStarted,
 )
 from brightrun.runtime.database import Connection
-from brightrun.runtime.kafka import subscribe, subscribe_batch
+from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
 
 
 async def _project(event: JobEvent, conn: Connection) -> None:
     await actions.project_events(conn, [event])
-
-
-on_job_started = subscribe(JobStarted)(_project)
-on_job_attempt_lost = subscribe(JobAttemptLost)(_project)
-on_job_paused = subscribe(JobPaused)(_project)
-on_job_completed = subscribe(JobCompleted)(_project)
-on_artifact_ready = subscribe(ArtifactReady)(_project)
 
 
 @subscribe_batch(JobProgress)
@@ -38,3 +32,10 @@ async def on_job_progress(events: Sequence[JobProgress], conn: Connection) -> No
 async def on_dataset_validated(event: DatasetValidated, conn: Connection) -> None:
     """A data set is valid or invalid."""
     await actions.apply_validation(conn, event)
+
+
+SUBSCRIPTIONS: list[Subscription[Any]] = [
+    *(subscribe(event)(_project) for event in (JobStarted, JobAttemptLost, JobPaused, JobCompleted, ArtifactReady)),
+    on_job_progress,
+    on_dataset_validated,
+]

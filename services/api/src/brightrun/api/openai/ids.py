@@ -4,6 +4,7 @@ import re
 from uuid import UUID
 
 from brightrun.contracts import public_ids
+from brightrun.contracts.errors import ServiceError
 
 FILE = public_ids.FILE
 RESULTS = "file-results-"
@@ -26,6 +27,13 @@ def read(prefix: str, text: str) -> UUID | None:
     """The object of an identifier; None if it has another type."""
     rest = text.removeprefix(prefix)
     return UUID(hex=rest) if rest != text and _HEX.fullmatch(rest) else None
+
+
+def require(prefix: str, text: str, error: type[ServiceError]) -> UUID:
+    """The object of an identifier. Raises `error` if it has another type."""
+    if (found := read(prefix, text)) is None:
+        raise error
+    return found
 
 
 def read_event(text: str) -> int | None:

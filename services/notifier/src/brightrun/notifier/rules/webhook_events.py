@@ -87,7 +87,7 @@ def _type_and_data(event: NotifiableEvent) -> tuple[str, dict[str, Any]]:
         case ArtifactReady():
             event_type, data = SUCCEEDED, {"model_id": str(event.artifact_id), "name": event.name}
         case BudgetReached():
-            event_type, data = "budget.reached", {"cap": f"{event.cap:.4f}", "spent": f"{event.spent:.4f}"}
+            event_type, data = "budget.reached", {"cap": float(event.cap), "spent": float(event.spent)}
         case DurationReached():
             event_type, data = "duration.reached", {"cap": event.cap, "trained": event.trained}
         case JobStarted():

@@ -189,10 +189,7 @@ async def _find(pool: Pool, user_id: UUID, job_id: str) -> Job:
 
 
 def _read(job_id: str) -> UUID:
-    found = ids.read(ids.JOB, job_id)
-    if found is None:
-        raise NotFound
-    return found
+    return ids.require(ids.JOB, job_id, NotFound)
 
 
 _KEY = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)

@@ -84,7 +84,4 @@ async def cancel_upload(upload_id: str, user: Trainer, clients: Clients) -> Uplo
 
 
 def _read(upload_id: str) -> UUID:
-    found = ids.read(ids.UPLOAD, upload_id)
-    if found is None:
-        raise UploadNotFound
-    return found
+    return ids.require(ids.UPLOAD, upload_id, UploadNotFound)

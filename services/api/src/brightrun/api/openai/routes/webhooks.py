@@ -204,7 +204,4 @@ def _notifier_body(body: CreateWebhookEndpoint | UpdateWebhookEndpoint) -> dict[
 
 
 def _read(webhook_endpoint_id: str) -> UUID:
-    webhook_id = ids.read(ids.WEBHOOK, webhook_endpoint_id)
-    if webhook_id is None:
-        raise NotFound
-    return webhook_id
+    return ids.require(ids.WEBHOOK, webhook_endpoint_id, NotFound)
