@@ -1,5 +1,6 @@
 """The supervisor restarts programs and leaves no process behind, however it ends."""
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,8 @@ import pytest
 
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
-from brightrun.local.pid_files import locked
-from brightrun.local.program import Program, is_over
+from brightrun.local.pid_files import PidFile, locked
+from brightrun.local.program import LogRotation, Program, is_over
 from brightrun.local.supervisor import Supervisor
 from tests.waiting import eventually
 
@@ -93,6 +94,23 @@ async def test_a_program_that_dies_is_started_again_and_the_user_is_told(home: I
     assert is_over(orphan)
 
 
+async def test_a_full_disk_does_not_end_the_supervision(home: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    parent = Parent(home, "parent")
+    with supervised(home, [parent], []):
+        first = parent.pid
+        with monkeypatch.context() as full:
+            full.setattr(PidFile, "update", no_space)
+            parent.kill()
+
+            async def started_again() -> bool:
+                return parent.pid != first and parent.returncode is None
+
+            await eventually(started_again)
+
+
 async def test_a_program_that_was_stopped_on_purpose_stays_stopped(home: Installation) -> None:
     first, second, lines = Parent(home, "first"), Parent(home, "second"), list[str]()
     with supervised(home, [first, second], lines):
@@ -118,6 +136,33 @@ def test_a_process_that_got_the_id_of_a_leftover_is_spared(home: Installation) -
     (home.home / "processes.json").write_text(json.dumps([{"pid": os.getpid(), "created": 1.0}]))
     with locked(home, pytest.fail):
         pass
+
+
+class Chatty(Program):
+    """A program that writes numbered lines for ever."""
+
+    def command(self) -> list[str]:
+        script = "import itertools, time\nfor n in itertools.count(): print(f'{n:099}', flush=True); time.sleep(0.001)"
+        return [sys.executable, "-c", script]
+
+    def is_ready(self) -> bool:
+        return "0" in self.log_since_start()
+
+
+async def test_logs_are_rotated_and_bounded_in_number(home: Installation) -> None:
+    chatty, log = Chatty(home, "chatty"), home.log("chatty")
+    rotated = [log.with_name(f"chatty.log.{number}") for number in (1, 2)]
+
+    async def rotated_thrice() -> bool:
+        return rotated[1].exists() and int(rotated[1].read_text().splitlines()[0]) > 0
+
+    with locked(home, pytest.fail) as pid_file:
+        with Supervisor([[chatty]], pid_file, [].append, LogRotation(max_bytes=20_000, backups=2)):
+            await eventually(rotated_thrice)
+        assert sorted(log.parent.iterdir()) == [log, *rotated]
+    oldest, newest = (rotated[place].read_text().splitlines() for place in (1, 0))
+    assert int(oldest[-1]) < int(newest[0])
+    assert int(newest[-1]) - int(newest[0]) == len(newest) - 1
 
 
 def test_an_installation_is_held_by_one_supervisor(home: Installation) -> None:

@@ -74,10 +74,12 @@ class Wire:
     async def dead_letters(self) -> list[ConsumerRecord[Any, Any]]:
         return await self.records(DEAD_SUFFIX)
 
-    async def process(self, failpoint: str) -> asyncio.subprocess.Process:
-        """The service as a process that dies at `failpoint`."""
+    async def process(self, failpoint: str = "", output: str = os.devnull) -> asyncio.subprocess.Process:
+        """The service as a process that dies at `failpoint`, and logs to `output`."""
         environment = self._environment() | {"FAILPOINT": failpoint, "PING_TOPIC": self.ping.topic}
-        return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.wire.ping", env=environment)
+        command = [sys.executable, "-m", "tests.wire.ping"]
+        with Path(output).open("wb") as file:  # noqa: ASYNC230 - it does not block
+            return await asyncio.create_subprocess_exec(*command, env=environment, stdout=file, stderr=file)
 
     async def command(self, name: str) -> str:
         """The output of `brightrun-dead-letters` for the topic."""

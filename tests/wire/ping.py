@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from brightrun.contracts.event import Event, Topic
 from brightrun.contracts.values import new_id
+from brightrun.runtime import logs
 from brightrun.runtime.database import Connection, Pool, create_pool
 from brightrun.runtime.kafka import Subscription, subscribe, subscribe_batch
 from brightrun.runtime.service import Service
@@ -94,6 +95,7 @@ async def serve(settings: SliceSettings, pool: Pool, event: type[Ping]) -> None:
 
 
 async def main() -> None:
+    logs.configure("ping")
     settings = SliceSettings(port=0)
     pool = await create_pool(settings.database_url.get_secret_value(), 3)
     await serve(settings, pool, ping_on(os.environ["PING_TOPIC"]))

@@ -46,7 +46,7 @@ class Names:
 def endpoint(url: str) -> Endpoint:
     _, sealed = SECRET_BOX.new_secret()
     now = utc_now()
-    return Endpoint(new_id(), new_id(), url, "", ["*"], True, None, None, sealed.secret, "", None, None, now, now)
+    return Endpoint(new_id(), new_id(), url, "", ["*"], True, None, None, 0, sealed.secret, "", None, None, now, now)
 
 
 async def send(sender: WebhookSender, url: str) -> Reply:

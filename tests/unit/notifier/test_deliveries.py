@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brightrun.notifier.models import Reply, Verdict
-from brightrun.notifier.rules.deliveries import MAX_WAIT, PAUSES, disabled_reason, evaluate
+from brightrun.notifier.rules.deliveries import MAX_WAIT, PAUSES, breaker_pause, disabled_reason, evaluate
 from tests.builders import NOON
 
 MIDDLE = 0.5
@@ -79,3 +79,8 @@ def test_an_endpoint_is_disabled_after_a_410_or_five_days_of_failures() -> None:
     assert disabled_reason(reply(500), NOON - 5 * day, NOON) == "failing"
     assert disabled_reason(reply(None), NOON - 5 * day, NOON) == "failing"
     assert disabled_reason(reply(500), NOON - 5 * day + timedelta(seconds=1), NOON) is None
+
+
+def test_an_endpoint_is_left_alone_for_longer_with_each_failure_in_a_row() -> None:
+    seconds = [breaker_pause(failures).total_seconds() for failures in (0, 1, 2, 3, 4, 5, 7, 8, 10_000)]
+    assert seconds == [0, 0, 0, 30, 60, 120, 480, 600, 600]

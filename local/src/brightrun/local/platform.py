@@ -1,5 +1,6 @@
 """The whole platform as programs: the engines, the services, and the settings of each service."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from brightrun.local.engines import ROLES, ApacheKafka, ExternalKafka, ObjectSto
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation, is_free
 from brightrun.local.pid_files import locked
-from brightrun.local.program import Program
+from brightrun.local.program import LogRotation, Program
 from brightrun.local.service import Service
 from brightrun.local.settings import APACHE, EMBEDDED, LocalSettings
 from brightrun.local.supervisor import Supervisor, Wave
@@ -17,7 +18,10 @@ SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster", "
 CLUSTER_CLIENTS = ("scheduler", "artifacts", "cluster")
 MIN_FREE_BYTES = 1_000_000_000
 EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
-"""The embedded broker delays every empty fetch and every join of a consumer group by about half of these."""
+"""The embedded broker delays every empty fetch and every join of a consumer group by about half of these.
+
+Fetches are most of what an idle platform does: a longer wait costs less of the CPU. The environment may set others.
+"""
 
 
 class Platform:
@@ -98,7 +102,7 @@ class Platform:
             "KAFKA_IDEMPOTENCE": str(self.broker.idempotence).lower(),
         }
         if isinstance(self.broker, TansuBroker):
-            variables |= EMBEDDED_KAFKA
+            variables |= {name: os.environ.get(f"BRIGHTRUN_{name}", value) for name, value in EMBEDDED_KAFKA.items()}
         return variables
 
     def _cluster_access(self) -> dict[str, str]:
@@ -131,7 +135,7 @@ def running(settings: LocalSettings, say: Callable[[str], None]) -> Iterator[Pla
     with locked(installation, say) as pid_file:
         check(settings)
         platform = Platform(installation, settings)
-        with Supervisor(platform.waves, pid_file, say):
+        with Supervisor(platform.waves, pid_file, say, LogRotation(settings.log_max_bytes, settings.log_backups)):
             yield platform
 
 

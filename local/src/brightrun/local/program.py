@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import psutil
@@ -20,6 +23,14 @@ POLL_SECONDS = 0.05
 START_SECONDS = 90.0
 GRACE_SECONDS = 10.0
 """How long a process may take to save and end, when it is asked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRotation:
+    """A log of more than `max_bytes` becomes the newest of `backups` rotated ones."""
+
+    max_bytes: int = 10_000_000
+    backups: int = 3
 
 
 class Program(ABC):
@@ -122,10 +133,27 @@ class Program(ABC):
             self._process.kill()
             self._process.wait()
 
+    def rotate_log(self, rotation: LogRotation) -> None:
+        """Copy a log that is too long, and empty it: the program keeps its file open, and appends.
+
+        Lines that it writes between the two are lost.
+        """
+        log = self.installation.log(self.name)
+        if log.stat().st_size <= rotation.max_bytes:
+            return
+        rotated = [log.with_name(f"{log.name}.{number}") for number in range(1, rotation.backups + 1)]
+        for older, newer in reversed([*pairwise(rotated)]):
+            if older.exists():
+                older.replace(newer)
+        if rotated:
+            shutil.copyfile(log, rotated[0])
+        os.truncate(log, 0)
+
     def log_since_start(self) -> str:
-        """Its log since its last start."""
+        """Its log since its last start, or since it was rotated."""
         with self.installation.log(self.name).open("rb") as log:
-            log.seek(self._log_start)
+            if self._log_start <= os.fstat(log.fileno()).st_size:
+                log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
     def _clue(self) -> str:

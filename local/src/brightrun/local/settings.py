@@ -12,6 +12,7 @@ class LocalSettings(BaseSettings):
     """Where the platform runs and on what.
 
     `kafka`: `embedded`, `apache` (one node of the distribution in KAFKA_HOME) or host:port of a Kafka that runs.
+    A log of more than `log_max_bytes` is rotated; `log_backups` rotated ones are kept of each program.
     """
 
     model_config = SettingsConfigDict(env_prefix="BRIGHTRUN_", frozen=True)
@@ -23,3 +24,5 @@ class LocalSettings(BaseSettings):
     kafka_home: Path | None = Field(None, validation_alias="KAFKA_HOME")
     trainer_python: Path = Path(".trainer-venv/bin/python")
     models: Path = Path(".cache/models")
+    log_max_bytes: int = Field(10_000_000, ge=100_000)
+    log_backups: int = Field(3, ge=0, le=100)

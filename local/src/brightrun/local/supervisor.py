@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
 from brightrun.local.pid_files import PidFile
-from brightrun.local.program import POLL_SECONDS, Program
+from brightrun.local.program import POLL_SECONDS, LogRotation, Program
 
 TICK_SECONDS = 0.5
 MAX_PAUSE = 30.0
@@ -35,12 +36,20 @@ class Restarts:
 class Supervisor:
     """Runs programs. A wave is stopped before the wave in front of it; `Program.needs` orders the start."""
 
-    def __init__(self, waves: Sequence[Wave], pid_file: PidFile, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        waves: Sequence[Wave],
+        pid_file: PidFile,
+        say: Callable[[str], None],
+        log_rotation: LogRotation = LogRotation(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._waves = waves
         self._programs = [program for wave in waves for program in wave]
         self._pid_file = pid_file
         self._say = say
+        self._log_rotation = log_rotation
         self._restarts: dict[str, Restarts] = {}
+        self._last_report = ""
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor")
 
@@ -85,16 +94,34 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):
-            for program in self._programs:
-                if program.returncode is not None:
-                    self._revive(program)
-            self._record()
+            # A full disk, say: programs are revived all the same, and the next tick records them.
+            for step in (self._revive_dead, self._record, self._rotate_logs):
+                try:
+                    step()
+                except Exception as error:
+                    self._report(f"supervisor: {error!r}")
+
+    def _revive_dead(self) -> None:
+        for program in self._programs:
+            if program.returncode is not None:
+                self._revive(program)
+
+    def _rotate_logs(self) -> None:
+        for program in self._programs:
+            program.rotate_log(self._log_rotation)
+
+    def _report(self, line: str) -> None:
+        """Say it once, where the output takes it."""
+        if line != self._last_report:
+            self._last_report = line
+            with suppress(OSError):
+                self._say(line)
 
     def _revive(self, program: Program) -> None:
         restarts, now = self._restarts[program.name], time.monotonic()
         if restarts.due is None:
             pause = restarts.plan(now)
-            self._say(f"{program.name} ended (exit status {program.returncode}), starting it again in {pause:.0f} s")
+            self._report(f"{program.name} ended (exit status {program.returncode}), starting it again in {pause:.0f} s")
         elif now >= restarts.due:
             self._spawn(program)
 

@@ -27,12 +27,13 @@ DATABASE_DOWN = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
     asyncpg.InterfaceError,
     ConnectionError,
     TimeoutError,
 )
-"""Errors that asyncpg raises while the server is away; never the fault of the message that is being handled."""
+"""Errors while the server is away, or its disk is full; never the fault of the message that is being handled."""
 
 SERVER_SETTINGS = {"idle_in_transaction_session_timeout": "15000"}
 """Milliseconds; a process that is frozen inside a transaction must not keep its locks."""

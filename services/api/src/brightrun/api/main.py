@@ -31,8 +31,9 @@ async def start(settings: Settings) -> None:
         service.every("clusters.refresh", 2.0, clients.cluster_reports.refresh)
         service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
         live: Live = service.app.state.live
-        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live))
-        service.every("streams.end", 1.0, partial(loops.end_streams, service.app.state.stopping, live))
+        service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live), max_turn_seconds=None)
+        end_streams = partial(loops.end_streams, service.app.state.stopping, live)
+        service.every("streams.end", 1.0, end_streams, max_turn_seconds=None)
         await service.run()
 
 

@@ -39,13 +39,14 @@ async def start(settings: Settings) -> None:
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)
-        service.every("validation", POLL_SECONDS, validate, wake="validation")
+        service.every("validation", POLL_SECONDS, validate, wake="validation", max_turn_seconds=None)
         service.every("deletions", POLL_SECONDS, partial(delete_next, service.pool, store), wake="deletions")
         service.every("uploads.expire", 60.0, partial(expire_uploads, service.pool))
         for cluster in clusters:
             transfer = partial(transfer_next, service.pool, store, cluster, settings)
             for lane in range(TRANSFERS_AT_ONCE):
-                service.every(f"transfer.{cluster.name}.{lane}", POLL_SECONDS, transfer, wake="transfer")
+                name = f"transfer.{cluster.name}.{lane}"
+                service.every(name, POLL_SECONDS, transfer, wake="transfer", max_turn_seconds=None)
         try:
             await service.run()
         finally:

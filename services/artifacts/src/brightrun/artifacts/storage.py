@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
@@ -138,6 +139,8 @@ class ObjectStore:
         except S3Error as error:
             if error.code == "NoSuchKey":
                 raise ObjectMissing(error.object_name) from None
+            if error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise StoreUnavailable(repr(error)) from error
             raise
 
     def _remove_all(self, bucket: str, prefix: str) -> None:

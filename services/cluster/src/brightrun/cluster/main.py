@@ -24,7 +24,7 @@ from brightrun.cluster.settings import Settings
 from brightrun.cluster.store import Store, open_store
 from brightrun.runtime import logs
 from brightrun.runtime.http import create_app
-from brightrun.runtime.loops import repeat
+from brightrun.runtime.loops import Loop, stop
 from brightrun.runtime.server import run, serve_http
 
 SECONDS_BETWEEN_CLEANUPS = 60.0
@@ -46,13 +46,15 @@ def _compose(context: RunContext, supervisor: Supervisor, generators: Generators
         await delete_finished_runs(context)
         return await delete_old_events(context)
 
+    cleanup = Loop("cleanup", clean_up, SECONDS_BETWEEN_CLEANUPS)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         release = asyncio.create_task(_release_readers(context.store, app.state.stopping))
         async with supervisor.working():
-            cleanup = asyncio.create_task(repeat("cleanup", clean_up, asyncio.Event(), SECONDS_BETWEEN_CLEANUPS))
+            cleanup.start()
             yield
-            cleanup.cancel()
+            await stop([cleanup])
         await generators.close()
         await context.callbacks.close()
         release.cancel()

@@ -12,8 +12,7 @@ from brightrun.runtime.server import run
 from brightrun.runtime.service import open_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-POLL_SECONDS = 5.0
-SENT_AT_ONCE = 8
+POLL_SECONDS = 1.0
 
 
 async def start(settings: Settings) -> None:
@@ -25,11 +24,13 @@ async def start(settings: Settings) -> None:
         service.app.state.sender = sender
         service.app.include_router(routes.router)
         service.subscribe(*subscribers.SUBSCRIPTIONS)
-        for lane in range(SENT_AT_ONCE):
-            send = partial(loops.deliver_next, service.pool, sender)
-            service.every(f"webhooks.{lane}", POLL_SECONDS, send, wake="webhooks")
+        dispatcher = loops.Dispatcher(service.pool, sender, service.waker("webhooks"))
+        service.every("webhooks", POLL_SECONDS, dispatcher.work, wake="webhooks")
         service.every("webhooks.prune", 3600.0, partial(loops.prune, service.pool))
-        await service.run()
+        try:
+            await service.run()
+        finally:
+            await dispatcher.stop()
 
 
 def main() -> None:

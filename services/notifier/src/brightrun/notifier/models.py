@@ -46,7 +46,10 @@ class SealedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a user's program receives events. The old secret signs as well until `previous_until`."""
+    """Where a user's program receives events. The old secret signs as well until `previous_until`.
+
+    `failures`: attempts in a row that failed.
+    """
 
     id: UUID
     user_id: UUID
@@ -56,6 +59,7 @@ class Endpoint:
     enabled: bool
     disabled_reason: DisabledReason | None
     failing_since: datetime | None
+    failures: int
     secret: bytes = field(repr=False)
     secret_hint: str
     previous_secret: bytes | None = field(repr=False)

@@ -11,7 +11,7 @@ from brightrun.contracts.values import new_id
 from brightrun.contracts.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookChanges
 from brightrun.notifier.models import Delivery, Endpoint, LeasedDelivery, Reply, SealedSecret
 from brightrun.notifier.queries import deliveries, notifications, webhooks
-from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, disabled_reason, evaluate
+from brightrun.notifier.rules.deliveries import OLD_SECRET_SIGNS, breaker_pause, disabled_reason, evaluate
 from brightrun.notifier.rules.notification_templates import webhook_disabled
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
@@ -48,6 +48,7 @@ async def change(conn: Connection, user_id: UUID, endpoint_id: UUID, changes: We
         await webhooks.save_endpoint(conn, endpoint_id, *after)
     if changes.enabled is True and not before.enabled:
         await webhooks.enable(conn, endpoint_id)
+        await deliveries.make_due(conn, endpoint_id)
     if changes.enabled is False and before.enabled:
         await webhooks.disable(conn, endpoint_id, "user")
     return await find(conn, user_id, endpoint_id)
@@ -94,11 +95,13 @@ async def record(conn: Connection, lease: LeasedDelivery, reply: Reply, *, chanc
 async def _record_health(conn: Connection, endpoint: Endpoint, reply: Reply, now: datetime) -> None:
     if reply.succeeded:
         if endpoint.failing_since:
-            await webhooks.save_health(conn, endpoint.id, None)
+            await webhooks.save_health(conn, endpoint.id, None, 0, None)
         return
-    failing_since = endpoint.failing_since or now
-    if not endpoint.failing_since:
-        await webhooks.save_health(conn, endpoint.id, failing_since)
+    failing_since, failures = endpoint.failing_since or now, endpoint.failures + 1
+    pause = breaker_pause(failures)
+    await webhooks.save_health(conn, endpoint.id, failing_since, failures, now + pause if pause else None)
+    if pause:
+        await deliveries.delay(conn, endpoint.id, now + pause)
     reason = disabled_reason(reply, failing_since, now)
     if reason and endpoint.enabled:
         await webhooks.disable(conn, endpoint.id, reason)

@@ -24,6 +24,8 @@ CREATE TABLE webhook_endpoints (
     enabled          boolean      NOT NULL DEFAULT true,
     disabled_reason  text         CHECK (disabled_reason IN ('user', 'gone', 'failing')),
     failing_since    timestamptz,
+    failures         integer      NOT NULL DEFAULT 0,
+    retry_at         timestamptz,
     secret           bytea        NOT NULL,
     secret_hint      text         NOT NULL,
     previous_secret  bytea,
@@ -33,6 +35,8 @@ CREATE TABLE webhook_endpoints (
     CHECK (enabled = (disabled_reason IS NULL)),
     CHECK ((previous_secret IS NULL) = (previous_until IS NULL))
 );
+COMMENT ON COLUMN webhook_endpoints.failures IS 'in a row';
+COMMENT ON COLUMN webhook_endpoints.retry_at IS 'the circuit breaker is open: nothing new is sent before';
 COMMENT ON COLUMN webhook_endpoints.secret IS 'sealed with the service''s webhook key';
 CREATE INDEX webhook_endpoints_of_user ON webhook_endpoints (user_id, id DESC);
 

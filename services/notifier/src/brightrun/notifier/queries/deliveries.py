@@ -19,8 +19,8 @@ async def insert(conn: Connection, endpoint_ids: Sequence[UUID], event: WebhookE
     """Schedule the event for each endpoint that still exists, once."""
     await conn.execute(
         """
-        INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, body)
-        SELECT new.id, e.id, $3, $4, $5
+        INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, body, due_at)
+        SELECT new.id, e.id, $3, $4, $5, greatest(now(), e.retry_at)
         FROM unnest($1::uuid[], $2::uuid[]) AS new (id, endpoint_id) JOIN webhook_endpoints e ON e.id = new.endpoint_id
         FOR KEY SHARE OF e
         ON CONFLICT (endpoint_id, event_id) DO NOTHING
@@ -30,25 +30,32 @@ async def insert(conn: Connection, endpoint_ids: Sequence[UUID], event: WebhookE
     await notify(conn, "webhooks")
 
 
-async def lease_next(conn: Connection, duration: timedelta) -> LeasedDelivery | None:
-    """Take the delivery that is due longest, of an endpoint that nothing is being sent to; None if there is none.
+async def lease_next(conn: Connection, duration: timedelta, per_user: int, to_failing: int) -> LeasedDelivery | None:
+    """Lease a due delivery of the user that the fewest are being sent for, the one that is due longest; None if none.
 
-    One that was taken before counts as given up once its lease is over. Two senders that look at the same moment may
-    take two of one endpoint, which does no harm.
+    Nobody has more than `per_user` sent at once, an endpoint one, and all endpoints that fail together `to_failing`. A
+    delivery that was leased before counts as given up once its lease is over. Two senders that look at the same moment
+    may exceed these limits by one, which does no harm.
     """
     row = await conn.fetchrow(
         """
+        WITH sending AS (
+            SELECT d.endpoint_id, e.user_id, e.failing_since IS NOT NULL AS fails
+            FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id WHERE d.leased_until > now()
+        ), users AS (SELECT user_id, count(*) AS sent FROM sending GROUP BY user_id)
         UPDATE webhook_deliveries SET fence = fence + 1, leased_until = now() + $1 WHERE id = (
             SELECT d.id FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
+            LEFT JOIN users u ON u.user_id = e.user_id
             WHERE d.status = 'pending' AND d.due_at <= now() AND e.enabled
               AND (d.leased_until IS NULL OR d.leased_until <= now())
-              AND NOT EXISTS (SELECT FROM webhook_deliveries other
-                              WHERE other.endpoint_id = d.endpoint_id AND other.leased_until > now())
-            ORDER BY d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
+              AND NOT EXISTS (SELECT FROM sending s WHERE s.endpoint_id = d.endpoint_id)
+              AND coalesce(u.sent, 0) < $2
+              AND (e.failing_since IS NULL OR (SELECT count(*) FROM sending WHERE fails) < $3)
+            ORDER BY coalesce(u.sent, 0), d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
         RETURNING id, endpoint_id, fence, tries, event_id, event_type, body
         """,
-        duration,
-    )
+        duration, per_user, to_failing,
+    )  # fmt: skip
     if row is None:
         return None
     event = WebhookEvent(row["event_id"], row["event_type"], row["body"])
@@ -65,6 +72,26 @@ async def save_verdict(conn: Connection, lease: LeasedDelivery, verdict: Verdict
         lease.delivery_id, lease.fence, verdict.status, verdict.pause,
     )  # fmt: skip
     return bool(saved)
+
+
+async def delay(conn: Connection, endpoint_id: UUID, until: datetime) -> None:
+    """Send nothing that waits for the endpoint before `until`."""
+    await conn.execute(
+        """
+        UPDATE webhook_deliveries SET due_at = $2
+        WHERE endpoint_id = $1 AND status = 'pending' AND due_at < $2 AND leased_until IS NULL
+        """,
+        endpoint_id, until,
+    )  # fmt: skip
+
+
+async def make_due(conn: Connection, endpoint_id: UUID) -> None:
+    """Send everything that waits for the endpoint now; wakes the sender."""
+    await conn.execute(
+        "UPDATE webhook_deliveries SET due_at = now() WHERE endpoint_id = $1 AND status = 'pending' AND due_at > now()",
+        endpoint_id,
+    )
+    await notify(conn, "webhooks")
 
 
 async def insert_attempt(conn: Connection, delivery_id: UUID, at: datetime, reply: Reply) -> None:

@@ -8,10 +8,9 @@ from brightrun.contracts.values import new_id
 from brightrun.notifier.models import DisabledReason, Endpoint, SealedSecret
 from brightrun.runtime.database import Connection
 from brightrun.runtime.locks import lock
-from brightrun.runtime.notify import notify
 
-ENDPOINT = """id, user_id, url, description, event_types, enabled, disabled_reason, failing_since, secret, secret_hint,
-              previous_secret, previous_until, created_at, updated_at"""
+ENDPOINT = """id, user_id, url, description, event_types, enabled, disabled_reason, failing_since, failures, secret,
+              secret_hint, previous_secret, previous_until, created_at, updated_at"""
 
 
 async def lock_user(conn: Connection, user_id: UUID) -> None:
@@ -70,15 +69,15 @@ async def save_endpoint(
 
 
 async def enable(conn: Connection, endpoint_id: UUID) -> None:
-    """Send events again, with a clean slate; the sender looks at once when the transaction commits."""
+    """Send events again, with a clean slate."""
     await conn.execute(
         """
-        UPDATE webhook_endpoints SET enabled = true, disabled_reason = NULL, failing_since = NULL, updated_at = now()
+        UPDATE webhook_endpoints SET enabled = true, disabled_reason = NULL, failing_since = NULL, failures = 0,
+                                     retry_at = NULL, updated_at = now()
         WHERE id = $1
         """,
         endpoint_id,
     )
-    await notify(conn, "webhooks")
 
 
 async def disable(conn: Connection, endpoint_id: UUID, reason: DisabledReason) -> None:
@@ -89,9 +88,14 @@ async def disable(conn: Connection, endpoint_id: UUID, reason: DisabledReason) -
     )  # fmt: skip
 
 
-async def save_health(conn: Connection, endpoint_id: UUID, failing_since: datetime | None) -> None:
-    """Note since when nothing has gone through; None: the last event has."""
-    await conn.execute("UPDATE webhook_endpoints SET failing_since = $2 WHERE id = $1", endpoint_id, failing_since)
+async def save_health(
+    conn: Connection, endpoint_id: UUID, failing_since: datetime | None, failures: int, retry_at: datetime | None
+) -> None:
+    """Note since when, and how often, nothing has gone through, and when to try again; None, 0: the last event has."""
+    await conn.execute(
+        "UPDATE webhook_endpoints SET failing_since = $2, failures = $3, retry_at = $4 WHERE id = $1",
+        endpoint_id, failing_since, failures, retry_at,
+    )  # fmt: skip
 
 
 async def rotate_secret(

@@ -20,6 +20,9 @@ PAUSES = (
 JITTER = 0.1
 MAX_WAIT = timedelta(days=1)
 GIVE_UP_AFTER = timedelta(days=5)
+BREAKER_FAILURES = 3
+BREAKER_PAUSE = timedelta(seconds=30)
+MAX_BREAKER_PAUSE = timedelta(minutes=10)
 OLD_SECRET_SIGNS = timedelta(hours=24)
 
 
@@ -31,6 +34,13 @@ def evaluate(reply: Reply, tries: int, chance: float, now: datetime) -> Verdict:
         return Verdict("failed")
     pause = PAUSES[tries] * (1 - JITTER + 2 * JITTER * chance)
     return Verdict("pending", max(pause, _asked_pause(reply.retry_after, now)))
+
+
+def breaker_pause(failures: int) -> timedelta:
+    """How long an endpoint is left alone after so many failures in a row; from the third on it doubles."""
+    if failures < BREAKER_FAILURES:
+        return timedelta(0)
+    return min(BREAKER_PAUSE * (1 << min(failures - BREAKER_FAILURES, 10)), MAX_BREAKER_PAUSE)
 
 
 def disabled_reason(reply: Reply, failing_since: datetime, now: datetime) -> DisabledReason | None:
