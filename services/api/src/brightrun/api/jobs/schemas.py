@@ -54,6 +54,14 @@ class SubmitJob(Body):
         return JobRequest(**dict(self))
 
 
+class RetryJob(Body):
+    """`from_checkpoint`: go on from the job's last checkpoint instead of the beginning, until its `resumable_until`."""
+
+    model_config = example({"from_checkpoint": True})
+
+    from_checkpoint: bool = False
+
+
 class CloneJob(Body):
     """The changes of a clone; a hyperparameter of null removes it."""
 
@@ -149,6 +157,7 @@ class JobView(Progress):
     error_stack: str | None = Field(description="always null: stack traces are in the cluster's log of the run")
     error: JobError | None
     stopped_by: str | None = Field(description="what ended it early: budget, duration or user")
+    resumable_until: datetime | None = Field(description="how long a retry can go on from its last checkpoint")
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
     created_at: datetime
@@ -164,6 +173,7 @@ class JobView(Progress):
     metadata: dict[str, str]
     retry_of: UUID | None
     cloned_from: UUID | None
+    from_checkpoint: bool = Field(description="it goes on from the last checkpoint of the job that it retries")
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
@@ -186,6 +196,7 @@ class JobView(Progress):
             error_stack=None,
             error=error,
             stopped_by=ending.stopped_by if ending else None,
+            resumable_until=ending.resumable_until if ending else None,
             cancel_requested_at=job.cancel_requested_at,
             pause_requested_at=job.pause_requested_at,
             created_at=job.queued_at,
@@ -199,6 +210,7 @@ class JobView(Progress):
             metadata=job.metadata,
             retry_of=job.retry_of,
             cloned_from=job.cloned_from,
+            from_checkpoint=job.from_checkpoint,
             **dict(Progress.of(job, now)),
         )
 

@@ -187,6 +187,7 @@ async def _plan_job(
         metadata=request.metadata,
         retry_of=request.retry_of,
         cloned_from=request.cloned_from,
+        from_checkpoint=request.from_checkpoint,
         awaiting_dataset=AwaitingDataset(tokens_per_second=rate.tokens_per_second) if pending else None,
         validation=validation,
         start=await _start(conn, user_id, inputs.start) if inputs.start else None,

@@ -72,7 +72,7 @@ Terms = GpuTerms | BaseModelTerms | FeeTerms
 
 
 def with_numbers(terms: dict[str, Any]) -> dict[str, Any]:
-    """The terms as JSON, with amounts as numbers."""
+    """Stored terms with their amounts as numbers."""
     amounts = ("price_per_hour", "price_factor", "memory_gib", "amount")
     return {name: float(value) if value and name in amounts else value for name, value in terms.items()}
 

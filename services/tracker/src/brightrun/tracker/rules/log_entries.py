@@ -84,8 +84,10 @@ def entry_of(event: LoggedEvent) -> Entry:
             entry = _entry(event, f"resumed:{event.turn}", "resumed", "Resumed: it waits for GPUs again.", {})
         case JobCompleted():
             level, message = _outcome(event)
-            data = event.model_dump(mode="json", include={"attempt", "trained_tokens", "error", "stopped_by"})
-            entry = _entry(event, "completed", event.outcome.value, message, data, level)
+            data = event.model_dump(
+                mode="json", include={"attempt", "trained_tokens", "error", "stopped_by", "resumable_until"}
+            )
+            entry = _entry(event, "completed", event.outcome.value, message + _kept(event), data, level)
         case ArtifactReady():
             message = f"The model is stored and verified: {len(event.files)} files."
             data = {"artifact_id": str(event.artifact_id), "quality_score": event.quality.score}
@@ -134,6 +136,11 @@ def _outcome(event: JobCompleted) -> tuple[Level, str]:
             return "warn", "The job was cancelled."
         case JobStatus.FAILED:
             return "error", event.error.message if event.error else "The job failed; the cluster gave no reason."
+
+
+def _kept(event: JobCompleted) -> str:
+    until = event.resumable_until
+    return f" A retry can go on from its last checkpoint until {until:%Y-%m-%d %H:%M} UTC." if until else ""
 
 
 def stages_of(events: Iterable[JobProgress]) -> list[Entry]:
