@@ -110,3 +110,18 @@ def wait_until_it_serves(process: subprocess.Popen[str]) -> None:
             return
     assert process.stderr is not None
     pytest.fail(f"it ended: {lines} {process.stderr.read()}")
+
+
+def test_variables_of_the_environment_come_before_the_platforms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation, settings = Installation(tmp_path), LocalSettings(home=tmp_path)
+    generated = platform.Platform(installation, settings).services["api"].environment()
+    monkeypatch.setenv("BRIGHTRUN_METRICS_TOKEN", "a-token-of-the-operator")
+    monkeypatch.setenv("BRIGHTRUN_DEFAULT_GPU", "H100")
+    services = platform.Platform(installation, settings).services
+    assert generated["BRIGHTRUN_METRICS_TOKEN"] == installation.secret("metrics")
+    assert generated["BRIGHTRUN_DEFAULT_GPU"] == "CPU"
+    assert services["api"].environment()["BRIGHTRUN_DEFAULT_GPU"] == "H100"
+    for name in ("api", "web"):
+        assert services[name].environment()["BRIGHTRUN_METRICS_TOKEN"] == "a-token-of-the-operator"

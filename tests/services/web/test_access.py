@@ -128,6 +128,12 @@ async def test_a_change_from_another_site_is_refused(ada: httpx.AsyncClient, api
     assert api.calls == []
 
 
+async def test_a_change_at_an_unreadable_host_is_refused(ada: httpx.AsyncClient, api: FakeApi) -> None:
+    answer = await ada.post(f"/training/jobs/{ID}/cancel", headers={"host": "web.test:x", "origin": "null"})
+    assert answer.status_code == 403
+    assert api.calls == []
+
+
 async def test_every_answer_tells_browsers_to_be_strict(ada: httpx.AsyncClient) -> None:
     for path in ("/", "/static/app.js", "/nothing", "/datasets/live"):
         headers = (await ada.get(path)).headers

@@ -86,9 +86,9 @@ class Platform:
         if service == "cluster":
             variables |= self._cluster()
         if service == "api":
-            variables |= {"DEFAULT_GPU": "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
+            variables |= {"DEFAULT_GPU": _configured("DEFAULT_GPU") or "CPU", "TRUSTED_PROXIES": "127.0.0.1"}
         if service in ("api", "web"):
-            variables |= {"METRICS_TOKEN": self.installation.secret("metrics")}
+            variables |= {"METRICS_TOKEN": _configured("METRICS_TOKEN") or self.installation.secret("metrics")}
         if service == "notifier":
             variables |= {"WEBHOOK_KEY": self.installation.secret("webhooks")}
         if service == "web":
@@ -102,7 +102,7 @@ class Platform:
             "KAFKA_IDEMPOTENCE": str(self.broker.idempotence).lower(),
         }
         if isinstance(self.broker, TansuBroker):
-            variables |= {name: os.environ.get(f"BRIGHTRUN_{name}", value) for name, value in EMBEDDED_KAFKA.items()}
+            variables |= {name: _configured(name) or value for name, value in EMBEDDED_KAFKA.items()}
         return variables
 
     def _cluster_access(self) -> dict[str, str]:
@@ -151,3 +151,8 @@ def check(settings: LocalSettings, min_free_bytes: int = MIN_FREE_BYTES) -> None
         raise StartError(f"there is no trainer environment at {settings.trainer_python}: run `make setup`")
     if not settings.models.is_dir():
         raise StartError(f"there is no folder of base models at {settings.models}: run `make setup`")
+
+
+def _configured(name: str) -> str | None:
+    """The variable in the environment of this process, which comes before a default of the platform."""
+    return os.environ.get(f"BRIGHTRUN_{name}")

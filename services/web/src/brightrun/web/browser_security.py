@@ -23,8 +23,10 @@ class ForeignOrigin(ServiceError, status=403, code="foreign_origin"):
 
 async def require_own_origin(request: Request) -> None:
     """Raises ForeignOrigin for a change that no page of ours sent; browsers send `Origin` with every POST."""
-    own = f"{request.app.state.scheme}://{request.headers.get('host', '')}"
-    if request.method not in ("GET", "HEAD") and _origin(request.headers.get("origin", "")) != _origin(own):
+    if request.method in ("GET", "HEAD"):
+        return
+    own = _origin(f"{request.app.state.scheme}://{request.headers.get('host', '')}")
+    if own is None or _origin(request.headers.get("origin", "")) != own:
         raise ForeignOrigin
 
 
