@@ -8,8 +8,8 @@ MODELS := .cache/models
 STEP = $(PYTHON) trainer/steps.py
 SETUP_LOG := .cache/setup.log
 RAY := tests/services/cluster/ray-requirements.txt
-WORKERS ?= 2
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup
+WORKERS ?= 3
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 export UV
 export UV_PYTHON := $(PYTHON)
@@ -24,7 +24,7 @@ demo: setup ## set up, start everything and train a first adapter; EXIT=1 stops 
 run: setup ## set up and serve until Ctrl-C
 	@exec .venv/bin/python -m brightrun.local run
 
-test: setup development .ray-venv/installed.txt ## run all tests; ARGS=… goes to pytest, WORKERS=2 run side by side
+test: setup development .ray-venv/installed.txt ## run all tests; ARGS=… goes to pytest, WORKERS=3 run side by side
 	@.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 test-fast: setup development ## run the tests of daily work: unit, contracts, architecture, services

@@ -11,6 +11,7 @@ from benchmarks import chart, dispatch, gateway, scale, start, train
 from benchmarks.machine import describe
 from benchmarks.results import keep
 from brightrun.local.settings import APACHE, EMBEDDED
+from tests import watchdog
 
 BROKERS = (EMBEDDED, APACHE) if "KAFKA_HOME" in os.environ else (EMBEDDED,)
 UNLIMITED = {f"BRIGHTRUN_RATE_LIMIT_{kind}": "0" for kind in ("READS", "CHANGES", "ANONYMOUS")}
@@ -20,6 +21,7 @@ UNLIMITED = {f"BRIGHTRUN_RATE_LIMIT_{kind}": "0" for kind in ("READS", "CHANGES"
 def main() -> None:
     """Run as this process."""
     asked = _arguments()
+    watchdog.watch()
     os.environ |= UNLIMITED
     match asked.name:
         case "dispatch":

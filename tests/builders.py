@@ -17,6 +17,7 @@ from brightrun.contracts.events import (
     JobCancelRequested,
     JobCompleted,
     JobDeleted,
+    JobFinishRequested,
     JobLogged,
     JobPaused,
     JobPauseRequested,
@@ -79,6 +80,10 @@ def job_cancel_requested(**changes: Any) -> JobCancelRequested:
 
 def job_pause_requested(**changes: Any) -> JobPauseRequested:
     return JobPauseRequested(**{"job_id": new_id(), "user_id": new_id(), "turn": 1} | changes)
+
+
+def job_finish_requested(**changes: Any) -> JobFinishRequested:
+    return JobFinishRequested(**{"job_id": new_id(), "user_id": new_id()} | changes)
 
 
 def job_resume_requested(**changes: Any) -> JobResumeRequested:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from brightrun.local.engines import ApacheKafka, ExternalKafka, ObjectStore, Postgres, TansuBroker
 from brightrun.local.installation import Installation
 from brightrun.runtime.database import Pool
-from tests import kafka
+from tests import kafka, watchdog
 from tests.database import Database
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -24,20 +24,37 @@ TESTS = Path(__file__).parent
 GROUPED = ("flows", "trainer", "wire")
 """Folders whose tests share what is slow to start: one worker runs all of a folder."""
 
+LONGEST_FIRST = ("flows", "flows-restart", "trainer_finished", "trainer", "apache-kafka", "real-cluster", "ray", "wire")
+"""Groups in the order in which workers begin them. Tests outside groups follow, the slow ones first."""
+
 
 # On a busy machine an example may take any time.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
 
+def pytest_configure() -> None:
+    watchdog.watch()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
-    """A wrapper, so that it runs before xdist reads the groups."""
+    """A wrapper, so that it groups before xdist reads the groups, and orders after pytest has."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in GROUPED and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(folder))
-    return (yield)
+    result = yield
+    items.sort(key=start_order)
+    return result
+
+
+def start_order(item: pytest.Item) -> int:
+    """What takes longest starts first, so that no worker ends long after the others."""
+    group = item.get_closest_marker("xdist_group")
+    if group and group.args[0] in LONGEST_FIRST:
+        return LONGEST_FIRST.index(group.args[0])
+    return len(LONGEST_FIRST) + (item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,11 @@ def settings() -> LocalSettings:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _webhooks_within_this_machine() -> Iterator[None]:
-    """The services inherit the setting: tests send webhooks to this machine only."""
+def _inherited_settings() -> Iterator[None]:
+    """The services send webhooks to this machine only, and ask the embedded broker less often."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("BRIGHTRUN_WEBHOOK_PRIVATE_HOSTS", "localhost")
+        environment.setenv("BRIGHTRUN_KAFKA_FETCH_WAIT_MS", "300")
         yield
 
 

@@ -123,7 +123,8 @@ def logs(platform: LivePlatform) -> Iterator[tuple[str, str]]:
 def metrics(platform: LivePlatform) -> Iterator[tuple[str, str]]:
     for name, service in platform.programs.services.items():
         environment = service.environment()
-        headers = {"authorization": f"Bearer {environment.get('BRIGHTRUN_METRICS_TOKEN', '')}"}
+        token = environment.get("BRIGHTRUN_METRICS_TOKEN")
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         response = httpx.get(f"http://127.0.0.1:{environment['BRIGHTRUN_PORT']}/metrics", headers=headers)
         yield f"metrics of {name}", response.raise_for_status().text
 

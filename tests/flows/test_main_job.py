@@ -51,7 +51,7 @@ def _verify(platform: LivePlatform, adapter: Path) -> Json:
 
 def test_a_job_survives_the_death_of_each_service_in_turn(platform: LivePlatform) -> None:
     user = platform.new_user()
-    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=400, batch_size=4)
+    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=300, batch_size=4)
     wait_for_job(user, job["id"], has_trained_some_steps)
     for victim in (name for name in SERVICES if name != "web"):
         assert user.get(f"/api/jobs/{job['id']}")["job"]["status"] == "running", f"{victim} would die too late"

@@ -44,7 +44,7 @@ def test_the_openai_package_runs_a_whole_fine_tuning(package, platform: LivePlat
     job = report["job"]
     assert report["version"].startswith("2." if package is older else "3.")
     assert report["statuses"][-1] == "succeeded"
-    assert (job["model"], job["seed"], job["error"]) == ("tiny", 7, None)
+    assert (job["model"], job["seed"], job["error"]) == ("gpt-4o-mini-2024-07-18", 7, None)
     assert job["trained_tokens"] > 0
     assert job["fine_tuned_model"].startswith("ft:tiny:personal:flows:")
     assert report["retrieved"] == job["fine_tuned_model"]

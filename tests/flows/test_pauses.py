@@ -9,7 +9,7 @@ from tests.waiting import wait_until
 
 def test_a_resumed_job_continues_from_its_checkpoint_and_its_costs_add_up(platform: LivePlatform) -> None:
     user = platform.new_user()
-    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=60, batch_size=4)
+    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=40, batch_size=4)
     wait_for_job(user, job["id"], has_trained_some_steps)
     user.post(f"/api/jobs/{job['id']}/pause", {})
     paused = wait_for_job(user, job["id"], lambda job: job["status"] == "paused")
@@ -24,7 +24,7 @@ def test_a_resumed_job_continues_from_its_checkpoint_and_its_costs_add_up(platfo
         (1, "cancelled"),
         (2, "completed"),
     ]
-    assert runs[1]["status"]["current_step"] == 60
+    assert runs[1]["status"]["current_step"] == 40
 
     def records() -> list[Json] | None:
         query = "SELECT attempt, cost_type, amount FROM cost_records WHERE job_id = $1 ORDER BY attempt"
@@ -39,4 +39,4 @@ def test_a_resumed_job_continues_from_its_checkpoint_and_its_costs_add_up(platfo
     ]
     assert sum(record["amount"] for record in ledger) == Decimal(str(done["final_cost"]))
     points = user.get(f"/api/jobs/{job['id']}/metrics?max_points=2000")["points"]
-    assert max(point["step"] for point in points) == 60
+    assert max(point["step"] for point in points) == 40

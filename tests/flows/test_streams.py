@@ -76,7 +76,7 @@ def ended_at(platform: LivePlatform, job_id: str) -> float:
 
 def test_a_stopping_api_ends_its_streams_and_no_entry_is_missed(platform: LivePlatform) -> None:
     user = platform.new_user()
-    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=60, batch_size=4)
+    job = submit(user, user.upload_dataset(platform.sample(40)), max_steps=40, batch_size=4)
     wait_for_job(user, job["id"], has_trained_some_steps)
     watcher = Watcher(platform, user, job["id"])
     for name in watcher.watch():

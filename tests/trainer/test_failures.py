@@ -58,16 +58,29 @@ def test_early_stopping_needs_held_out_examples(trainer: Trainer, tmp_path: Path
     assert failure(trainer, folder).code == "validation_missing"
 
 
-def test_a_missing_base_model_is_named(trainer: Trainer, tmp_path: Path) -> None:
-    error = failure(trainer, run_folder(tmp_path / "run", base_model=str(tmp_path / "nowhere")))
+@pytest.mark.parametrize("base_model", ["/nowhere", "../tiny", "{models}/tiny", "https://host/nowhere"])
+def test_a_base_model_outside_the_models_folder_is_rejected(trainer: Trainer, tmp_path: Path, base_model: str) -> None:
+    name = base_model.format(models=trainer.environment["BRIGHTRUN_MODELS"])
+    error = failure(trainer, run_folder(tmp_path / "run", base_model=name))
+    assert error.code == "base_model_missing"
+    assert name in error.message
+    assert "a path is not accepted" in error.message
+
+
+def test_a_missing_base_model_is_named(fresh_trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fresh_trainer.environment, "HF_HUB_OFFLINE", "1")
+    error = failure(fresh_trainer, run_folder(tmp_path / "run", base_model="nobody/nowhere"))
     assert error.code == "base_model_missing"
     assert "nowhere" in error.message
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny", broken)
     with (broken / "model.safetensors").open("r+b") as weights:
         weights.seek(-512, 2)
         weights.write(b"\xff" * 512)
-    assert failure(trainer, run_folder(tmp_path / "run", base_model=str(broken))).code == "loss_not_finite"
+    monkeypatch.setitem(trainer.environment, "BRIGHTRUN_MODELS", str(tmp_path))
+    assert failure(trainer, run_folder(tmp_path / "run", base_model="broken")).code == "loss_not_finite"

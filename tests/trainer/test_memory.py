@@ -45,13 +45,13 @@ def cut(shape: ModelShape, layers: int) -> ModelShape:
 
 
 CASES: list[tuple[dict[str, Any], ModelShape]] = [
-    ({"batch_size": 4, "max_length": 1024}, cut(LLAMA_8B, 8)),
-    ({"batch_size": 16, "max_length": 1024, "dropout": 0}, cut(LLAMA_8B, 4)),
-    ({"batch_size": 1, "max_length": 8192, "rank": 128}, cut(LLAMA_8B, 4)),
-    ({"batch_size": 8, "max_length": 512, "target_modules": ["q_proj", "v_proj"]}, cut(LLAMA_8B, 4)),
-    ({"batch_size": 4, "max_length": 2048, "rank": 64}, cut(MISTRAL, 8)),
-    ({"batch_size": 16, "max_length": 1024}, cut(SMOL, 30)),
-    ({"batch_size": 1, "max_length": 256, "dropout": 0}, cut(SMOL, 10)),
+    ({"batch_size": 4, "max_length": 1024}, cut(LLAMA_8B, 6)),
+    ({"batch_size": 16, "max_length": 1024, "dropout": 0}, cut(LLAMA_8B, 3)),
+    ({"batch_size": 1, "max_length": 8192, "rank": 128}, cut(LLAMA_8B, 3)),
+    ({"batch_size": 8, "max_length": 512, "target_modules": ["q_proj", "v_proj"]}, cut(LLAMA_8B, 3)),
+    ({"batch_size": 4, "max_length": 2048, "rank": 64}, cut(MISTRAL, 4)),
+    ({"batch_size": 16, "max_length": 1024}, cut(SMOL, 12)),
+    ({"batch_size": 1, "max_length": 256, "dropout": 0}, cut(SMOL, 6)),
 ]
 
 
@@ -66,14 +66,14 @@ def test_the_estimate_of_a_step_is_right_within_a_tenth(fresh_trainer: Trainer) 
 
 
 def peak_of_training(fresh_trainer: Trainer, folder: Path, **spec: Any) -> int:
-    """The peak resident bytes of a training of three full batches.
+    """The peak resident bytes of a training of two full batches.
 
     Blocks above 256 KiB return to the system when they are freed, so that the peak is memory in use.
     """
     size, length = spec["batch_size"], spec["max_length"]
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "chain wheel " * length}]
     run = run_folder(
-        folder, data=f"{json.dumps({'messages': chat})}\n" * (size + 1), base_model="tiny", max_steps=3, **spec
+        folder, data=f"{json.dumps({'messages': chat})}\n" * (size + 1), base_model="tiny", max_steps=2, **spec
     )
     called = subprocess.run(
         [fresh_trainer.python, "-c", TRAIN_AND_WRITE_PEAK, run],
@@ -103,7 +103,7 @@ def test_an_out_of_memory_error_has_advice_with_figures(trainer: Trainer, tmp_pa
     run = run_folder(
         tmp_path / "run", data=f"{json.dumps({'messages': chat})}\n" * 65, batch_size=64, max_length=2048, max_steps=1
     )
-    limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)); "
+    limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
     called = trainer.call("-c", f"{limited}runpy.run_module('brightrun_trainer', run_name='__main__')", str(run))
 
     error = REPORT.validate_json(called.stdout.splitlines()[-1])

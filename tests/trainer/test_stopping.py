@@ -33,7 +33,8 @@ def test_a_stopped_training_resumes_to_the_same_end(trainer: Trainer, finished: 
 
 def test_a_stop_does_not_wait_for_a_long_step(trainer: Trainer, tmp_path: Path) -> None:
     """It saves the last whole step, and the resumed training has the same curve as an uninterrupted one."""
-    long_steps: dict[str, Any] = {"batch_size": 1, "gradient_accumulation": 44, "max_steps": 3}
+    # A step is an epoch, of 18 examples.
+    long_steps: dict[str, Any] = {"examples": 20, "batch_size": 1, "gradient_accumulation": 18, "max_steps": 3}
     whole = trainer.run(run_folder(tmp_path / "whole", **long_steps))
     folder = run_folder(tmp_path / "run", **long_steps)
     running = trainer.start(folder, "--patience", "0")

@@ -89,6 +89,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "POST /api/jobs/{job_id}/cancel": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/pause": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/resume": (OBJECT, "train"),
+    "POST /api/jobs/{job_id}/finish": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/retry": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/clone": (OBJECT, "train"),
     "GET /api/models": (OWN, "read"),

@@ -50,6 +50,19 @@ async def requests(pool: Pool) -> list[tuple[str, int]]:
     return [(topic, getattr(event, "turn", 0)) for topic, event in read]
 
 
+async def test_only_a_job_that_trains_is_finished_early(ada: User, eve: User, pool: Pool):
+    job_id = await queued(pool, ada)
+    assert await refused(ada, job_id, "finish") == "job_not_finishable"
+    await tell(pool, job_started(job_id=job_id), job_progress(job_id=job_id))
+    assert (await eve.post(f"/api/jobs/{job_id}/finish")).status_code == 404
+    assert (await ask(ada, job_id, "finish"))["status"] == "running"
+    assert "job.finish_requested" in await outbox_topics(pool)
+
+    await tell(pool, job_completed(job_id=job_id, stopped_by="user"))
+    assert (await shown(ada, job_id))["stopped_by"] == "user"
+    assert await refused(ada, job_id, "finish") == "job_not_finishable"
+
+
 async def test_a_pause_and_a_resume_are_requested_once(ada: User, pool: Pool):
     job_id = await queued(pool, ada)
     await tell(pool, job_started(job_id=job_id), job_progress(job_id=job_id))

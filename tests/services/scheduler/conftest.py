@@ -37,7 +37,13 @@ from brightrun.scheduler.stopping import loops as stopping
 from brightrun.scheduler.stopping.loops import Stopper
 from brightrun.scheduler.submission.artifacts import InputUrls
 from brightrun.scheduler.submission.loops import Dispatcher, Submitter
-from tests.builders import job_cancel_requested, job_pause_requested, job_queued, job_resume_requested
+from tests.builders import (
+    job_cancel_requested,
+    job_finish_requested,
+    job_pause_requested,
+    job_queued,
+    job_resume_requested,
+)
 from tests.conftest import SECRET, SlicePool
 from tests.kafka import read_topic
 from tests.services import slices
@@ -114,6 +120,9 @@ class Scheduler:
 
     async def request_cancel(self, job: JobQueued) -> None:
         await self.deliver(job_cancel_requested(job_id=job.job_id, user_id=job.user_id))
+
+    async def request_finish(self, job: JobQueued) -> None:
+        await self.deliver(job_finish_requested(job_id=job.job_id, user_id=job.user_id))
 
     async def request_pause(self, job: JobQueued, turn: int = 1) -> None:
         await self.deliver(job_pause_requested(job_id=job.job_id, user_id=job.user_id, turn=turn))

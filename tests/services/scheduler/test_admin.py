@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.scheduling import ClusterCapacity, GpuLimit
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.tokens import issue
@@ -55,6 +56,33 @@ async def test_clusters_are_listed_with_gpus_and_attempts(
     assert datetime.fromisoformat(local["answered_at"]) > utc_now() - timedelta(minutes=1)
     assert (second["gpus"], second["running"]) == ([], 0)
     assert "503" in second["problem"]
+
+
+async def test_what_each_cluster_can_run_is_listed_also_while_it_is_away(
+    scheduler: Scheduler, other: FakeCluster, operator: httpx.AsyncClient
+) -> None:
+    scheduler.cluster.features |= {
+        "base_models": ("tiny",),
+        "fetches_models": False,
+        "max_gpus": {"CPU": 8},
+        "elastic": False,
+    }
+    await scheduler.probe()
+    other.down = True
+    await scheduler.pass_time(hours=1)
+    await scheduler.probe()
+    here, away = [ClusterCapacity.model_validate(cluster) for cluster in _data(await operator.get("/clusters"))]
+    assert here == ClusterCapacity(
+        name="local",
+        usable=True,
+        gpus=[GpuLimit(types=["CPU"], free=8, max_total=8)],
+        base_models=["tiny"],
+        fetches_models=False,
+        elastic=False,
+        inputs=True,
+    )
+    assert not away.usable
+    assert away.gpus == [GpuLimit(types=["H100"], free=4, max_total=4)]
 
 
 async def test_what_each_configured_cluster_can_run_is_told_by_its_last_report(

@@ -4,10 +4,11 @@ import pytest
 
 from brightrun.contracts.events import JobCompleted, JobQueued
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import GpuConfig, JobError
+from brightrun.contracts.training import GpuConfig, JobError, TrainingSpec
 from brightrun.runtime.database import transaction
 from brightrun.scheduler.clusters import actions
 from brightrun.scheduler.queue.loops import refuse_impossible
+from tests.builders import adapter_ref, dataset_ref
 from tests.services.scheduler.conftest import Scheduler
 from tests.services.scheduler.fakes import FakeCluster
 
@@ -123,9 +124,42 @@ async def test_a_job_for_gpus_that_no_cluster_has_is_rejected(scheduler: Schedul
     await scheduler.probe()
     fitting = await scheduler.queue(gpu=GpuConfig(type="H100", count=4))
     await _refuse_impossible(scheduler)
-    assert await _error_of(scheduler, strange) == ("no_such_gpus", "No cluster has 1 × V100-32GB.")
-    assert await _error_of(scheduler, large) == ("no_such_gpus", "No cluster has 8 × H100.")
+    assert await _error_of(scheduler, strange) == ("no_such_gpus", "No cluster has V100-32GB: there are CPU, H100.")
+    assert await _error_of(scheduler, large) == ("no_such_gpus", "No cluster has more than 4 × H100.")
     assert await scheduler.recorded(JobCompleted, fitting) == []
+
+
+async def test_a_job_for_a_base_model_that_no_cluster_has_is_rejected(scheduler: Scheduler) -> None:
+    scheduler.cluster.features |= {"base_models": ("tiny",), "fetches_models": False}
+    await scheduler.probe()
+    scheduler.cluster.down = True
+    await scheduler.pass_time(hours=1)
+    unknown, path, fitting = [
+        await scheduler.queue(spec=TrainingSpec(base_model=name)) for name in ("nope", "/etc", "tiny")
+    ]
+    await _refuse_impossible(scheduler)
+    assert await _error_of(scheduler, unknown) == (
+        "base_model_missing",
+        "No cluster with these GPUs has nope: there are tiny.",
+    )
+    assert (await _error_of(scheduler, path))[0] == "base_model_missing"
+    assert await scheduler.recorded(JobCompleted, fitting) == [], "the cluster may come back"
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+async def test_a_job_goes_to_the_cluster_that_has_its_model_and_accepts_its_inputs(
+    scheduler: Scheduler, other: FakeCluster, foreign: bool
+) -> None:
+    other.gpus, other.foreign = {"CPU": (1, 1)}, foreign
+    other.features |= {"base_models": ("small",), "fetches_models": False, "inputs": False}
+    scheduler.cluster.features |= {"base_models": ("tiny",), "fetches_models": False}
+    jobs = [await scheduler.queue(**inputs) for inputs in ({"validation": dataset_ref()}, {"start": adapter_ref()})]
+    await scheduler.dispatch_all()
+    await _refuse_impossible(scheduler)
+    assert [scheduler.cluster.submissions(job) for job in jobs] == [[1], [1]], "though the other has the better fit"
+    small = await scheduler.queue(spec=TrainingSpec(base_model="small"))
+    await scheduler.dispatch_all()
+    assert (scheduler.cluster.submissions(small), other.submissions(small)) == ([], [1])
 
 
 async def test_a_job_waits_for_a_node_that_is_down(scheduler: Scheduler) -> None:

@@ -75,6 +75,17 @@ async def test_a_job_that_takes_longer_to_end_than_it_should_costs_its_cap(sched
     await scheduler.watch()
     [completed] = await scheduler.recorded(JobCompleted, job)
     assert completed.pricing.total(completed.billed) + completed.pricing.storage == CAP
+    assert completed.released_at == NOON + timedelta(seconds=900)
+    assert [segment.seconds for segment in completed.billed] == [900], "what is not billed is recorded as well"
+
+
+async def test_a_cap_below_the_storage_fee_is_all_that_a_job_costs(scheduler: Scheduler) -> None:
+    job = await live(scheduler, max_cost=Decimal("0.10"))
+    scheduler.cluster.report(job, "completed", finished_at=NOON + timedelta(seconds=65), stopped_early=True)
+    await scheduler.watch()
+    [completed] = await scheduler.recorded(JobCompleted, job)
+    assert completed.pricing.total(completed.billed) + completed.pricing.storage == Decimal("0.10")
+    assert [segment.seconds for segment in completed.billed] == [65]
 
 
 async def test_a_run_that_ends_by_itself_is_not_marked_as_stopped(scheduler: Scheduler) -> None:

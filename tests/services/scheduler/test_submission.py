@@ -8,6 +8,7 @@ from brightrun.cluster_client.responses import Busy
 from brightrun.contracts.events import JobCompleted, JobStarted
 from brightrun.contracts.job_status import JobStatus
 from brightrun.runtime.database import transaction
+from brightrun.scheduler.queue.loops import refuse_impossible
 from brightrun.scheduler.submission import actions
 from tests.builders import adapter_ref, dataset_ref
 from tests.services.scheduler.conftest import CALLBACKS, Scheduler
@@ -50,6 +51,7 @@ async def test_a_cluster_without_inputs_gets_no_job_that_has_some(scheduler: Sch
     jobs = [await scheduler.queue(**given) for given in ({"validation": dataset_ref()}, {"start": adapter_ref()}, {})]
     await scheduler.dispatch_all()
     assert [body.job_id for body in scheduler.cluster.submitted] == [jobs[2].job_id]
+    await refuse_impossible(scheduler.pool, list(scheduler.clients))
     for job in jobs[:2]:
         [completed] = await scheduler.recorded(JobCompleted, job)
         assert completed.error

@@ -1,13 +1,13 @@
 """The event log, facts in any order, and whose a job is."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import permutations
 from uuid import UUID
 
 import pytest
 
-from brightrun.contracts.events import JobLogged
+from brightrun.contracts.events import JobEvent, JobLogged
 from brightrun.contracts.training import Checkpoint
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
@@ -18,9 +18,11 @@ from tests.builders import (
     artifact_ready,
     job_completed,
     job_deleted,
+    job_paused,
     job_progress,
     job_queued,
     job_refused,
+    job_resume_requested,
     job_started,
 )
 from tests.contracts.original import COST_RECORD, POINT, differences
@@ -36,8 +38,8 @@ async def read(ask, fact, what: str, **params: int):
     return answer.json()["data"]
 
 
-async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
-    """But for the stage of a job whose end is logged: no entry of progress follows the end."""
+async def test_topics_in_any_order_give_the_same_log_in_the_order_in_which_it_happened(pool, ask) -> None:
+    """But for the progress of a job whose end is logged: no entry follows the end."""
     logs: dict[bool, set] = {True: set(), False: set()}
     seen = set()
     facts = [job_queued(), job_started(), job_progress(), job_completed(), artifact_ready()]
@@ -48,8 +50,8 @@ async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
         log = (await read(ask, first, "events"))["events"]
         costs = (await read(ask, first, "costs"))["cost_records"]
         points = (await read(ask, first, "metrics"))["points"]
-        in_time = order.index(facts[2]) < order.index(facts[3])
-        logs[in_time].add(tuple(sorted((entry["occurred_at"], entry["type"], entry["message"]) for entry in log)))
+        in_time = order.index(facts[2]) < max(order.index(facts[number]) for number in (0, 1, 3))
+        logs[in_time].add(tuple((entry["occurred_at"], entry["type"], entry["message"]) for entry in log))
         seen.add(
             (
                 tuple(sorted((cost["cost_type"], cost["amount"], cost["recorded_at"]) for cost in costs)),
@@ -59,15 +61,10 @@ async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
     assert len(seen) == len(logs[True]) == len(logs[False]) == 1
     costs, points = seen.pop()
     whole, without_stage = logs[True].pop(), logs[False].pop()
-    assert {kind for _, kind, _ in whole} == {
-        "queued",
-        "started",
-        "stage_changed",
-        "metrics",
-        "completed",
-        "artifact_ready",
-    }
+    kinds = ["queued", "started", "stage_changed", "metrics", "completed", "artifact_ready"]
+    assert [kind for _, kind, _ in whole] == kinds
     assert [entry for entry in whole if entry[1] not in ("stage_changed", "metrics")] == list(without_stage)
+    assert await pool.fetchval("SELECT count(*) FROM held_entries") == 0
     assert len(costs) == 2
     assert len(points) == 1
 
@@ -75,10 +72,22 @@ async def test_topics_in_any_order_give_the_same_rows(pool, ask) -> None:
 async def test_the_end_of_a_job_is_followed_by_its_model_only_though_progress_comes_late(pool, ask) -> None:
     completed = job_completed()
     whose = {"job_id": completed.job_id, "user_id": completed.user_id}
+    await begin(pool, completed)
     await deliver(pool, completed, job_progress(stage="saving", **whose), artifact_ready(**whose))
     log = (await read(ask, completed, "events"))["events"]
-    assert [entry["type"] for entry in log] == ["completed", "artifact_ready"]
+    assert [entry["type"] for entry in log] == ["queued", "started", "completed", "artifact_ready"]
     assert len((await read(ask, completed, "metrics"))["points"]) == 1
+
+
+async def test_a_pause_is_not_logged_before_its_job_is_queued(pool, ask) -> None:
+    queued = job_queued()
+    whose = {"job_id": queued.job_id, "user_id": queued.user_id}
+    paused = job_paused(started_at=None, **whose)
+    await deliver(pool, paused, job_resume_requested(occurred_at=paused.occurred_at + timedelta(seconds=1), **whose))
+    assert (await read(ask, queued, "events"))["events"] == []
+    await deliver(pool, queued)
+    log = (await read(ask, queued, "events"))["events"]
+    assert [entry["type"] for entry in log] == ["queued", "paused", "resumed"]
 
 
 async def test_a_redelivered_fact_is_logged_once(pool, ask) -> None:
@@ -95,27 +104,31 @@ async def test_the_log_is_paged_by_the_last_id_seen(pool, ask) -> None:
     stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
     first = job_progress(stage=stages[0], points=())
     whose = {"job_id": first.job_id, "user_id": first.user_id}
+    await begin(pool, first)
     await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], points=(), **whose) for seq in range(1, 5)))
-    page = (await read(ask, first, "events", limit=2))["events"]
+    page = (await read(ask, first, "events", limit=4))["events"]
     rest = (await read(ask, first, "events", after=page[-1]["id"]))["events"]
-    assert [entry["data"]["stage"] for entry in page + rest] == stages
+    assert [entry["type"] for entry in page[:2]] == ["queued", "started"]
+    assert [entry["data"]["stage"] for entry in page[2:] + rest] == stages
 
 
 async def test_the_log_is_paged_from_its_newest_entry_back(pool, ask) -> None:
     stages = ["loading", "tokenizing", "training", "evaluating", "saving"]
     first = job_progress(stage=stages[0], points=())
     whose = {"job_id": first.job_id, "user_id": first.user_id}
+    await begin(pool, first)
     await deliver(pool, first, *(job_progress(seq=seq, stage=stages[seq], points=(), **whose) for seq in range(1, 5)))
     page = (await read(ask, first, "events", limit=2, order="desc"))["events"]
     rest = (await read(ask, first, "events", after=page[-1]["id"], order="desc"))["events"]
-    assert [entry["data"]["stage"] for entry in page + rest] == stages[::-1]
+    assert [entry["data"]["stage"] for entry in (page + rest)[:-2]] == stages[::-1]
+    assert [entry["type"] for entry in rest[-2:]] == ["started", "queued"]
     assert (await read(ask, first, "events", after=0, order="desc"))["events"] == []
 
 
 async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
     queued = job_queued()
     started = job_started(job_id=queued.job_id, user_id=queued.user_id)
-    stored = artifact_ready(job_id=queued.job_id, user_id=queued.user_id)
+    ended = job_completed(job_id=queued.job_id, user_id=queued.user_id)
     await deliver(pool, queued)
 
     async def waits_for_a_lock() -> bool:
@@ -123,12 +136,12 @@ async def test_a_cursor_never_passes_an_entry_still_to_come(pool, ask) -> None:
 
     async with transaction(pool) as conn:
         await actions.record_event(conn, started)
-        later = asyncio.create_task(deliver(pool, stored))
+        later = asyncio.create_task(deliver(pool, ended))
         await eventually(waits_for_a_lock)
         assert [entry["type"] for entry in (await read(ask, queued, "events"))["events"]] == ["queued"]
     await later
     log = (await read(ask, queued, "events"))["events"]
-    assert [entry["type"] for entry in log] == ["queued", "started", "artifact_ready"]
+    assert [entry["type"] for entry in log] == ["queued", "started", "completed"]
 
 
 async def test_a_refused_job_has_failed_with_its_reason(pool, ask) -> None:
@@ -152,6 +165,12 @@ async def test_each_entry_is_published_once_with_its_predecessor(pool, ask) -> N
     ]
     assert [entry.previous_id for entry in logged] == [0, *(entry.id for entry in logged[:-1])]
     assert {entry.user_id for entry in logged} == {queued.user_id}
+
+
+async def begin(pool, event: JobEvent) -> None:
+    """The event's job is queued, and its attempt started."""
+    whose = {"job_id": event.job_id, "user_id": event.user_id}
+    await deliver(pool, job_queued(**whose), job_started(**whose))
 
 
 async def outbox(pool, job_id: UUID) -> list[bytes]:

@@ -1,5 +1,7 @@
 """Which runs a cluster takes, without a cluster."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from brightrun.cluster.errors import DiskFull, MemoryShort, NoCapacity, NotNow, TooManyRuns, Unsupported
 from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits
-from brightrun.cluster.runs import admission
+from brightrun.cluster.runs import admission, queries
+from brightrun.cluster.store import SCHEMA
 from brightrun.contracts.cluster_api import GpuCapacity, SubmitRun
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id
@@ -31,7 +34,15 @@ def hardware(slots: int = 4, **changes: Any) -> Hardware:
 
 
 def admit(submission: SubmitRun, owned: Hardware, leased: set[int], free: FreeResources = PLENTY) -> tuple[int, ...]:
-    return admission.admit(submission, owned, leased, free, LIMITS)
+    """The devices that the run gets."""
+    admission.admit(submission, owned, len(leased), free, LIMITS)
+    gpu = submission.gpu_config
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.executescript(SCHEMA)
+        queries.lease_devices(conn, "another run", gpu.type, tuple(range(max(leased, default=-1) + 1)))
+        conn.execute("UPDATE devices SET run_id = NULL")
+        queries.lease_devices(conn, "another run", gpu.type, tuple(leased))
+        return queries.free_devices(conn, gpu.type, gpu.count, owned.gpus[gpu.type])
 
 
 def test_a_run_gets_the_first_free_devices() -> None:

@@ -73,6 +73,34 @@ def test_a_stopped_trainer_means_cancelled_only_if_a_cancel_was_asked_for() -> N
     assert (cancelled.status.status, cancelled.status.finished_at) == ("cancelled", LATER)
 
 
+def test_a_pause_is_shown_as_one_until_the_run_is_cancelled() -> None:
+    stopped = FinishedReport(outcome="stopped", trained_tokens=5)
+    pausing = rules.pause(launch(new_run()))
+    assert (pausing.status.stage, pausing.cancelling) == ("pausing", True)
+    paused = rules.apply_report(pausing, stopped, (), LATER)
+    assert (paused.status.status, paused.status.stage) == ("cancelled", "paused")
+    assert rules.pause(pausing) == pausing
+    cancelled = rules.cancel(pausing)
+    assert cancelled.status.stage == "cancelling"
+    assert rules.pause(cancelled) == cancelled
+    assert rules.apply_report(cancelled, stopped, (), LATER).status.stage == "cancelled"
+
+
+def test_a_resumed_run_is_as_far_as_its_checkpoint_from_the_start() -> None:
+    earlier = new_run().status.model_copy(
+        update={
+            "current_step": 50, "total_steps": 200, "current_epoch": 0.5, "total_epochs": 2.0, "trained_tokens": 1000,
+            "last_checkpoint_step": 40,
+        }
+    )  # fmt: skip
+    run = rules.submitted("run_2", request(), (0,), False, earlier)
+    assert run.adopts == earlier.external_job_id
+    for status in (run.status, launch(run).status, rules.adopt(run, 40).status):
+        assert (status.progress, status.current_step, status.total_steps) == (20, 40, 200)
+        assert (status.current_epoch, status.total_epochs, status.trained_tokens) == (0.4, 2.0, 800)
+        assert status.last_checkpoint_step == 40
+
+
 def test_a_run_that_completes_after_a_cancel_is_completed() -> None:
     run = rules.apply_report(rules.cancel(new_run()), FinishedReport(outcome="completed", trained_tokens=5), (), NOW)
     assert run.status.status == "completed"

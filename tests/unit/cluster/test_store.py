@@ -18,7 +18,7 @@ from brightrun.contracts.reports import FinishedReport, StageReport
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 
-PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0, 0, 1000), "adopts": None}
+PLENTY = {"free": FreeResources(1 << 40, 1 << 40, 0), "limits": ResourceLimits(0, 0, 1000), "resumed": None}
 
 
 @pytest_asyncio.fixture
@@ -62,6 +62,29 @@ async def test_many_submissions_at_once_get_different_devices_and_no_more_than_t
     outcomes = await asyncio.gather(*(submit(store, slots=8) for _ in range(12)), return_exceptions=True)
     devices = [device for run in outcomes if isinstance(run, Run) for device in run.devices]
     assert sorted(devices) == list(range(8))
+
+
+async def test_a_submission_costs_the_same_however_many_gpus_are_leased(store: Store) -> None:
+    await submit(store, slots=2000)
+    first = await _steps_of_a_submission(store)
+    for _ in range(500):
+        await submit(store, slots=2000)
+    assert await _steps_of_a_submission(store) < 2 * first
+
+
+async def _steps_of_a_submission(store: Store) -> int:
+    """How many instructions SQLite's virtual machine takes for it."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    await store.transact(lambda conn: conn.set_progress_handler(count, 1))
+    await submit(store, slots=2000)
+    await store.transact(lambda conn: conn.set_progress_handler(None, 1))
+    return steps
 
 
 async def test_the_devices_of_a_run_that_ended_are_free(store: Store) -> None:

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brightrun.contracts.cluster_api import RunStatus
 from brightrun.contracts.events import JobQueued, Pricing, Segment
 from brightrun.contracts.training import TrainingSpec
+from brightrun.contracts.values import new_id
+from brightrun.scheduler.lifecycle.rules import GONE, billed_segment
 from brightrun.scheduler.limits import rules as limits
 from brightrun.scheduler.limits.models import Allowance
 from tests.builders import NOON, job_queued, pricing
@@ -101,3 +104,38 @@ def test_pricing_totals_are_those_of_the_ledger() -> None:
     price = pricing("0.0777")
     parts = segments(10.5, 1234.567, 0.001)
     assert price.total(parts) == sum(price.compute_cost(one.started_at, one.finished_at) for one in parts)
+
+
+OUTCOMES = st.sampled_from(["completed", "cancelled", "failed", "lost"])
+
+
+@given(MONEY | st.none(), MONEY, MONEY, st.lists(st.tuples(OUTCOMES, SECONDS), max_size=5))
+def test_whatever_becomes_of_its_attempts_a_job_pays_no_more_than_its_cap(cap, rate, storage, attempts) -> None:
+    """Fees included; the recorded duration is the time that GPUs were held, whether it is billed or not."""
+    capped = job(max_cost=cap, rate=str(rate), storage=str(storage))
+    billed: list[Segment] = []
+    for attempt, (outcome, seconds) in enumerate(attempts, 1):
+        run = ended_run(outcome, attempt, seconds)
+        segment = billed_segment(capped, billed, run, NOON)
+        assert (segment is None) == (outcome == "lost")
+        if segment:
+            assert segment.seconds == pytest.approx(seconds, abs=1e-5)
+            assert segment.started_at <= segment.finished_at <= (segment.released_at or segment.finished_at)
+            billed.append(segment)
+    pricing = capped.pricing.within(cap)
+    total = pricing.total(billed) + pricing.storage
+    assert total == capped.pricing.total(billed) + storage if cap is None else total <= cap
+
+
+def ended_run(outcome: str, attempt: int, seconds: float) -> RunStatus:
+    return RunStatus(
+        external_job_id="run",
+        job_id=new_id(),
+        attempt=attempt,
+        status="failed" if outcome == "lost" else outcome,
+        stage="",
+        progress=50,
+        error=GONE if outcome == "lost" else None,
+        started_at=NOON,
+        finished_at=NOON + timedelta(seconds=seconds),
+    )

@@ -21,10 +21,18 @@ from tests.builders import NOON
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
 WRONG = JobError(code="diverged", message="The loss is not a number.")
-NONE = StopRequests(cancelled=False, paused=False, limit=None, sent=None, lost_attempts=0)
+NONE = StopRequests(cancelled=False, paused=False, finishing=False, limit=None, sent=None, lost_attempts=0)
 ATTEMPT = Attempt(new_id(), new_id(), 1, "local", fence=1, state=AttemptState.LIVE, external_job_id="run-1")
 RUN = StoppingRun(
-    ATTEMPT, job_over=False, cancelled=False, paused=False, decided_at=None, sent=None, sent_at=None, acknowledged=None
+    ATTEMPT,
+    job_over=False,
+    cancelled=False,
+    paused=False,
+    finishing=False,
+    decided_at=None,
+    sent=None,
+    sent_at=None,
+    acknowledged=None,
 )
 ORIGINAL = Capabilities(name="theirs", version="unknown", executor="unknown", gpu_types=())
 OURS = ORIGINAL.model_copy(update={"stop_modes": ("checkpoint", "finish"), "graceful_stop": True, "resume": True})
@@ -40,6 +48,7 @@ STOP_REQUESTS = st.builds(
     StopRequests,
     cancelled=st.booleans(),
     paused=st.booleans(),
+    finishing=st.booleans(),
     limit=st.sampled_from([None, "budget", "duration"]),
     sent=st.sampled_from([None, "cancel", "checkpoint", "finish"]),
     lost_attempts=st.integers(0, 5),
@@ -48,8 +57,9 @@ STOP_REQUESTS = st.builds(
 
 @given(STOP_REQUESTS, st.booleans())
 def test_a_completed_run_completes_its_job_whatever_was_requested(requests: StopRequests, early: bool) -> None:
+    stopped_by = requests.limit or ("user" if requests.finishing else None)
     assert decide_outcome(run("completed", stopped_early=early), requests, 3) == Complete(
-        JobStatus.COMPLETED, requests.limit if early else None
+        JobStatus.COMPLETED, stopped_by if early else None
     )
 
 
@@ -69,6 +79,7 @@ def test_a_failure_that_is_not_retryable_fails_the_job(requests: StopRequests) -
         ({"cancelled": True, "paused": True}, Complete(JobStatus.CANCELLED)),
         ({"paused": True}, Pause()),
         ({"limit": "budget"}, Retry()),
+        ({"finishing": True, "sent": "finish"}, Retry()),
     ],
 )
 def test_a_lost_run_is_retried_unless_a_stop_was_requested(changes, expected) -> None:
@@ -81,6 +92,9 @@ def test_a_lost_run_is_retried_unless_a_stop_was_requested(changes, expected) ->
         ({"cancelled": True, "paused": True, "limit": "budget"}, Complete(JobStatus.CANCELLED)),
         ({"limit": "budget", "paused": True}, Complete(JobStatus.CANCELLED, "budget")),
         ({"limit": "duration"}, Complete(JobStatus.CANCELLED, "duration")),
+        ({"finishing": True, "sent": "finish"}, Complete(JobStatus.CANCELLED, "user")),
+        ({"cancelled": True, "finishing": True, "sent": "finish"}, Complete(JobStatus.CANCELLED)),
+        ({"finishing": True, "paused": True, "sent": "checkpoint"}, Pause()),
         ({"paused": True, "sent": "checkpoint"}, Pause()),
         ({"sent": "checkpoint"}, Retry()),
         ({}, Complete(JobStatus.CANCELLED)),
@@ -100,6 +114,10 @@ def test_a_cancelled_run_means_what_was_requested(changes, expected) -> None:
         ({"decided_at": NOON, "paused": True}, OURS, "finish"),
         ({"decided_at": NOON - stopping.FINISH_DEADLINE}, OURS, "cancel"),
         ({"decided_at": NOON}, ORIGINAL, "cancel"),
+        ({"cancelled": True, "finishing": True}, OURS, "cancel"),
+        ({"finishing": True, "paused": True}, OURS, "finish"),
+        ({"finishing": True, "decided_at": NOON - stopping.FINISH_DEADLINE}, OURS, "cancel"),
+        ({"finishing": True}, ORIGINAL, None),
         ({"paused": True}, OURS, "checkpoint"),
         ({"paused": True}, OLDER, "cancel"),
         ({"paused": True}, ORIGINAL, None),

@@ -1,5 +1,6 @@
 """The whole platform as programs: the engines, the services, and the settings of each service."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ SERVICES = ("api", "scheduler", "tracker", "artifacts", "notifier", "cluster", "
 CLUSTER_CLIENTS = ("scheduler", "artifacts", "cluster")
 MIN_FREE_BYTES = 1_000_000_000
 EMBEDDED_KAFKA = {"KAFKA_FETCH_WAIT_MS": "100", "KAFKA_SESSION_MS": "4000"}
-"""The embedded broker delays every empty fetch and every join of a consumer group by about half of these."""
+"""The embedded broker delays every empty fetch and every join of a consumer group by about half of these.
+
+Fetches are most of what an idle platform does: a longer wait costs less of the CPU. The environment may set others.
+"""
 
 
 class Platform:
@@ -98,7 +102,7 @@ class Platform:
             "KAFKA_IDEMPOTENCE": str(self.broker.idempotence).lower(),
         }
         if isinstance(self.broker, TansuBroker):
-            variables |= EMBEDDED_KAFKA
+            variables |= {name: os.environ.get(f"BRIGHTRUN_{name}", value) for name, value in EMBEDDED_KAFKA.items()}
         return variables
 
     def _cluster_access(self) -> dict[str, str]:

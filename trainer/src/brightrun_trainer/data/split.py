@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from brightrun.contracts.run_folder import DATASET, SPEC, VALIDATION
-from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, TrainingSpec
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, TrainingSpec, is_model_name
 from brightrun_trainer.data.examples import Example, read
-from brightrun_trainer.process.failures import TrainingFailure, invalid_fields
+from brightrun_trainer.process.failures import TrainingFailure, base_model_missing, invalid_fields
 
 HELD_OUT_SHARE, MIN_HELD_OUT, MAX_HELD_OUT = 0.05, 4, 500
 
@@ -92,6 +92,8 @@ def read_task(run_dir: Path) -> Task:
     except ValidationError as error:
         message = f"The training spec is not valid: {invalid_fields(error)}."
         raise TrainingFailure("spec_invalid", message, "Correct it.") from error
+    if not is_model_name(spec.base_model):
+        raise base_model_missing(spec.base_model, "a path is not accepted")
     if "lm_head" in spec.target_modules:
         message = "lm_head cannot carry a LoRA adapter."
         raise TrainingFailure("target_modules_unsupported", message, "Take lm_head out of target_modules.")

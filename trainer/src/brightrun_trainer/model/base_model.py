@@ -20,7 +20,7 @@ from trl.chat_template_utils import get_training_chat_template
 
 from brightrun.contracts.training import ChatTemplate, TrainingSpec
 from brightrun_trainer.model.chat_templates import use_template
-from brightrun_trainer.process.failures import TrainingFailure
+from brightrun_trainer.process.failures import TrainingFailure, base_model_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def load_base(
             path, revision=revision, dtype=precision(), **(_nf4() if nf4 else {})
         )
     except (OSError, ValueError) as error:
-        raise _missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
+        raise base_model_missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
     return LoadedModel(
         model=model if nf4 else model.to(device),
         tokenizer=tokenizer,
@@ -102,16 +102,8 @@ def _locate(name: str) -> str:
     if "BRIGHTRUN_MODELS" in os.environ and (folder / "config.json").is_file():
         return str(folder)
     if name == "tiny":
-        raise _missing(name, "it is not in the folder that BRIGHTRUN_MODELS names")
+        raise base_model_missing(name, "it is not in the folder that BRIGHTRUN_MODELS names")
     return name
-
-
-def _missing(name: str, cause: str) -> TrainingFailure:
-    return TrainingFailure(
-        "base_model_missing",
-        f"The base model {name} is not available on this cluster: {cause}.",
-        "Check the name and revision, or ask the operator to put the model there.",
-    )
 
 
 def _marked_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:

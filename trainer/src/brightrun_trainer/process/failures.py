@@ -29,6 +29,14 @@ class UnreadableData(TrainingFailure):
         super().__init__("data_unreadable", message, "Correct the data set and submit the job again.")
 
 
+def base_model_missing(name: str, cause: str) -> TrainingFailure:
+    return TrainingFailure(
+        "base_model_missing",
+        f"The base model {name} is not available on this cluster: {cause}.",
+        "Check the name and revision, or ask the operator to put the model there.",
+    )
+
+
 def explain(error: BaseException) -> JobError:
     """The error as the user sees it: the nearest known cause in its chain."""
     cause: BaseException | None = error

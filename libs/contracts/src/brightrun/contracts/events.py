@@ -64,11 +64,20 @@ class AdapterRef(Value):
 
 
 class Segment(Value):
-    """A stretch of training that is billed: one attempt, from its start to its end."""
+    """A stretch of training that is billed: one attempt, from its start to its end.
+
+    `released_at`: when it gave its GPUs back, if that was later than what is billed of it.
+    """
 
     attempt: int
     started_at: Utc
     finished_at: Utc
+    released_at: Utc | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it held its GPUs."""
+        return ((self.released_at or self.finished_at) - self.started_at).total_seconds()
 
 
 class Pricing(Value):
@@ -81,6 +90,12 @@ class Pricing(Value):
         """Rate × time, to four places: the one formula of the ledger and of what jobs show."""
         seconds = Decimal(str(max((finished_at - started_at).total_seconds(), 0.0)))
         return to_money(self.hourly_rate * seconds / 3600)
+
+    def within(self, max_cost: Decimal | None) -> "Pricing":
+        """The same with no more for storage than the job may cost at all."""
+        if max_cost is None or self.storage <= max_cost:
+            return self
+        return self.model_copy(update={"storage": max_cost})
 
     def total(self, segments: Iterable[Segment]) -> Decimal:
         """The cost of the segments together; each is an entry of the ledger, rounded by itself."""
@@ -130,6 +145,12 @@ class JobResumeRequested(JobEvent):
     topic: ClassVar[str] = "job.resume_requested"
 
     turn: Annotated[int, Field(ge=1)]
+
+
+class JobFinishRequested(JobEvent):
+    """The user asks the job to train no further and to deliver what it has; it may be over already. Owner: api."""
+
+    topic: ClassVar[str] = "job.finish_requested"
 
 
 class JobRefused(JobEvent):
@@ -224,12 +245,13 @@ class JobPaused(JobEvent):
     pricing: Pricing
     started_at: Utc | None = None
     finished_at: Utc
+    released_at: Utc | None = None
     step: int = 0
 
     @property
     def billed(self) -> tuple[Segment, ...]:
         """The billed part of the attempt."""
-        return _billed(self.attempt, self.started_at, self.finished_at)
+        return _billed(self)
 
 
 class JobCompleted(JobEvent):
@@ -237,8 +259,10 @@ class JobCompleted(JobEvent):
 
     Carries what the ledger and the artifact need, so that neither waits for another topic. A job that was not running
     has attempt 0, no cluster and no times. `started_at` is also None when the cluster lost the last attempt, which is
-    not billed. `segments`: what was billed of the attempts before it. `stopped_by`: `budget` or `duration`, when it was
-    its `max_cost` or `max_duration` that ended it; a `finished_at` that would cost more than `max_cost` is put forward.
+    not billed. `segments`: what was billed of the attempts before it. `stopped_by`: what ended it early, `budget` for
+    `max_cost`, `duration` for `max_duration`, or `user` who asked to finish. A `finished_at` that would cost more than
+    `max_cost` is put forward; `released_at` is then when the GPUs were released. `pricing` asks no more for storage
+    than `max_cost`.
     """
 
     topic: ClassVar[str] = "job.completed"
@@ -254,6 +278,7 @@ class JobCompleted(JobEvent):
     pricing: Pricing
     started_at: Utc | None = None
     finished_at: Utc
+    released_at: Utc | None = None
     trained_tokens: int = 0
     error: JobError | None = None
     segments: tuple[Segment, ...] = ()
@@ -264,13 +289,13 @@ class JobCompleted(JobEvent):
     @property
     def billed(self) -> tuple[Segment, ...]:
         """Every billed segment of the job."""
-        return self.segments + _billed(self.attempt, self.started_at, self.finished_at)
+        return self.segments + _billed(self)
 
 
-def _billed(attempt: int, started_at: datetime | None, finished_at: datetime) -> tuple[Segment, ...]:
-    if started_at is None:
+def _billed(end: JobPaused | JobCompleted) -> tuple[Segment, ...]:
+    if end.started_at is None:
         return ()
-    return (Segment(attempt=attempt, started_at=started_at, finished_at=finished_at),)
+    return (Segment.model_validate(end.model_dump(include=set(Segment.model_fields))),)
 
 
 class DatasetValidated(Event):
@@ -358,8 +383,9 @@ class DurationReached(JobEvent):
 CATALOGUE: tuple[Topic, ...] = (
     Topic(JobQueued, "api", ("scheduler", "tracker", "notifier")),
     Topic(JobCancelRequested, "api", ("scheduler",)),
-    Topic(JobPauseRequested, "api", ("scheduler",)),
+    Topic(JobPauseRequested, "api", ("scheduler", "tracker")),
     Topic(JobResumeRequested, "api", ("scheduler", "tracker")),
+    Topic(JobFinishRequested, "api", ("scheduler", "tracker"), partitions=3),
     Topic(JobRefused, "api", ("tracker", "notifier"), partitions=3),
     Topic(JobDeleted, "api", ("tracker",), partitions=3),
     Topic(JobStarted, "scheduler", ("api", "tracker", "notifier")),

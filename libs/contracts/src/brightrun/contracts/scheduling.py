@@ -71,7 +71,8 @@ class ClusterCapacity(Response):
     """What a configured cluster can run, as it last reported.
 
     `gpus` null: it has never answered. `base_models` null: any. `fetches_models`: it fetches base models from a hub.
-    `elastic`: it may get more GPUs than it ever had. `usable`: it answers, and takes jobs.
+    `elastic`: it may get more GPUs than it ever had. `inputs`: jobs may have a validation data set, and an adapter to
+    start from. `usable`: it answers, and takes jobs.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ClusterCapacity(Response):
     base_models: list[str] | None
     fetches_models: bool = False
     elastic: bool = False
+    inputs: bool = True
     usable: bool
 
 

@@ -15,6 +15,12 @@ MIN_EXAMPLES_TO_SPLIT = 20
 """Of smaller data sets nothing is held out unless the spec asks for it."""
 
 
+def is_model_name(base_model: str) -> bool:
+    """Whether it is `model` or `owner/model`, and no path or URL."""
+    parts = base_model.split("/")
+    return len(parts) <= 2 and "\\" not in base_model and not {"", ".", ".."}.intersection(parts)
+
+
 class GpuConfig(BaseModel):
     """Which GPUs a job runs on. `type` is a row of the price table, such as `A100-80GB` or `CPU`."""
 

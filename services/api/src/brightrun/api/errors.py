@@ -127,6 +127,10 @@ class JobNotPausable(ServiceError, status=409, code="job_not_pausable"):
     """Only a job that waits or runs is paused, and only where its cluster can save it: let it go on, or cancel it."""
 
 
+class JobNotFinishable(ServiceError, status=409, code="job_not_finishable"):
+    """Only a job that trains is finished early, and only where its cluster can: wait for its GPUs, or cancel it."""
+
+
 class JobNotPaused(ServiceError, status=409, code="job_not_paused"):
     """The job is not paused; one that is still being saved can be resumed in a moment."""
 

@@ -48,7 +48,8 @@ class Run(Value):
 
     `seq` counts its events, `offset` is how many bytes of the trainer's output are in them, `launches` how many
     trainers it has had, `restarts` how many of them were lost. `interrupted`: its trainer was stopped because the
-    service stops. `adopts`: the run whose checkpoints it starts from.
+    service stops. `cancelling`: it saves and stops, `pausing` for another run to go on. `adopts`: the run whose
+    checkpoints it starts from.
     """
 
     request: SubmitRun
@@ -60,6 +61,7 @@ class Run(Value):
     launches: int = 0
     restarts: int = 0
     cancelling: bool = False
+    pausing: bool = False
     finishing: bool = False
     interrupted: bool = False
     adopts: str | None = None

@@ -19,14 +19,22 @@ CREATE TABLE IF NOT EXISTS events (
     UNIQUE (run_id, seq)
 ) STRICT;
 
--- The GPUs of live runs.
-CREATE TABLE IF NOT EXISTS leases (
+-- Every GPU that a run has or had. A submission looks at as many rows as it gets GPUs, however many there are.
+CREATE TABLE IF NOT EXISTS devices (
     gpu_type TEXT NOT NULL,
     device   INTEGER NOT NULL,
-    run_id   TEXT NOT NULL REFERENCES runs (id),
+    run_id   TEXT REFERENCES runs (id), -- null: free
     PRIMARY KEY (gpu_type, device)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS leases_of_run ON leases (run_id);
+CREATE INDEX IF NOT EXISTS free_devices ON devices (gpu_type, device) WHERE run_id IS NULL;
+CREATE INDEX IF NOT EXISTS devices_of_run ON devices (run_id);
+
+-- How many devices are leased, and to how many live runs.
+CREATE TABLE IF NOT EXISTS usage (
+    gpu_type  TEXT PRIMARY KEY,
+    leased    INTEGER NOT NULL,
+    live_runs INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Files of runs that were downloaded, and when last (Unix seconds).
 CREATE TABLE IF NOT EXISTS fetches (

@@ -30,7 +30,7 @@ MAX_BODY_BYTES = 65_536
 """A callback has a few hundred."""
 
 RECONCILE_SECONDS = 30.0
-ROUTERS = (clusters_routes.router, clusters_routes.capacity, observation_routes.router, queue_routes.router)
+ROUTERS = (clusters_routes.router, observation_routes.router, queue_routes.router)
 
 
 async def start(settings: Settings) -> None:
@@ -50,6 +50,7 @@ async def start(settings: Settings) -> None:
         service.subscribe(
             subscribers.on_jobs_queued,
             subscribers.on_job_cancel_requested,
+            subscribers.on_job_finish_requested,
             subscribers.on_job_pause_requested,
             subscribers.on_job_resume_requested,
         )

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from brightrun.contracts.events import JobCancelRequested, JobPauseRequested, JobQueued, JobResumeRequested
+from brightrun.contracts.events import (
+    JobCancelRequested,
+    JobFinishRequested,
+    JobPauseRequested,
+    JobQueued,
+    JobResumeRequested,
+)
 from brightrun.runtime.database import Connection
 from brightrun.runtime.kafka import subscribe, subscribe_batch
 from brightrun.scheduler.queue.actions import enqueue
@@ -17,6 +23,11 @@ async def on_jobs_queued(events: Sequence[JobQueued], conn: Connection) -> None:
 @subscribe(JobCancelRequested)
 async def on_job_cancel_requested(event: JobCancelRequested, conn: Connection) -> None:
     await stopping.request_cancel(conn, event.job_id)
+
+
+@subscribe(JobFinishRequested)
+async def on_job_finish_requested(event: JobFinishRequested, conn: Connection) -> None:
+    await stopping.request_finish(conn, event.job_id)
 
 
 @subscribe(JobPauseRequested)

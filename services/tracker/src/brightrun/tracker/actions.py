@@ -44,14 +44,32 @@ async def record_progress(conn: Connection, events: Sequence[JobProgress], polic
 
 
 async def _log(conn: Connection, owners: Mapping[UUID, UUID], entries: Sequence[Entry]) -> None:
-    """Append the entries that the log does not hold, and publish them. The caller holds the locks of their jobs.
+    """Log the entries that the log does not hold. The caller holds the locks of their jobs.
 
-    So ids of a job's entries become visible in their order, and a reader's cursor never skips one.
+    Topics are not ordered between each other: an entry that comes before the one that it follows is held until then.
     """
     missing = await log.find_unlogged(conn, entries)
-    if not missing:
+    fresh: Sequence[Entry] = [entry for entry in entries if (entry.job_id, entry.source) in missing]
+    while fresh:
+        awaited = [(entry.job_id, entry.follows) for entry in fresh if entry.follows]
+        known = await log.find_logged(conn, awaited)
+        ready: list[Entry] = []
+        for entry in fresh:
+            if entry.follows is None or (entry.job_id, entry.follows) in known:
+                ready.append(entry)
+                known.add((entry.job_id, entry.source))
+        await log.hold_entries(conn, [entry for entry in fresh if (entry.job_id, entry.source) not in known])
+        await _append(conn, owners, ready)
+        fresh = await log.take_held(conn, ready)
+
+
+async def _append(conn: Connection, owners: Mapping[UUID, UUID], fresh: Sequence[Entry]) -> None:
+    """Append the entries and publish them.
+
+    Ids of a job's entries become visible in their order, and a reader's cursor never skips one.
+    """
+    if not fresh:
         return
-    fresh = [entry for entry in entries if (entry.job_id, entry.source) in missing]
     newest = await log.find_newest_ids(conn, {entry.job_id for entry in fresh})
     for entry, entry_id in zip(fresh, await log.insert_entries(conn, fresh), strict=True):
         await outbox.add(

@@ -111,7 +111,7 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a job's event log; a job has one of each `source`."""
+    """A line of a job's event log; a job has one of each `source`. It is not logged before that which it `follows`."""
 
     job_id: UUID
     source: str
@@ -120,6 +120,7 @@ class Entry:
     data: dict[str, Any]
     occurred_at: datetime
     level: Level = "info"
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from brightrun.api.datasets import queries as datasets
 from brightrun.api.datasets.models import READY, PendingDataset
 from brightrun.api.deletions import queries as deletions
-from brightrun.api.errors import JobFinished, JobNotOver, JobNotPausable, JobNotPaused
+from brightrun.api.errors import JobFinished, JobNotFinishable, JobNotOver, JobNotPausable, JobNotPaused
 from brightrun.api.jobs import projection, queries, rules
 from brightrun.api.jobs.models import Job
 from brightrun.contracts.events import (
@@ -19,6 +19,7 @@ from brightrun.contracts.events import (
     JobCancelRequested,
     JobDeleted,
     JobEvent,
+    JobFinishRequested,
     JobPauseRequested,
     JobQueued,
     JobRefused,
@@ -64,6 +65,15 @@ async def pause_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
         job = rules.pause(job, utc_now())
         await queries.save_pause(conn, job)
         await outbox.add(conn, JobPauseRequested(job_id=job.id, user_id=user_id, turn=job.pause_turn))
+    return job
+
+
+async def finish_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job:
+    """Request that the job trains no further and delivers what it has. Raises JobNotFinishable."""
+    job = await _lock_job(conn, user_id, job_id)
+    if not rules.can_finish(job):
+        raise JobNotFinishable({"status": job.state.status})
+    await outbox.add(conn, JobFinishRequested(job_id=job.id, user_id=user_id))
     return job
 
 

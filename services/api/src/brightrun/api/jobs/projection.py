@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from datetime import timedelta
 
 from brightrun.api.jobs.models import Ending, Job, Latest, Reading, StartedRun, StoredArtifact
 from brightrun.contracts.events import (
@@ -80,14 +79,13 @@ def _pause(job: Job, event: JobPaused) -> Job:
 def _end(job: Job, event: JobCompleted) -> Job:
     if job.state.status.terminal:
         return job
-    trained = [segment.finished_at - segment.started_at for segment in event.billed]
     ending = Ending(
         started_at=min((segment.started_at for segment in event.billed), default=None),
         finished_at=event.finished_at,
         compute_cost=event.pricing.total(event.billed),
         trained_tokens=event.trained_tokens,
         error=event.error,
-        seconds=sum(trained, timedelta()).total_seconds(),
+        seconds=sum(segment.seconds for segment in event.billed),
         stopped_by=event.stopped_by,
     )
     return replace(job, state=advance(job.state, JobState(event.outcome, event.attempt)), ending=ending)

@@ -133,6 +133,14 @@ async def pause_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.J
     return _envelope(job)
 
 
+@router.post("/{job_id}/finish", summary="Finish a job early", responses=error_responses(errors.JobNotFinishable))
+async def finish_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.JobView]:
+    """Requests the end of the training now; the job evaluates and delivers what it has, and is `completed`."""
+    async with transaction(pool) as conn:
+        job = await actions.finish_job(conn, user.id, job_id)
+    return _envelope(job)
+
+
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(errors.JobNotPaused))
 async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.JobView]:
     """The job waits for GPUs again, and resumes from its last checkpoint if its cluster still has it."""

@@ -174,6 +174,11 @@ def can_pause(job: Job) -> bool:
     return job.state.status not in LIVE or job.unpausable_attempt != job.state.attempt
 
 
+def can_finish(job: Job) -> bool:
+    """Whether the job trains where it can be saved, and is not being cancelled."""
+    return job.state.status in LIVE and can_pause(job)
+
+
 def pause(job: Job, now: datetime) -> Job:
     """The job with a request to pause; it is paused once its GPUs are free."""
     return replace(job, pause_turn=job.pause_turn + 1, pause_requested_at=now)

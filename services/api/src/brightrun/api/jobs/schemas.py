@@ -148,7 +148,7 @@ class JobView(Progress):
     error_message: str | None
     error_stack: str | None = Field(description="always null: stack traces are in the cluster's log of the run")
     error: JobError | None
-    stopped_by: str | None = Field(description="the limit that ended it: budget or duration")
+    stopped_by: str | None = Field(description="what ended it early: budget, duration or user")
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
     created_at: datetime

@@ -160,7 +160,9 @@ async def _plan_job(
     spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu_config, current)
     if inputs.start and (wrong := rules.other_base(spec, inputs.start)):
         raise errors.Invalid(wrong)
-    if impossible := runnability.problems(request.gpu_config, spec.base_model, clusters):
+    if impossible := runnability.problems(
+        request.gpu_config, spec.base_model, clusters, inputs=bool(validation or inputs.start)
+    ):
         raise errors.NotRunnable(impossible)
     quote = estimates.estimate(dataset, spec, rate)
     if not pending:

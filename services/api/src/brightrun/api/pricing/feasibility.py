@@ -11,7 +11,7 @@ from typing import Literal
 from brightrun.api.pricing.models import GpuPrice
 from brightrun.contracts.memory import GIB, advise, device_of, needed
 from brightrun.contracts.shapes import ModelShape
-from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec
+from brightrun.contracts.training import MIN_EXAMPLES_TO_SPLIT, GpuConfig, TrainingSpec, is_model_name
 
 LLAMA_LIKE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3"})
 """Model types whose linear layers have the usual names."""
@@ -38,7 +38,7 @@ def problems(
 def _reasons(
     spec: TrainingSpec, gpu: GpuConfig, shape: ModelShape | None, examples: int | None
 ) -> Iterator[tuple[str, str]]:
-    if not _is_name(spec.base_model):
+    if not is_model_name(spec.base_model):
         yield "base_model", f"{spec.base_model[:80]!a} is no name of a model: give one of GET /api/base-models"
     if spec.quantization == "nf4" and device_of(gpu.type) == "cpu":
         yield "quantization", f"nf4 needs an NVIDIA GPU, and {gpu.type} is none: use none, or another GPU type"
@@ -53,12 +53,6 @@ def _reasons(
         for name in ("early_stopping", "eval_steps"):
             if getattr(spec, name) is not None:
                 yield name, f"there is nothing to evaluate on, with {examples} examples: add a validation_split"
-
-
-def _is_name(base_model: str) -> bool:
-    """Whether it is `model` or `owner/model`, and no path or URL."""
-    parts = base_model.split("/")
-    return len(parts) <= 2 and "\\" not in base_model and not {"", ".", ".."}.intersection(parts)
 
 
 def _unknown_modules(spec: TrainingSpec, shape: ModelShape) -> list[str]:

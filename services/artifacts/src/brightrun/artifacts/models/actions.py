@@ -41,14 +41,13 @@ async def find_stored_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
 
 async def expect_model(conn: Connection, job: JobCompleted) -> None:
     """Record the model of a completed job, once, and wake its transfer."""
-    trained = [segment.finished_at - segment.started_at for segment in job.billed]
     await queries.insert_model(
         conn,
         new_id(),
         job,
         name=f"{job.dataset.name} · {job.finished_at:%Y-%m-%d}",
         started_at=min((segment.started_at for segment in job.billed), default=job.finished_at),
-        trained_seconds=sum(trained, timedelta()).total_seconds(),
+        trained_seconds=sum(segment.seconds for segment in job.billed),
         cost=to_money(job.pricing.total(job.billed) + job.pricing.storage),
     )
     await notify(conn, "transfer")

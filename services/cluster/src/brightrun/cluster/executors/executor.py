@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -65,12 +66,14 @@ class Execution(ABC):
 class Executor(Protocol):
     """Starts trainers.
 
-    `queues`: a started trainer may have to wait, and is billed from its first report. `outlasts`: trainers work on
-    while this service is stopped on purpose.
+    `max_gpus`: the most GPUs of a type that a run can have; None where the cluster may get more. `queues`: a started
+    trainer may have to wait, and is billed from its first report. `outlasts`: trainers work on while this service is
+    stopped on purpose.
     """
 
     name: str
     gpu_types: tuple[str, ...]
+    max_gpus: Mapping[str, int] | None
     simulated: bool
     queues: bool
     outlasts: bool

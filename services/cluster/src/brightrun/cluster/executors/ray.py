@@ -8,6 +8,7 @@ import asyncio
 import shlex
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 
 from brightrun.cluster.executors import report_parser
@@ -87,6 +88,7 @@ class RayExecution(Execution):
 
 class RayExecutor:
     name = "ray"
+    max_gpus: Mapping[str, int] | None = None
     simulated = False
     queues = True
     outlasts = True

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
@@ -182,6 +182,7 @@ class SimulatedExecutor:
 
     def __init__(self, gpu_type: str, slots: int, steps_per_second: float) -> None:
         self.gpu_types: tuple[str, ...] = (gpu_type,)
+        self.max_gpus: Mapping[str, int] | None = {gpu_type: slots}
         self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
         self._steps_per_second = steps_per_second
         self._executions: dict[Path, SimulatedExecution] = {}

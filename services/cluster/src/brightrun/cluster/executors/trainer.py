@@ -41,8 +41,13 @@ def base_models_in(folder: Path) -> tuple[str, ...]:
 
 
 def fixed_variables(models: Path) -> dict[str, str]:
-    """The variables of every process of the trainer, wherever it runs."""
-    return {"BRIGHTRUN_MODELS": str(models), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    """The variables of every process of the trainer, wherever it runs. A base model that is missing fails at once."""
+    return {
+        "BRIGHTRUN_MODELS": str(models),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def environment(models: Path, devices: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 
 from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits, Run
 from brightrun.cluster.runs import admission, queries, rules
-from brightrun.contracts.cluster_api import ClusterFile, RunEvent, SubmitRun
+from brightrun.contracts.cluster_api import ClusterFile, RunEvent, RunStatus, SubmitRun
 from brightrun.contracts.reports import CheckpointReport, PointsReport, Report
 from brightrun.contracts.training import Checkpoint, MetricPoint
 from brightrun.contracts.values import new_id, utc_now
@@ -20,10 +20,11 @@ def submit(
     hardware: Hardware,
     free: FreeResources,
     limits: ResourceLimits,
-    adopts: str | None,
+    resumed: RunStatus | None,
 ) -> tuple[Run, bool]:
     """The run of this attempt, and whether it is new; the live runs of `free` are counted here.
 
+    `resumed`: the run from whose checkpoints it goes on.
     Raises why the cluster cannot take it.
     """
     existing = queries.find_attempt(conn, request.job_id, request.attempt)
@@ -31,8 +32,9 @@ def submit(
         return existing, False
     kind = request.gpu_config.type
     free = replace(free, live_runs=queries.count_live_runs(conn))
-    devices = admission.admit(request, hardware, queries.leased_devices(conn, kind), free, limits)
-    run = rules.submitted(f"run_{new_id().hex}", request, devices, hardware.simulated, adopts)
+    admission.admit(request, hardware, queries.count_leases(conn).get(kind, 0), free, limits)
+    devices = queries.free_devices(conn, kind, request.gpu_config.count, hardware.gpus[kind])
+    run = rules.submitted(f"run_{new_id().hex}", request, devices, hardware.simulated, resumed)
     queries.insert_run(conn, run)
     queries.lease_devices(conn, run.id, kind, devices)
     return _record(conn, run), True
@@ -78,7 +80,7 @@ def _record(
     run = run.model_copy(update={"seq": run.seq + 1})
     queries.update_run(conn, run)
     if run.finished:
-        queries.release_devices(conn, run.id)
+        queries.release_devices(conn, run.id, run.request.gpu_config.type)
     event = RunEvent(
         cursor=0,
         event_id=new_id(),

@@ -1,7 +1,6 @@
 """Whether the cluster takes a run: pure decisions, from the request and what is free."""
 
-from collections.abc import Collection, Mapping
-from itertools import islice
+from collections.abc import Mapping
 
 from brightrun.cluster.errors import DiskFull, MemoryShort, NoCapacity, NotNow, TooManyRuns, Unsupported
 from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits
@@ -24,20 +23,16 @@ def rejection(free: FreeResources, limits: ResourceLimits) -> NotNow | None:
     return shortage(free, limits)
 
 
-def admit(
-    request: SubmitRun, hardware: Hardware, leased: Collection[int], free: FreeResources, limits: ResourceLimits
-) -> tuple[int, ...]:
-    """The devices that the run gets, `leased` being those of its type in use; raises why it gets none."""
+def admit(request: SubmitRun, hardware: Hardware, leased: int, free: FreeResources, limits: ResourceLimits) -> None:
+    """Raises why the run gets no GPUs, `leased` being how many of its type runs have."""
     if problems := _problems(request, hardware):
         raise Unsupported(problems)
     if reason := rejection(free, limits):
         raise reason
     gpu = request.gpu_config
-    free_gpus = _free_gpus(hardware, gpu.type, len(leased))
+    free_gpus = _free_gpus(hardware, gpu.type, leased)
     if free_gpus < gpu.count:
         raise NoCapacity({"free_gpus": free_gpus})
-    devices = (device for device in range(hardware.gpus[gpu.type]) if device not in leased)
-    return tuple(islice(devices, gpu.count))
 
 
 def capacity(hardware: Hardware, leased: Mapping[str, int], reason: NotNow | None) -> Capacity:

@@ -1,6 +1,6 @@
 """The SQL of runs, of their events, and of the devices that they lease."""
 
-from sqlite3 import Connection
+from sqlite3 import Connection, IntegrityError
 from typing import Annotated
 from uuid import UUID
 
@@ -57,33 +57,60 @@ def live_runs(conn: Connection) -> list[Run]:
     return [Run.model_validate_json(row[0]) for row in conn.execute("SELECT run FROM runs WHERE live ORDER BY id")]
 
 
+def free_devices(conn: Connection, gpu_type: str, count: int, total: int) -> tuple[int, ...]:
+    """The first `count` free ones of `total` devices: those that were freed, then those that no run has had yet."""
+    freed = conn.execute(
+        "SELECT device FROM devices WHERE gpu_type = ? AND run_id IS NULL AND device < ? ORDER BY device LIMIT ?",
+        (gpu_type, total, count),
+    )
+    devices = [row[0] for row in freed]
+    unused: int = conn.execute(
+        "SELECT coalesce(max(device) + 1, 0) FROM devices WHERE gpu_type = ?", (gpu_type,)
+    ).fetchone()[0]
+    return (*devices, *range(unused, min(total, unused + count - len(devices))))
+
+
 def lease_devices(conn: Connection, run_id: str, gpu_type: str, devices: tuple[int, ...]) -> None:
     """Raises IntegrityError if another run has one of them."""
-    conn.executemany(
-        "INSERT INTO leases (gpu_type, device, run_id) VALUES (?, ?, ?)",
+    leased = conn.executemany(
+        """
+        INSERT INTO devices (gpu_type, device, run_id) VALUES (?, ?, ?)
+        ON CONFLICT DO UPDATE SET run_id = excluded.run_id WHERE devices.run_id IS NULL
+        """,
         [(gpu_type, device, run_id) for device in devices],
+    )
+    if leased.rowcount < len(devices):
+        raise IntegrityError("another run has one of the devices")
+    _count_usage(conn, gpu_type, len(devices), 1)
+
+
+def release_devices(conn: Connection, run_id: str, gpu_type: str) -> None:
+    """Once, when the run has ended."""
+    released = conn.execute("UPDATE devices SET run_id = NULL WHERE run_id = ?", (run_id,))
+    _count_usage(conn, gpu_type, -released.rowcount, -1)
+
+
+def _count_usage(conn: Connection, gpu_type: str, devices: int, runs: int) -> None:
+    conn.execute(
+        """
+        INSERT INTO usage VALUES (?, ?, ?)
+        ON CONFLICT DO UPDATE SET leased = leased + excluded.leased, live_runs = live_runs + excluded.live_runs
+        """,
+        (gpu_type, devices, runs),
     )
 
 
-def release_devices(conn: Connection, run_id: str) -> None:
-    conn.execute("DELETE FROM leases WHERE run_id = ?", (run_id,))
-
-
-def leased_devices(conn: Connection, gpu_type: str) -> frozenset[int]:
-    return frozenset(row[0] for row in conn.execute("SELECT device FROM leases WHERE gpu_type = ?", (gpu_type,)))
-
-
 def count_leases(conn: Connection) -> dict[str, int]:
-    return dict(conn.execute("SELECT gpu_type, count(*) FROM leases GROUP BY gpu_type").fetchall())
+    return dict(conn.execute("SELECT gpu_type, leased FROM usage WHERE leased > 0").fetchall())
+
+
+def count_live_runs(conn: Connection) -> int:
+    live: int = conn.execute("SELECT coalesce(sum(live_runs), 0) FROM usage").fetchone()[0]
+    return live
 
 
 def live_run_ids(conn: Connection) -> frozenset[str]:
     return frozenset(row[0] for row in conn.execute("SELECT id FROM runs WHERE live"))
-
-
-def count_live_runs(conn: Connection) -> int:
-    live: int = conn.execute("SELECT count(*) FROM runs WHERE live").fetchone()[0]
-    return live
 
 
 def list_runs(conn: Connection, filters: RunFilters) -> tuple[list[RunSummary], int]:

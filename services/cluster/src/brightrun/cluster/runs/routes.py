@@ -57,7 +57,7 @@ async def read_status(run_id: str, context: ContextOf) -> RunStatus:
 @router.post("/cancel/{run_id}")
 async def cancel(run_id: str, supervisor: SupervisorOf) -> RunStatus:
     """Let the run save a checkpoint and stop; a finished run stays what it is."""
-    return (await supervisor.stop(run_id, "checkpoint")).status
+    return (await supervisor.stop(run_id, "cancel")).status
 
 
 @router.post("/stop/{run_id}")

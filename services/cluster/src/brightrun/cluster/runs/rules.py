@@ -25,9 +25,9 @@ RUN_LOST = JobError(
 
 
 def submitted(
-    run_id: str, request: SubmitRun, devices: tuple[int, ...], simulated: bool, adopts: str | None = None
+    run_id: str, request: SubmitRun, devices: tuple[int, ...], simulated: bool, resumed: RunStatus | None = None
 ) -> Run:
-    """A new run, which downloads its data set first."""
+    """A new run, which downloads its data set first. It is as far as the run that it is `resumed` from."""
     status = RunStatus(
         external_job_id=run_id,
         job_id=request.job_id,
@@ -36,8 +36,25 @@ def submitted(
         stage="downloading",
         progress=0,
     )
+    adopts = resumed.external_job_id if resumed else None
     run = Run(request=request, status=status, devices=devices, simulated=simulated, adopts=adopts)
-    return _enter(run, "downloading")
+    return _enter(_adopt_progress(run, resumed) if resumed else run, "downloading")
+
+
+def _adopt_progress(run: Run, resumed: RunStatus) -> Run:
+    """As far as the last checkpoint of the `resumed` run, of what it had trained by its end."""
+    step, trained = resumed.last_checkpoint_step or 0, resumed.current_step
+    share = min(step / trained, 1.0) if trained else 0.0
+    return _update(
+        run,
+        current_step=step,
+        total_steps=resumed.total_steps,
+        current_epoch=round(resumed.current_epoch * share, 4),
+        total_epochs=resumed.total_epochs,
+        trained_tokens=int(resumed.trained_tokens * share),
+        progress=min(100.0, 100 * step / resumed.total_steps) if resumed.total_steps else 0.0,
+        last_checkpoint_step=step,
+    )
 
 
 def adopt(run: Run, step: int) -> Run:
@@ -93,7 +110,16 @@ def completes(run: Run, report: Report) -> bool:
 
 
 def cancel(run: Run) -> Run:
-    return run if run.cancelling else _enter(run.model_copy(update={"cancelling": True}), "cancelling")
+    if run.cancelling and not run.pausing:
+        return run
+    return _enter(run.model_copy(update={"cancelling": True, "pausing": False}), "cancelling")
+
+
+def pause(run: Run) -> Run:
+    """Save and stop like a cancellation; another run goes on from there."""
+    if run.cancelling:
+        return run
+    return _enter(run.model_copy(update={"cancelling": True, "pausing": True}), "pausing")
 
 
 def finish(run: Run) -> Run:
@@ -155,7 +181,8 @@ def _measure(run: Run, report: PointsReport) -> Run:
 
 
 def _finish(run: Run, state: RunState, now: datetime, **changes: object) -> Run:
-    return _update(_enter(run, state), status=state, finished_at=now, eta_seconds=None, **changes)
+    stage = "paused" if run.pausing and state == "cancelled" else state
+    return _update(_enter(run, stage), status=state, finished_at=now, eta_seconds=None, **changes)
 
 
 def _update(run: Run, **changes: object) -> Run:

@@ -12,7 +12,7 @@ from brightrun.cluster.models import Run
 from brightrun.cluster.runs import actions, queries
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.watch import Watch
-from brightrun.contracts.cluster_api import StopMode
+from brightrun.contracts.cluster_api import StopSignal
 
 log = structlog.get_logger()
 
@@ -49,10 +49,10 @@ class Supervisor:
         self._watches[run.id], self._tasks[run.id] = watch, task
         task.add_done_callback(lambda _: (self._watches.pop(run.id), self._tasks.pop(run.id)))
 
-    async def stop(self, run_id: str, mode: StopMode) -> Run:
+    async def stop(self, run_id: str, signal: StopSignal) -> Run:
         """Ask a run to stop; a finished run stays what it is. Raises NotFound."""
         watch = self._watches.get(run_id)
-        return await watch.stop(mode) if watch else await self._context.store.read(actions.get_run, run_id)
+        return await watch.stop(signal) if watch else await self._context.store.read(actions.get_run, run_id)
 
     async def end_orphans(self) -> None:
         """The trainers are listed before the runs: one that starts in between belongs to a live run."""

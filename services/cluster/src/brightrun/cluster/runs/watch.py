@@ -18,7 +18,7 @@ from brightrun.cluster.runs.live_run import LiveRun
 from brightrun.cluster.runs.preparation import prepare
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.cluster.runs.shutdown import Shutdown, StopRequest
-from brightrun.contracts.cluster_api import StopMode
+from brightrun.contracts.cluster_api import StopSignal
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.failpoints import failpoint
 
@@ -43,10 +43,10 @@ class Watch:
         self._shutting_down = False
         self._wake: Callable[[], None] = lambda: None
 
-    async def stop(self, mode: StopMode) -> Run:
+    async def stop(self, signal: StopSignal) -> Run:
         """Ask the run to save and stop, or to train no further and deliver."""
-        await self._live.change(rules.cancel if mode == "checkpoint" else rules.finish)
-        if mode == "checkpoint":
+        await self._live.change({"cancel": rules.cancel, "checkpoint": rules.pause, "finish": rules.finish}[signal])
+        if signal != "finish":
             self._live.stop_requested.set()
         self._wake()
         return self._live.run

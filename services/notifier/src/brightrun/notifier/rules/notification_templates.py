@@ -92,18 +92,24 @@ def _of_job(
     return NewNotification(type_, title, message, priority, page, {"job_id": str(event.job_id), **metadata})
 
 
+def _ender(stopped_by: str) -> str:
+    return "you" if stopped_by == "user" else f"its {stopped_by}"
+
+
 def _job_completed(event: JobCompleted) -> NewNotification:
     extra: dict[str, Any] = {"stopped_by": event.stopped_by} if event.stopped_by else {}
     job = f'Your training job "{event.name}"'
     match event.outcome:
         case JobStatus.COMPLETED if event.stopped_by:
-            ended = f"was ended early by its {event.stopped_by}; the model that it has trained so far is being stored"
+            ended = (
+                f"was ended early by {_ender(event.stopped_by)}; the model that it has trained so far is being stored"
+            )
             return _of_job(event, "job_completed", "Training Completed", f"{job} {ended}", **extra)
         case JobStatus.COMPLETED:
             message = f"{job} has completed; its model is being stored"
             return _of_job(event, "job_completed", "Training Completed", message)
         case JobStatus.CANCELLED if event.stopped_by:
-            message = f"{job} was stopped by its {event.stopped_by}"
+            message = f"{job} was stopped by {_ender(event.stopped_by)}"
             return _of_job(event, "job_cancelled", "Training Cancelled", message, "high", **extra)
         case JobStatus.CANCELLED:
             return _of_job(event, "job_cancelled", "Training Cancelled", f"{job} was cancelled")

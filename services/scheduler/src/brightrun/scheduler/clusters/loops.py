@@ -15,7 +15,7 @@ from brightrun.scheduler.clusters.models import GpuPool
 
 log = structlog.get_logger()
 
-CAPABILITIES_SECONDS = 60.0
+CAPABILITIES_SECONDS = 15.0
 
 FREE = Gauge("brightrun_scheduler_free_gpus", "GPUs that the cluster reports free.", ["cluster", "types"])
 TOTAL = Gauge("brightrun_scheduler_gpus", "GPUs that the cluster reports in all.", ["cluster", "types"])

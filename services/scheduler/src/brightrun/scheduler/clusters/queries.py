@@ -6,12 +6,12 @@ from typing import Any
 
 from brightrun.contracts import scheduling
 from brightrun.contracts.cluster_api import Capabilities
-from brightrun.contracts.scheduling import Cluster, ClusterCapacity
+from brightrun.contracts.scheduling import Cluster
 from brightrun.runtime.database import Connection, Pool
 from brightrun.scheduler.clusters.models import ClusterReport, GpuPool
 from brightrun.scheduler.states import HOLDS_GPUS, AttemptState
 
-USABLE = "drained_at IS NULL AND answered_at > now() - $2::interval AND (full_until IS NULL OR full_until < now())"
+AVAILABLE = "coalesce(drained_at IS NULL AND answered_at > now() - $2::interval, false)"
 
 TAKEN = f"""
     SELECT cluster, gpu_type, sum(gpus)::int AS gpus FROM (
@@ -35,20 +35,13 @@ async def read_reports(conn: Connection | Pool, names: Collection[str], max_sile
     """What is known of the clusters now; one that was silent for `max_silence` is not usable."""
     rows = await conn.fetch(
         f"""
-        SELECT name, pools, coalesce({USABLE}, false) AS usable,
+        SELECT name, pools, capabilities, {AVAILABLE} AS available, coalesce(full_until < now(), true) AS not_full,
                (SELECT jsonb_object_agg(gpu_type, gpus) FROM ({TAKEN}) taken WHERE cluster = name) AS taken
         FROM clusters WHERE name = ANY($1) ORDER BY name
         """,
         list(names), max_silence,
     )  # fmt: skip
-    return [ClusterReport(row["name"], _pools(row["pools"]), row["taken"] or {}, row["usable"]) for row in rows]
-
-
-async def list_capacity(pool: Pool, names: Collection[str], max_silence: timedelta) -> list[ClusterCapacity]:
-    """What each of the clusters can run, as it last reported."""
-    reports = {report.name: report for report in await read_reports(pool, names, max_silence)}
-    rows = await pool.fetch("SELECT name, capabilities FROM clusters WHERE name = ANY($1) ORDER BY name", list(names))
-    return [_capacity(reports[row["name"]], row["capabilities"] or {}) for row in rows]
+    return [_report(row) for row in rows]
 
 
 async def read_clock(pool: Pool) -> datetime:
@@ -140,22 +133,14 @@ async def read_capabilities(pool: Pool, name: str) -> Capabilities | None:
     return Capabilities.model_validate(capabilities) if capabilities else None
 
 
-def _capacity(report: ClusterReport, capabilities: Mapping[str, Any]) -> ClusterCapacity:
-    pools = report.pools
-    return ClusterCapacity(
-        name=report.name,
-        gpus=None
-        if pools is None
-        else [
-            scheduling.GpuLimit(
-                types=sorted(pool.types) if pool.types is not None else None, free=pool.free, max_total=pool.max_total
-            )
-            for pool in pools
-        ],
-        base_models=capabilities.get("base_models") or None,
-        fetches_models=capabilities.get("fetches_models", False),
-        elastic=capabilities.get("elastic", False),
-        usable=report.usable,
+def _report(row: Any) -> ClusterReport:
+    return ClusterReport(
+        name=row["name"],
+        pools=_pools(row["pools"]),
+        taken=row["taken"] or {},
+        usable=row["available"] and row["not_full"],
+        available=row["available"],
+        capabilities=Capabilities.model_validate(row["capabilities"]) if row["capabilities"] else None,
     )
 
 

@@ -1,4 +1,7 @@
-"""Clusters as operators see them. Internal: the api lets only administrators in."""
+"""Clusters as operators see them, and what they can run, for submissions.
+
+Internal: the api lets only administrators in to /admin.
+"""
 
 from typing import cast
 
@@ -9,22 +12,20 @@ from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.scheduler.clusters import actions, queries
-from brightrun.scheduler.clusters.rules import MAX_SILENCE
+from brightrun.scheduler.clusters.rules import MAX_SILENCE, capacity_of
 from brightrun.scheduler.settings import Settings
 
-router = APIRouter(prefix="/admin/clusters")
-capacity = APIRouter()
+router = APIRouter()
 
 
-@capacity.get("/clusters")
+@router.get("/clusters")
 async def list_capacity(_: CallerOf, pool: Db, request: Request) -> Envelope[list[ClusterCapacity]]:
-    """What each configured cluster can run."""
-    settings = cast("Settings", request.app.state.settings)
-    names = [cluster.name for cluster in settings.all_clusters]
-    return Envelope(data=await queries.list_capacity(pool, names, MAX_SILENCE))
+    """What each configured cluster can run, by its last report."""
+    names = [cluster.name for cluster in cast("Settings", request.app.state.settings).all_clusters]
+    return Envelope(data=[capacity_of(report) for report in await queries.read_reports(pool, names, MAX_SILENCE)])
 
 
-@router.get("")
+@router.get("/admin/clusters")
 async def list_clusters(_: CallerOf, pool: Db, request: Request) -> Envelope[list[Cluster]]:
     """Every cluster that was ever used, what it last reported, and its attempts."""
     settings = cast("Settings", request.app.state.settings)
@@ -32,7 +33,7 @@ async def list_clusters(_: CallerOf, pool: Db, request: Request) -> Envelope[lis
     return Envelope(data=await queries.list_clusters(pool, urls))
 
 
-@router.post("/{name}/drain")
+@router.post("/admin/clusters/{name}/drain")
 async def drain_cluster(name: str, _: CallerOf, pool: Db) -> Envelope[str]:
     """Send the cluster no new jobs; those that it has go on."""
     async with transaction(pool) as conn:
@@ -40,7 +41,7 @@ async def drain_cluster(name: str, _: CallerOf, pool: Db) -> Envelope[str]:
     return Envelope(data="drained")
 
 
-@router.post("/{name}/undrain")
+@router.post("/admin/clusters/{name}/undrain")
 async def undrain_cluster(name: str, _: CallerOf, pool: Db) -> Envelope[str]:
     """Send the cluster jobs again."""
     async with transaction(pool) as conn:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from brightrun.contracts.cluster_api import Capabilities, Capacity
+from brightrun.contracts.scheduling import ClusterCapacity, GpuLimit
 from brightrun.scheduler.clusters.models import ClusterReport, FreeGpus, GpuPool
 
 UNLIMITED = 1 << 30
@@ -35,12 +36,15 @@ def remember_max_total(pools: Sequence[GpuPool], known: Sequence[GpuPool]) -> tu
 
 def free_gpus_of(reports: Iterable[ClusterReport]) -> list[FreeGpus]:
     """The GPUs of usable clusters."""
-    return [
-        FreeGpus(report.name, pool.types, pool.total, _count_free(pool, report.taken))
-        for report in reports
-        if report.usable
-        for pool in report.pools or ()
-    ]
+    return [_free_gpus(report, pool) for report in reports if report.usable for pool in report.pools or ()]
+
+
+def _free_gpus(report: ClusterReport, pool: GpuPool) -> FreeGpus:
+    free, said = _count_free(pool, report.taken), report.capabilities
+    if said is None:
+        return FreeGpus(report.name, pool.types, pool.total, free)
+    models = frozenset(said.base_models) if said.fetches_models is False else None
+    return FreeGpus(report.name, pool.types, pool.total, free, _max_count(said, pool), models, said.inputs)
 
 
 def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
@@ -51,15 +55,33 @@ def _count_free(pool: GpuPool, taken: Mapping[str, int]) -> int:
     return max(pool.free - used, 0)
 
 
-def can_never_run(reports: Sequence[ClusterReport], gpu_type: str, gpus: int) -> bool:
-    """Whether no cluster there is, up or down, has ever had what the job needs. False while one is unknown."""
-    if not reports or any(report.pools is None for report in reports):
-        return False
-    return not any(
-        FreeGpus(report.name, pool.types, pool.max_total, 0).can_hold(gpu_type, gpus)
-        for report in reports
-        for pool in report.pools or ()
+def capacity_of(report: ClusterReport) -> ClusterCapacity:
+    """What the cluster can run some day: a node that is down comes back."""
+    said = report.capabilities
+    if said is None or report.pools is None:
+        return ClusterCapacity(name=report.name, gpus=None, base_models=None, usable=False)
+    knows_models = said.fetches_models is False or (said.fetches_models and said.base_models)
+    return ClusterCapacity(
+        name=report.name,
+        gpus=[
+            GpuLimit(
+                types=None if pool.types is None else sorted(pool.types),
+                free=pool.free,
+                max_total=_max_count(said, pool) or pool.max_total,
+            )
+            for pool in report.pools
+        ],
+        base_models=list(said.base_models) if knows_models else None,
+        fetches_models=bool(said.fetches_models),
+        elastic=bool(said.elastic),
+        inputs=said.inputs,
+        usable=report.available,
     )
+
+
+def _max_count(said: Capabilities, pool: GpuPool) -> int | None:
+    """The most of the pool's GPUs that a run can have, if the cluster says so."""
+    return max((count for kind, count in said.max_gpus.items() if kind in (pool.types or ())), default=None)
 
 
 def can_pause(capabilities: Capabilities) -> bool:

@@ -10,7 +10,7 @@ from brightrun.scheduler.models import Attempt
 
 @dataclass(frozen=True, slots=True)
 class StartedAttempt:
-    """An attempt that has started its job. `stop_requested`: its user has cancelled or paused the job meanwhile.
+    """An attempt that has started its job. `stop_requested`: its user wants it to stop meanwhile.
 
     `pausable`: its cluster saves a run that it ends, and resumes from there.
     """
@@ -33,12 +33,13 @@ class ResumePoint(NamedTuple):
 class StopRequests:
     """What was requested of an attempt that has ended.
 
-    `limit`: the one that it was stopped for. `sent`: the last signal that its cluster was sent. `lost_attempts`: those
-    that its job lost before.
+    `finishing`: its user wants what it has. `limit`: the one that it was stopped for. `sent`: the last signal that its
+    cluster was sent. `lost_attempts`: those that its job lost before.
     """
 
     cancelled: bool
     paused: bool
+    finishing: bool
     limit: str | None
     sent: StopSignal | None
     lost_attempts: int

@@ -129,7 +129,8 @@ async def accept_attempts(conn: Connection, runs: Sequence[tuple[Attempt, str]])
         FROM a JOIN clusters c ON c.name = a.cluster
         WHERE q.job_id = a.job_id AND q.state IN {ACCEPT_JOB.allowed}
         RETURNING {ATTEMPT_COLUMNS}, q.job::text, extract(epoch FROM now() - q.queued_at)::float8,
-            q.cancel_requested_at IS NOT NULL OR q.pause_requested_at IS NOT NULL, c.pausable
+            q.cancel_requested_at IS NOT NULL OR q.pause_requested_at IS NOT NULL OR q.finish_requested_at IS NOT NULL,
+            c.pausable
         """,
         [attempt.job_id for attempt, _ in runs], [attempt.attempt for attempt, _ in runs],
         [attempt.cluster for attempt, _ in runs], [external_job_id for _, external_job_id in runs],
@@ -168,6 +169,7 @@ async def read_stop_requests(conn: Connection, attempt: Attempt) -> tuple[JobQue
     row = await conn.fetchrow(
         """
         SELECT q.job::text, q.cancel_requested_at IS NOT NULL, q.pause_requested_at IS NOT NULL,
+               q.finish_requested_at IS NOT NULL,
                CASE WHEN a.stop_decided_at IS NOT NULL THEN a.limited_by END, a.stop_sent, q.lost_attempts
         FROM queue q JOIN attempts a USING (job_id) WHERE q.job_id = $1 AND a.attempt = $2 FOR UPDATE OF q
         """,

@@ -33,7 +33,7 @@ TerminalStatus = Literal[JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCEL
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The job gets its one terminal status; `stopped_by`: the limit that ended it."""
+    """The job gets its one terminal status; `stopped_by`: what ended it early."""
 
     status: TerminalStatus
     stopped_by: str | None = None
@@ -65,7 +65,7 @@ def decide_outcome(run: RunStatus, requests: StopRequests, max_attempts: int) ->
     """
     match run.status:
         case "completed":
-            return Complete(JobStatus.COMPLETED, requests.limit if run.stopped_early else None)
+            return Complete(JobStatus.COMPLETED, _stopped_by(requests) if run.stopped_early else None)
         case "cancelled":
             return _stopped(requests)
         case _ if not is_lost(run):
@@ -80,12 +80,16 @@ def decide_outcome(run: RunStatus, requests: StopRequests, max_attempts: int) ->
 def _stopped(requests: StopRequests) -> Outcome:
     if requests.cancelled:
         return Complete(JobStatus.CANCELLED)
-    if requests.limit:
-        return Complete(JobStatus.CANCELLED, requests.limit)
+    if requests.limit or (requests.finishing and requests.sent == "finish"):
+        return Complete(JobStatus.CANCELLED, _stopped_by(requests))
     if requests.paused:
         return Pause()
     pause_withdrawn = requests.sent is not None
     return Retry() if pause_withdrawn else Complete(JobStatus.CANCELLED)
+
+
+def _stopped_by(requests: StopRequests) -> str | None:
+    return requests.limit or ("user" if requests.finishing else None)
 
 
 def retry_pause(lost_attempts: int) -> timedelta:
@@ -104,5 +108,11 @@ def billed_segment(job: JobQueued, before: Sequence[Segment], run: RunStatus, no
     """What of the run is billed, after the segments `before` it."""
     if run.started_at is None or is_lost(run):
         return None
-    end = billed_until(job, before, run.started_at, run.finished_at or now)
-    return Segment(attempt=run.attempt, started_at=run.started_at, finished_at=max(end, run.started_at))
+    released_at = max(run.finished_at or now, run.started_at)
+    end = billed_until(job, before, run.started_at, released_at)
+    return Segment(
+        attempt=run.attempt,
+        started_at=run.started_at,
+        finished_at=end,
+        released_at=released_at if released_at > end else None,
+    )

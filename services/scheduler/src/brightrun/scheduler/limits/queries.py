@@ -14,7 +14,7 @@ async def read_segments(conn: Connection, job_ids: Collection[UUID]) -> dict[UUI
     """What is billed of the jobs' ended attempts, in order."""
     rows = await conn.fetch(
         """
-        SELECT job_id, attempt, started_at, finished_at FROM attempts
+        SELECT job_id, attempt, started_at, finished_at, released_at FROM attempts
         WHERE job_id = ANY($1) AND billed ORDER BY job_id, attempt
         """,
         list(job_ids),
@@ -28,8 +28,11 @@ async def read_segments(conn: Connection, job_ids: Collection[UUID]) -> dict[UUI
 async def save_segment(conn: Connection, job_id: UUID, segment: Segment) -> None:
     """Bill a segment."""
     await conn.execute(
-        "UPDATE attempts SET billed = true, started_at = $3, finished_at = $4 WHERE job_id = $1 AND attempt = $2",
-        job_id, segment.attempt, segment.started_at, segment.finished_at,
+        """
+        UPDATE attempts SET billed = true, started_at = $3, finished_at = $4, released_at = $5
+        WHERE job_id = $1 AND attempt = $2
+        """,
+        job_id, segment.attempt, segment.started_at, segment.finished_at, segment.released_at,
     )  # fmt: skip
 
 

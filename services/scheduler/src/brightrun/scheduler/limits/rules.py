@@ -40,8 +40,8 @@ def allowance(job: JobQueued, segments: Sequence[Segment]) -> Allowance | None:
 
 
 def trained_seconds(segments: Sequence[Segment]) -> float:
-    """The segments' durations together."""
-    return sum((segment.finished_at - segment.started_at).total_seconds() for segment in segments)
+    """How long the segments held their GPUs together."""
+    return sum(segment.seconds for segment in segments)
 
 
 def reserve(allowed: float, checkpoint_seconds: float | None, step_seconds: float) -> float:

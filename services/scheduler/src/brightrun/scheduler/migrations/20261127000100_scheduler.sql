@@ -21,6 +21,8 @@ CREATE TABLE queue (
     user_id              uuid        NOT NULL,
     gpu_type             text        NOT NULL,
     gpus                 int         NOT NULL,
+    base_model           text        NOT NULL,
+    inputs               bool        NOT NULL,            -- a validation data set of its own, or an adapter to start from
     job                  jsonb       NOT NULL,            -- the JobQueued event
     state                text        NOT NULL CHECK (state IN ('waiting', 'submitting', 'live', 'paused', 'over')),
     attempt              int         NOT NULL DEFAULT 0,  -- the number of the newest one
@@ -33,14 +35,17 @@ CREATE TABLE queue (
     resume_from          text,                            -- the run there whose last checkpoint it resumes
     lost_attempts        int         NOT NULL DEFAULT 0,  -- those that clusters lost
     cancel_requested_at  timestamptz,
+    finish_requested_at  timestamptz,                     -- it is to train no further and deliver
     pause_requested_at   timestamptz,                     -- null: it is to run
     pause_turn           int         NOT NULL DEFAULT 0   -- the newest request to pause or to resume that is known
 );
 -- Jobs of a user that fit in the same places stand together, in the order in which they are to run.
-CREATE INDEX queue_waiting ON queue (user_id, gpu_type, gpus, preferred_cluster, priority DESC, queued_at, job_id)
+CREATE INDEX queue_waiting ON queue
+    (user_id, gpu_type, gpus, base_model, inputs, preferred_cluster, priority DESC, queued_at, job_id)
     WHERE state = 'waiting';
 CREATE INDEX queue_stopping ON queue (job_id)
-    WHERE state IN ('submitting', 'live') AND (cancel_requested_at IS NOT NULL OR pause_requested_at IS NOT NULL);
+    WHERE state IN ('submitting', 'live')
+      AND (cancel_requested_at IS NOT NULL OR pause_requested_at IS NOT NULL OR finish_requested_at IS NOT NULL);
 
 -- Requests to stop that came before their job: topics are not ordered between each other.
 CREATE TABLE early_stop_requests (
@@ -87,6 +92,7 @@ CREATE TABLE attempts (
     error               jsonb,
     ended_at            timestamptz,
     finished_at         timestamptz,                      -- of what is billed, by the cluster's clock
+    released_at         timestamptz,                      -- when it gave its GPUs back, if that was later
     billed              bool        NOT NULL DEFAULT false,
     PRIMARY KEY (job_id, attempt)
 );

@@ -1,12 +1,13 @@
 """Jobs enter the queue; operators decide who gets how much, and what goes first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
 
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.placement import Lack, Needs
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
@@ -17,6 +18,15 @@ from brightrun.scheduler.queue import queries
 from brightrun.scheduler.queue.rules import fairness
 
 log = structlog.get_logger()
+
+OTHER_GPUS = ("no_such_gpus", "Choose other GPUs, or fewer, and submit the job again.")
+REFUSALS: Mapping[Lack, tuple[str, str]] = {
+    "gpu_type": OTHER_GPUS,
+    "gpu_count": OTHER_GPUS,
+    "base_model": ("base_model_missing", "Choose another base model, or ask the operator to add this one."),
+    "inputs": ("inputs_unsupported", "Use a validation_split and leave init_from out, or choose other GPUs."),
+}
+"""Code and advice for what no cluster has."""
 
 
 async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
@@ -35,14 +45,12 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
             await pause_waiting_job(conn, queued[job_id])
 
 
-async def refuse(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> None:
-    """End the user's waiting jobs of a shape that no cluster has."""
-    error = JobError(
-        code="no_such_gpus",
-        message=f"No cluster has {gpus} × {gpu_type}.",
-        advice="Choose other GPUs, or fewer, and submit the job again.",
-    )
-    for job in await queries.lock_waiting(conn, user_id, gpu_type, gpus):
+async def refuse(conn: Connection, user_id: UUID, needs: Needs, lacks: Mapping[Lack, str]) -> None:
+    """End the user's waiting jobs with needs that no cluster meets."""
+    code, advice = REFUSALS[next(iter(lacks))]
+    message = "; ".join(lacks.values())
+    error = JobError(code=code, message=f"{message[0].upper()}{message[1:]}.", advice=advice)
+    for job in await queries.lock_waiting(conn, user_id, needs):
         log.info("job.refused", job_id=str(job.job_id), error=repr(error))
         await complete_job(conn, job, JobStatus.FAILED, error=error)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from brightrun.contracts.placement import Needs
 from brightrun.scheduler.states import JobState
 
 
@@ -15,7 +16,7 @@ class WaitingJob:
 
     `preferred_cluster`: the one that it goes back to while that is usable; empty for none. `priority`: its rank among
     the user's own jobs. `seconds`: how long it is expected to train. `times_bypassed`: jobs that took GPUs that it
-    was waiting for.
+    was waiting for. `inputs`: it has a validation data set of its own, or starts from an adapter.
     """
 
     job_id: UUID
@@ -27,6 +28,12 @@ class WaitingJob:
     queued_at: datetime
     seconds: float
     times_bypassed: int = 0
+    base_model: str = ""
+    inputs: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(self.gpu_type, self.gpus, self.base_model, self.inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.placement import Needs
 from brightrun.contracts.scheduling import Share
 from brightrun.runtime.database import Connection, Pool
 from brightrun.scheduler.queue.models import EarlyStop, Heads, Position, RunningGpus, UserShare, WaitingJob
@@ -53,19 +54,24 @@ async def read_share(pool: Pool, user_id: UUID, default_quota: int | None) -> Sh
 
 WAITING_JOB = """
     w.job_id, w.user_id, w.gpu_type, w.gpus, w.preferred_cluster, w.priority, w.queued_at, w.expected_seconds,
-    w.times_bypassed
+    w.times_bypassed, w.base_model, w.inputs
 """
+
+SHAPE = "user_id, gpu_type, gpus, base_model, inputs, preferred_cluster"
+
+
+def _shape_of(table: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in SHAPE.split(", "))
+
 
 SHAPES = f"""
     RECURSIVE shapes AS (
-        (SELECT user_id, gpu_type, gpus, preferred_cluster FROM queue WHERE state = '{JobState.WAITING}'
-         ORDER BY user_id, gpu_type, gpus, preferred_cluster LIMIT 1)
+        (SELECT {SHAPE} FROM queue WHERE state = '{JobState.WAITING}' ORDER BY {SHAPE} LIMIT 1)
         UNION ALL
         SELECT next.* FROM shapes s CROSS JOIN LATERAL (
-            SELECT q.user_id, q.gpu_type, q.gpus, q.preferred_cluster FROM queue q
-            WHERE state = '{JobState.WAITING}' AND (q.user_id, q.gpu_type, q.gpus, q.preferred_cluster)
-                > (s.user_id, s.gpu_type, s.gpus, s.preferred_cluster)
-            ORDER BY q.user_id, q.gpu_type, q.gpus, q.preferred_cluster LIMIT 1) next)
+            SELECT {_shape_of("q")} FROM queue q
+            WHERE state = '{JobState.WAITING}' AND ({_shape_of("q")}) > ({_shape_of("s")})
+            ORDER BY {_shape_of("q")} LIMIT 1) next)
 """
 """The users with waiting jobs and what these need; the index is skipped through, however long the queue is."""
 
@@ -86,8 +92,9 @@ async def insert_jobs(
         f"""
         WITH new AS (
             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::int[], $7::float8[],
-                                 $8::timestamptz[])
-                AS new (job_id, user_id, gpu_type, gpus, job, priority, expected_seconds, queued_at)),
+                                 $8::timestamptz[], $9::text[], $10::bool[])
+                AS new (job_id, user_id, gpu_type, gpus, job, priority, expected_seconds, queued_at, base_model,
+                        inputs)),
         joined AS (
             INSERT INTO users (user_id, virtual_time)
             SELECT DISTINCT user_id, moment FROM new, virtual_clock ORDER BY user_id
@@ -95,10 +102,10 @@ async def insert_jobs(
             WHERE users.virtual_time < excluded.virtual_time AND NOT EXISTS (
                 SELECT FROM queue w WHERE w.user_id = users.user_id AND w.state = '{JobState.WAITING}')),
         queued AS (
-            INSERT INTO queue (job_id, user_id, gpu_type, gpus, job, state, priority, expected_seconds, queued_at,
-                               pause_turn, pause_requested_at, cancel_requested_at)
-            SELECT job_id, user_id, gpu_type, gpus, job::jsonb, '{JobState.WAITING}', priority, expected_seconds,
-                queued_at, coalesce(turn, 0), CASE WHEN turn IS NOT NULL THEN now() END,
+            INSERT INTO queue (job_id, user_id, gpu_type, gpus, base_model, inputs, job, state, priority,
+                               expected_seconds, queued_at, pause_turn, pause_requested_at, cancel_requested_at)
+            SELECT job_id, user_id, gpu_type, gpus, base_model, inputs, job::jsonb, '{JobState.WAITING}', priority,
+                expected_seconds, queued_at, coalesce(turn, 0), CASE WHEN turn IS NOT NULL THEN now() END,
                 CASE WHEN turn IS NULL THEN early.requested_at END
             FROM new LEFT JOIN early_stop_requests early USING (job_id)
             ON CONFLICT DO NOTHING RETURNING job_id),
@@ -110,6 +117,7 @@ async def insert_jobs(
         [job.job_id for job in jobs], [job.user_id for job in jobs],
         [job.gpu.type for job in jobs], [job.gpu.count for job in jobs],
         [job.model_dump_json() for job in jobs], priorities, seconds, [job.occurred_at for job in jobs],
+        [job.spec.base_model for job in jobs], [bool(job.validation or job.start) for job in jobs],
     )  # fmt: skip
     return [EarlyStop(*row) for row in rows if row["job_id"]]
 
@@ -126,14 +134,13 @@ async def read_heads(conn: Connection, max_visible: int, default_quota: int | No
         CROSS JOIN shapes s JOIN shares USING (user_id) CROSS JOIN virtual_clock clock CROSS JOIN LATERAL (
             SELECT {WAITING_JOB} FROM queue w
             WHERE w.state = '{JobState.WAITING}' AND w.not_before <= now()
-              AND (w.user_id, w.gpu_type, w.gpus, w.preferred_cluster)
-                = (s.user_id, s.gpu_type, s.gpus, s.preferred_cluster)
+              AND ({_shape_of("w")}) = ({_shape_of("s")})
             ORDER BY w.priority DESC, w.queued_at, w.job_id LIMIT visible.jobs) w
         """,
         default_quota, max_visible,
     )  # fmt: skip
-    jobs = [WaitingJob(*row[:9]) for row in rows]
-    shares = {share.user_id: share for share in (UserShare(*row[9:14]) for row in rows)}
+    jobs = [WaitingJob(*row[:11]) for row in rows]
+    shares = {share.user_id: share for share in (UserShare(*row[11:16]) for row in rows)}
     clock, visible = (rows[0]["moment"], rows[0]["jobs"]) if rows else (0.0, max_visible)
     return Heads(jobs, list(shares.values()), clock, visible)
 
@@ -150,21 +157,21 @@ async def count_bypasses(conn: Connection, times: Mapping[UUID, int]) -> None:
     )  # fmt: skip
 
 
-async def read_shapes(pool: Pool) -> list[tuple[UUID, str, int]]:
-    """The users with waiting jobs, and the GPUs that these need."""
-    return [
-        tuple(row) for row in await pool.fetch(f"WITH {SHAPES} SELECT DISTINCT user_id, gpu_type, gpus FROM shapes")
-    ]
+async def read_shapes(pool: Pool) -> list[tuple[UUID, Needs]]:
+    """The users with waiting jobs, and what these need."""
+    columns = "user_id, gpu_type, gpus, base_model, inputs"
+    rows = await pool.fetch(f"WITH {SHAPES} SELECT DISTINCT {columns} FROM shapes")
+    return [(row[0], Needs(*row[1:])) for row in rows]
 
 
-async def lock_waiting(conn: Connection, user_id: UUID, gpu_type: str, gpus: int) -> list[JobQueued]:
-    """The user's waiting jobs of that shape, locked."""
+async def lock_waiting(conn: Connection, user_id: UUID, needs: Needs) -> list[JobQueued]:
+    """The user's waiting jobs with these needs, locked."""
     rows = await conn.fetch(
         f"""
-        SELECT job::text FROM queue WHERE state = '{JobState.WAITING}' AND (user_id, gpu_type, gpus) = ($1, $2, $3)
-        FOR UPDATE
+        SELECT job::text FROM queue WHERE state = '{JobState.WAITING}' AND user_id = $1
+          AND (gpu_type, gpus, base_model, inputs) = ($2, $3, $4, $5) FOR UPDATE
         """,
-        user_id, gpu_type, gpus,
+        user_id, *needs,
     )  # fmt: skip
     return [JobQueued.model_validate_json(row["job"]) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Jobs are cancelled, paused and resumed."""
+"""Jobs are cancelled, paused, resumed and finished early."""
 
 from uuid import UUID
 
@@ -39,6 +39,12 @@ async def request_pause(conn: Connection, job_id: UUID, turn: int) -> None:
         await pause_waiting_job(conn, await get_job(conn, job_id))
     elif state in (JobState.SUBMITTING, JobState.LIVE):
         await notify(conn, "stops")
+
+
+async def request_finish(conn: Connection, job_id: UUID) -> None:
+    """Have the job's run train no further and deliver what it has."""
+    await queries.request_finish(conn, job_id)
+    await notify(conn, "stops")
 
 
 async def request_resume(conn: Connection, job_id: UUID, turn: int) -> None:

@@ -11,14 +11,15 @@ from brightrun.scheduler.models import Attempt
 class StoppingRun:
     """A live run that is to end.
 
-    `job_over`: its job is. `decided_at`: since when a limit ends it. `sent`: the last signal, and `acknowledged`: the
-    last that the cluster acknowledged.
+    `job_over`: its job is. `finishing`: its user wants what it has. `decided_at`: since when a limit ends it. `sent`:
+    the last signal, and `acknowledged`: the last that the cluster acknowledged.
     """
 
     attempt: Attempt
     job_over: bool
     cancelled: bool
     paused: bool
+    finishing: bool
     decided_at: datetime | None
     sent: StopSignal | None
     sent_at: datetime | None

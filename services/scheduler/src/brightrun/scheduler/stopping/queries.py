@@ -11,7 +11,8 @@ from brightrun.scheduler.stopping.models import StoppingRun
 
 STOPPING_RUN = f"""
     {ATTEMPT_COLUMNS}, q.state = '{JobState.OVER}', q.cancel_requested_at IS NOT NULL,
-    q.pause_requested_at IS NOT NULL, a.stop_decided_at, a.stop_sent, a.stop_sent_at, a.stop_acknowledged
+    q.pause_requested_at IS NOT NULL, q.finish_requested_at IS NOT NULL, a.stop_decided_at, a.stop_sent,
+    a.stop_sent_at, a.stop_acknowledged
 """
 LIVE = f"state = '{AttemptState.LIVE}'"
 
@@ -58,6 +59,13 @@ async def request_pause(conn: Connection, job_id: UUID, turn: int) -> JobState |
     return JobState(state)
 
 
+async def request_finish(conn: Connection, job_id: UUID) -> None:
+    """Note the request; it also holds for the next attempt, if a cluster loses this one."""
+    await conn.execute(
+        "UPDATE queue SET finish_requested_at = coalesce(finish_requested_at, now()) WHERE job_id = $1", job_id
+    )
+
+
 async def request_resume(conn: Connection, job_id: UUID, turn: int) -> bool:
     """Let the job run; True if it was paused and waits now. Its user joins the clock if no other job of it waits."""
     before = await conn.fetchrow(
@@ -88,7 +96,8 @@ async def read_stopping(pool: Pool, cluster: str) -> tuple[list[StoppingRun], da
         f"""
         SELECT {STOPPING_RUN} FROM queue q JOIN attempts a USING (job_id)
         WHERE a.{LIVE} AND a.cluster = $1 AND q.state IN {ON_CLUSTER}
-          AND (q.cancel_requested_at IS NOT NULL OR q.pause_requested_at IS NOT NULL)
+          AND (q.cancel_requested_at IS NOT NULL OR q.pause_requested_at IS NOT NULL
+               OR q.finish_requested_at IS NOT NULL)
         UNION
         SELECT {STOPPING_RUN} FROM attempts a JOIN queue q USING (job_id)
         WHERE a.{LIVE} AND a.cluster = $1 AND a.stop_decided_at IS NOT NULL

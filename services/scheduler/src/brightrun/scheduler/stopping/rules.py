@@ -24,13 +24,16 @@ UNACKNOWLEDGED = JobError(
 def signal_for(run: StoppingRun, capabilities: Capabilities, now: datetime) -> StopSignal | None:
     """The signal that the run gets; None when its cluster cannot do what its user requested.
 
-    A cancellation comes before a limit, and a limit before a pause: a run that finishes is not worth keeping.
+    A cancellation comes before a limit or a request to finish, and these before a pause: a run that finishes is not
+    worth keeping. A run that its user wants to finish is never cancelled for taking long.
     """
     if run.job_over or run.cancelled:
         return "cancel"
     if run.decided_at is not None:
         in_time = now - run.decided_at < FINISH_DEADLINE
         return "finish" if "finish" in capabilities.stop_modes and in_time else "cancel"
+    if run.finishing and "finish" in capabilities.stop_modes:
+        return "finish"
     if run.paused and can_pause(capabilities):
         return "checkpoint" if "checkpoint" in capabilities.stop_modes else "cancel"
     return None

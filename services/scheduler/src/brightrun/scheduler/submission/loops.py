@@ -45,8 +45,6 @@ class Submitter:
         """What the cluster responded, within `SUBMISSION_TIMEOUT`."""
         if lease.maybe_delivered and not lease.idempotent:
             return Unanswered("submitted before; a repetition would start a second run")
-        if (lease.job.validation or lease.job.start) and not lease.accepts_inputs:
-            return Rejected(rules.INPUTS_UNSUPPORTED)
         try:
             async with asyncio.timeout(rules.SUBMISSION_TIMEOUT.total_seconds()):
                 return await self._submit(lease)

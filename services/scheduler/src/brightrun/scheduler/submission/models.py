@@ -12,8 +12,7 @@ class Lease:
     """An attempt that this scheduler alone submits, until the lease ends.
 
     `resume_from`: the run whose last checkpoint it resumes. `maybe_delivered`: an earlier submission may have reached
-    the cluster. `idempotent`: the cluster answers a repetition with the first run. `accepts_inputs`: it takes a
-    validation data set and an adapter to start from.
+    the cluster. `idempotent`: the cluster answers a repetition with the first run.
     """
 
     attempt: Attempt
@@ -21,7 +20,6 @@ class Lease:
     resume_from: str | None
     maybe_delivered: bool
     idempotent: bool
-    accepts_inputs: bool
 
 
 @dataclass(frozen=True, slots=True)

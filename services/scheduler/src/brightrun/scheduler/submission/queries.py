@@ -20,8 +20,7 @@ from brightrun.scheduler.submission.models import Lease
 
 LEASE = f"""
     {ATTEMPT_COLUMNS}, q.job::text, a.resume_from, a.maybe_delivered,
-    coalesce((c.capabilities ->> 'idempotent_submit')::bool, false),
-    coalesce((c.capabilities ->> 'inputs')::bool, false)
+    coalesce((c.capabilities ->> 'idempotent_submit')::bool, false)
 """
 
 

@@ -18,11 +18,6 @@ ANSWER_LOST = JobError(
     message="The cluster may have the job, but did not answer, and it cannot be asked without starting a second run.",
     advice="Look on the cluster whether the job runs there before you start it again.",
 )
-INPUTS_UNSUPPORTED = JobError(
-    code="inputs_unsupported",
-    message="The cluster with these GPUs takes neither a validation data set nor an adapter to start from.",
-    advice="Use a validation_split and leave init_from out, or choose GPUs of another cluster.",
-)
 
 
 def needs_pause(submission: SubmissionResult) -> bool:

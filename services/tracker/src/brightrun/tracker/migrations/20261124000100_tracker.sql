@@ -70,6 +70,22 @@ CREATE TABLE job_events (
 COMMENT ON COLUMN job_events.source IS 'What the entry tells of, such as stage:1:training; a job has one entry of each.';
 CREATE INDEX job_events_page ON job_events (job_id, id);
 
+CREATE TABLE held_entries (
+    id           bigint GENERATED ALWAYS AS IDENTITY,
+    job_id       uuid         NOT NULL,
+    source       text         NOT NULL,
+    type         text         NOT NULL,
+    level        text         NOT NULL,
+    message      text         NOT NULL,
+    data         jsonb        NOT NULL,
+    occurred_at  timestamptz  NOT NULL,
+    follows      text         NOT NULL,
+    PRIMARY KEY (job_id, source)
+);
+COMMENT ON TABLE held_entries IS
+    'Entries that came before the one that they follow: topics are not ordered between each other.';
+CREATE INDEX held_entries_following ON held_entries (job_id, follows);
+
 CREATE TABLE cost_records (
     id           uuid           PRIMARY KEY,
     job_id       uuid           NOT NULL,
@@ -94,5 +110,5 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cost_records
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 
 -- migrate:down
-DROP TABLE cost_records, job_events, checkpoints, summaries_due, metric_summaries, metric_chunks, jobs;
+DROP TABLE cost_records, held_entries, job_events, checkpoints, summaries_due, metric_summaries, metric_chunks, jobs;
 DROP FUNCTION refuse_ledger_change;

@@ -23,6 +23,47 @@ async def find_unlogged(conn: Connection, entries: Sequence[Entry]) -> set[tuple
     return {(row["job_id"], row["source"]) for row in rows}
 
 
+async def find_logged(conn: Connection, sources: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    """Those of the `(job_id, source)` that the log holds."""
+    rows = await conn.fetch(
+        """
+        SELECT job_id, source FROM job_events
+        WHERE (job_id, source) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+        """,
+        [job_id for job_id, _ in sources], [source for _, source in sources],
+    )  # fmt: skip
+    return {(row["job_id"], row["source"]) for row in rows}
+
+
+async def hold_entries(conn: Connection, entries: Sequence[Entry]) -> None:
+    """Keep entries that came before those that they follow."""
+    await conn.executemany(
+        """
+        INSERT INTO held_entries (job_id, source, type, message, data, occurred_at, level, follows)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+        """,
+        [(e.job_id, e.source, e.type, e.message, e.data, e.occurred_at, e.level, e.follows) for e in entries],
+    )
+
+
+async def take_held(conn: Connection, logged: Sequence[Entry]) -> list[Entry]:
+    """The kept entries that follow the `logged` ones, in the order in which they happened; they are no longer kept.
+
+    A job's end comes last: its clock is another than that of the progress before it.
+    """
+    rows = await conn.fetch(
+        """
+        WITH taken AS (
+            DELETE FROM held_entries WHERE (job_id, follows) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+            RETURNING *)
+        SELECT job_id, source, type, message, data, occurred_at, level, follows FROM taken
+        ORDER BY source = 'completed', occurred_at, id
+        """,
+        [entry.job_id for entry in logged], [entry.source for entry in logged],
+    )  # fmt: skip
+    return [Entry(**dict(row)) for row in rows]
+
+
 async def find_ended(conn: Connection, job_ids: Collection[UUID]) -> set[UUID]:
     """Those of the jobs whose log holds their end."""
     rows = await conn.fetch(
@@ -58,6 +99,7 @@ async def insert_entries(conn: Connection, entries: Sequence[Entry]) -> list[int
 async def delete_entries(conn: Connection, job_id: UUID) -> None:
     """Drop the job's log."""
     await conn.execute("DELETE FROM job_events WHERE job_id = $1", job_id)
+    await conn.execute("DELETE FROM held_entries WHERE job_id = $1", job_id)
 
 
 async def list_entries(conn: Connection, job_id: UUID, after: int, limit: int) -> list[LoggedEntry]:

@@ -10,7 +10,9 @@ from brightrun.contracts.events import (
     JobAttemptLost,
     JobCompleted,
     JobEvent,
+    JobFinishRequested,
     JobPaused,
+    JobPauseRequested,
     JobProgress,
     JobQueued,
     JobRefused,
@@ -28,6 +30,8 @@ LoggedEvent: TypeAlias = (
     | JobAttemptLost
     | BudgetReached
     | DurationReached
+    | JobFinishRequested
+    | JobPauseRequested
     | JobPaused
     | JobResumeRequested
     | JobCompleted
@@ -66,6 +70,12 @@ def entry_of(event: LoggedEvent) -> Entry:
             message = f"The job has trained for {event.trained:.0f} s of at most {event.cap:.0f} s; it saves and stops."
             data = {"cap": round(event.cap), "trained": round(event.trained)}
             entry = _entry(event, f"duration_reached:{event.event_id}", "duration_reached", message, data, "warn")
+        case JobFinishRequested():
+            message = "Finishing, as you asked: it trains no further and delivers what it has."
+            entry = _entry(event, "finish_requested", "finish_requested", message, {})
+        case JobPauseRequested():
+            message = "Pausing, as you asked: it saves a checkpoint and then gives its GPUs back."
+            entry = _entry(event, f"pause_requested:{event.turn}", "pause_requested", message, {})
         case JobPaused():
             message = f"Paused at step {event.step}, as you asked; it holds no GPUs now."
             data = {"attempt": event.attempt, "step": event.step, "reason": "user"}
@@ -86,17 +96,40 @@ def entry_of(event: LoggedEvent) -> Entry:
 def _entry(  # noqa: PLR0917 - as an Entry has them
     event: JobEvent, source: str, type_: str, message: str, data: dict[str, Any], level: Level = "info"
 ) -> Entry:
-    return Entry(event.job_id, source, type_, message, data, event.occurred_at, level)
+    return Entry(event.job_id, source, type_, message, data, event.occurred_at, level, _follows(event))
+
+
+def _follows(event: JobEvent) -> str | None:
+    """The source of the entry that must be in the log before: an attempt starts before anything else happens to it."""
+    match event:
+        case JobQueued() | JobRefused():
+            return None
+        case JobProgress(attempt=attempt):
+            return f"started:{attempt}"
+        case JobPaused(attempt=attempt, started_at=started_at) if started_at:
+            return f"started:{attempt}"
+        case JobCompleted(attempt=attempt, external_job_id=run) if run:
+            return f"started:{attempt}"
+        case ArtifactReady():
+            return "completed"
+        case _:
+            return "queued"
+
+
+LIMITS = {"budget": "its budget", "duration": "its duration", "user": "you"}
+"""What ended a job early → as its log says it."""
 
 
 def _outcome(event: JobCompleted) -> tuple[Level, str]:
     match event.outcome:
         case JobStatus.COMPLETED if event.stopped_by:
-            return "warn", f"Training was ended early by its {event.stopped_by}, after {event.trained_tokens} tokens."
+            by = LIMITS.get(event.stopped_by, event.stopped_by)
+            return "warn", f"Training was ended early by {by}, after {event.trained_tokens} tokens."
         case JobStatus.COMPLETED:
             return "info", f"Training is complete after {event.trained_tokens} tokens."
         case JobStatus.CANCELLED if event.stopped_by:
-            return "warn", f"The job was stopped by its {event.stopped_by}; its cluster could not deliver early."
+            by = LIMITS.get(event.stopped_by, event.stopped_by)
+            return "warn", f"The job was stopped by {by}; its cluster could not deliver early."
         case JobStatus.CANCELLED:
             return "warn", "The job was cancelled."
         case JobStatus.FAILED:

@@ -81,8 +81,8 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
 
 
 @router.post("/training/jobs/{job_id}/{change}")
-async def change_job(api: SignedIn, job_id: UUID, change: Literal["cancel", "pause", "resume"]) -> Response:
-    """Cancel, pause or resume it."""
+async def change_job(api: SignedIn, job_id: UUID, change: Literal["cancel", "finish", "pause", "resume"]) -> Response:
+    """Cancel, finish, pause or resume it."""
     await api.send("POST", f"/api/jobs/{job_id}/{change}")
     return pages.go(f"/training/jobs/{job_id}")
 

@@ -42,7 +42,7 @@ def expected_seconds(job: JobQueued) -> float:
 
 def candidates(free_gpus: Iterable[FreeGpus], job: WaitingJob) -> list[FreeGpus]:
     """Where the job may run some day: on its preferred cluster, if that is among them."""
-    capable = [free for free in free_gpus if free.can_hold(job.gpu_type, job.gpus)]
+    capable = [free for free in free_gpus if free.can_hold(job.needs)]
     return [free for free in capable if free.cluster == job.preferred_cluster] or capable
 
 
@@ -204,4 +204,4 @@ def _emptiness(allocation: _Allocation) -> tuple[int, str]:
 
 def _shape(job: WaitingJob) -> tuple[Any, ...]:
     """Jobs of a user that fit in the same places."""
-    return job.user_id, job.gpu_type, job.gpus, job.preferred_cluster
+    return job.user_id, job.needs, job.preferred_cluster
