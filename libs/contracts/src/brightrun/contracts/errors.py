@@ -41,7 +41,7 @@ class UploadStalled(ServiceError, status=408, code="upload_stalled"):
 
 
 class UploadTooSlow(ServiceError, status=408, code="upload_too_slow"):
-    """The upload is too slow, so that nothing of it is kept: send it again, or in parts; `details` says the limit."""
+    """The upload is too slow, so that nothing of it is kept: send it faster, or in parts."""
 
 
 class TooManyUploads(ServiceError, status=429, code="too_many_uploads", headers={"Retry-After": "5"}):
