@@ -36,6 +36,9 @@ coverage: setup development .ray-venv/installed.txt ## run all tests and print t
 bench: setup development ## measure beside peers; NAME=dispatch, ARGS=… goes to the benchmark
 	@.venv/bin/python -m benchmarks $(or $(NAME),dispatch) $(ARGS)
 
+faults: setup development ## break a platform and audit its records; ARGS="--seconds 1800 --seed 7 --broker embedded"
+	@.venv/bin/python -m tests.faults $(ARGS)
+
 check: development trainer ## format, lint, types, imports
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
@@ -90,4 +93,4 @@ $(UV) sync --frozen $(1) --check --quiet 2>/dev/null || \
   $(STEP) "installing the services into .venv" $(SETUP_LOG) $(UV) sync --frozen --compile-bytecode $(1)
 endef
 
-.PHONY: help demo run test test-fast coverage bench check clean setup services development trainer small python
+.PHONY: help demo run test test-fast coverage bench faults check clean setup services development trainer small python

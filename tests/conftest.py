@@ -21,10 +21,20 @@ SECRET = "a-secret-of-the-tests-that-is-long-enough"
 T = TypeVar("T")
 
 TESTS = Path(__file__).parent
-GROUPED = ("flows", "trainer", "wire")
+GROUPED = ("faults", "flows", "trainer", "wire")
 """Folders whose tests share what is slow to start: one worker runs all of a folder."""
 
-LONGEST_FIRST = ("flows", "flows-restart", "trainer_finished", "trainer", "apache-kafka", "real-cluster", "ray", "wire")
+LONGEST_FIRST = (
+    "flows",
+    "flows-restart",
+    "trainer_finished",
+    "trainer",
+    "faults",
+    "apache-kafka",
+    "real-cluster",
+    "ray",
+    "wire",
+)
 """Groups in the order in which workers begin them. Tests outside groups follow, the slow ones first."""
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from brightrun.local.first_user import FirstUser
 from brightrun.local.platform import SERVICES
+from tests.contracts.original import COST_RECORD, COSTS, JOB, MODEL, NOTIFICATIONS, PAGINATION, POINT, differences
 from tests.flows.audit import audit
 from tests.flows.live_platform import Json, LivePlatform, has_artifact, has_trained_some_steps, submit, wait_for_job
 from tests.waiting import wait_until
@@ -39,6 +41,18 @@ def test_a_job_becomes_an_adapter(platform_on_each_broker: LivePlatform, tmp_pat
     assert {"base", "adapter"} == {data["side"] for name, data in events if name == "token"}
     assert [name for name, _ in events if name != "token"] == ["loading", "finished", "finished", "done"]
     audit(platform, user, done)
+    _compare_with_original(user, done["id"], model)
+
+
+def _compare_with_original(user: FirstUser, job_id: str, model: Json) -> None:
+    """Every field that the original's clients read is in the answers of the running platform."""
+    detail = {"job": JOB, "metrics": [POINT], "cost_records": [COST_RECORD]}
+    assert differences(detail, user.get(f"/api/jobs/{job_id}")) == []
+    assert differences({"jobs": [JOB], "pagination": PAGINATION}, user.get("/api/jobs")) == []
+    assert differences(MODEL, model) == []
+    assert differences({"models": [MODEL], "pagination": PAGINATION}, user.get("/api/models")) == []
+    assert differences(COSTS, user.get("/api/costs")) == []
+    assert differences(NOTIFICATIONS, user.get("/api/notifications")) == []
 
 
 def _verify(platform: LivePlatform, adapter: Path) -> Json:

@@ -72,6 +72,9 @@ def _check_events(events: list[Json]) -> None:
     assert len({event["id"] for event in events}) == len(events) > 2
     assert [event["created_at"] for event in events] == sorted((e["created_at"] for e in events), reverse=True)
     assert "Queued" in events[-1]["message"]
+    metrics = [event["data"] for event in events if event["type"] == "metrics"]
+    assert metrics[-1]["train_loss"] > 0
+    assert metrics[-1]["step"] <= metrics[0]["step"] <= metrics[0]["total_steps"]
 
 
 def _check_checkpoints(report: Json) -> None:
@@ -79,6 +82,8 @@ def _check_checkpoints(report: Json) -> None:
     assert steps == sorted(steps, reverse=True)
     assert 4 in steps
     assert all(checkpoint["metrics"]["train_loss"] > 0 for checkpoint in report["checkpoints"])
+    names = {checkpoint["fine_tuned_model_checkpoint"] for checkpoint in report["checkpoints"]}
+    assert names == {f"{report['job']['fine_tuned_model']}:ckpt-step-{step}" for step in steps}
 
 
 def _check_results(results: list[str]) -> None:

@@ -119,8 +119,20 @@ def read(dialects: dict[str, Json]) -> list[Operation]:
     ]
 
 
+AMOUNT = re.compile(r"-?\d+\.\d{2,}")
+
+
+def _values(body: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The texts of a JSON value, with their places."""
+    if isinstance(body, str):
+        yield path, body
+    elif isinstance(body, dict | list):
+        for name, inner in body.items() if isinstance(body, dict) else enumerate(body):
+            yield from _values(inner, f"{path}.{name}")
+
+
 class DocumentedErrors:
-    """Middleware that compares every error response with the documents."""
+    """Middleware that compares every error response with the documents, and finds amounts that are no numbers."""
 
     def __init__(self, app: ASGIApp, operations: list[Operation], undocumented: list[str]) -> None:
         self._app = app
@@ -129,12 +141,13 @@ class DocumentedErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and record an error that the operation's document does not name."""
-        status, body = 0, b""
+        status, body, is_json = 0, b"", False
 
         async def send_and_record(message: Message) -> None:
-            nonlocal status, body
+            nonlocal status, body, is_json
             status = message.get("status", status)
-            body += message.get("body", b"") if status >= 400 else b""
+            is_json = is_json or (b"content-type", b"application/json") in message.get("headers", ())
+            body += message.get("body", b"") if status >= 400 or is_json else b""
             await send(message)
 
         method, path = scope.get("method", ""), scope.get("path", "")
@@ -147,6 +160,10 @@ class DocumentedErrors:
             code = json.loads(body)["code"] if operation.dialect == "api" else json.loads(body)["error"]["code"]
             if code not in {"unknown_url", *documented.get("examples", ())}:
                 self._undocumented.append(f"{operation.name} responds with {status} {code}")
+
+        elif operation and operation.dialect == "api" and is_json:
+            texts = [path for path, value in _values(json.loads(body)) if AMOUNT.fullmatch(value)]
+            self._undocumented.extend(f"{operation.name} responds with a text for the amount {path}" for path in texts)
 
     def _find(self, method: str, path: str) -> Operation | None:
         """The most specific operation, as `/jobs/estimate` before `/jobs/{job_id}`."""
@@ -165,6 +182,6 @@ class DocumentedErrors:
         app.add_middleware(cls, operations_of(app), undocumented)
         yield
         assert not undocumented, (
-            "give these routes `responses=error_responses(…)` with the error that they raise: "
+            "give these routes `responses=error_responses(…)` with their errors, and make numbers of amounts: "
             f"{sorted(set(undocumented))}"
         )

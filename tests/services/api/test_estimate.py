@@ -205,13 +205,25 @@ async def test_an_unknown_gpu_is_named_with_all_other_wrong_fields(ada: User, po
     assert answer.json()["details"].keys() == {"gpu_config.type", "gpu_config.count"}
 
 
-async def test_malformed_json_is_answered_with_its_place(ada: User):
-    answer = await ada.post("/api/jobs/estimate", content=b'{\n  "a": 1,\n  oops}', headers=JSON)
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{\n  "a": 1,\n  oops}', "line 3, column 3: Expecting property name enclosed in double quotes"),
+        (b'{\n "name": "\xc3\xbc\xff"}', "line 2, column 12: Invalid utf-8"),
+        (b"[" * 100_000, "line 1, column 1: Nested too deeply"),
+    ],
+)
+async def test_malformed_json_is_answered_with_its_place(ada: User, body: bytes, problem: str):
+    answer = await ada.post("/api/jobs/estimate", content=body, headers=JSON)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
-    assert answer.json()["details"] == {
-        "body": ["no JSON at line 3, column 3: Expecting property name enclosed in double quotes"]
-    }
+    assert answer.json()["details"] == {"body": [f"no JSON at {problem}"]}
+
+
+async def test_a_number_of_too_many_digits_is_answered_with_its_place(ada: User):
+    answer = await ada.post("/api/jobs/estimate", content='{"gpu_config": {"count": %s}}' % ("1" * 5000), headers=JSON)
+
+    assert "whole numbers must fit in 64 bits" in answer.json()["details"]["gpu_config.count"]
 
 
 async def test_the_price_table_is_data(ada: User, pool: Pool):

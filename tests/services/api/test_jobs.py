@@ -262,6 +262,8 @@ async def test_a_cap_below_the_storage_fee_is_refused_with_the_fee(ada: User, po
     assert answer.json()["details"] == {
         "hyperparameters.max_cost": ["must be at least 0.50 USD, which storing the model costs"]
     }
+    body["hyperparameters"]["max_cost"] = 0.49999
+    assert (await ada.post("/api/jobs", json=body)).status_code == 400
     body["hyperparameters"]["max_cost"] = 0.5
     assert (await ada.post("/api/jobs", json=body)).status_code == 201
     await set_price(ada, "storage", amount=0.75)

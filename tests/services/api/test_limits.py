@@ -240,6 +240,14 @@ async def test_an_attacker_elsewhere_does_not_lock_the_owner_out(ada: User, app:
     ).status_code == 429  # where she never was she waits, a minute at most
 
 
+async def test_the_network_of_a_sign_up_is_known_to_its_account(ada: User, app: FastAPI):
+    assert (await register(app, "new@example.org", HOME)).status_code == 201
+    attacks = [await attempt(app, "new@example.org", address=ATTACKER) for _ in range(6)]
+
+    assert attacks[-1].status_code == 429
+    assert (await attempt(app, "new@example.org", PASSWORD, HOME)).status_code == 200
+
+
 async def test_attempts_at_an_account_are_counted_over_all_networks(ada: User, app: FastAPI):
     answers = [await attempt(app, ada.account["user"]["email"], address=f"192.0.2.{n}") for n in range(7)]
 
@@ -319,7 +327,9 @@ async def test_old_attempts_are_deleted(ada: User, app: FastAPI, pool: Pool, clo
 
     await pool.execute("UPDATE login_attempts SET last_at = now() - interval '2 hours'")
     await prune_sessions(pool)
-    assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 1  # that Ada has been at home
+    assert (
+        await pool.fetchval("SELECT count(*) FROM login_attempts") == 2
+    )  # where Ada has been: at home, and at sign-up
     await pool.execute("UPDATE login_attempts SET signed_in_at = now() - interval '91 days'")
     await prune_sessions(pool)
     assert await pool.fetchval("SELECT count(*) FROM login_attempts") == 0

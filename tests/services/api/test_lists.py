@@ -152,3 +152,22 @@ async def test_a_page_is_one_statement_that_uses_an_index(
     plan = await pool.fetchval(f"EXPLAIN (FORMAT JSON) {query}", *values)
     assert "Index" in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("number", ["4.0", "1_0", "+4", " 4", "\uff14", "1e0", "", "9" * 5000])
+async def test_numbers_of_queries_are_digits_only(ada: User, pool: Pool, number: str):
+    job_id = await submitted(ada, await validated_dataset(pool, ada))
+    refused = [
+        ("/api/jobs", "limit"),
+        ("/api/datasets", "page"),
+        (f"/api/jobs/{job_id}/metrics", "from"),
+        (f"/api/jobs/{job_id}/events", "after"),
+        ("/api/admin/audit", "page"),
+        ("/v1/files", "limit"),
+        ("/v1/fine_tuning/jobs", "limit"),
+        ("/v1/webhook_endpoints", "limit"),
+    ]
+    for path, name in refused:
+        answer = await ada.get(path, params={name: number})
+        assert answer.status_code == 400, path
+        assert "Input should be a whole number" in answer.text, path

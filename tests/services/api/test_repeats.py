@@ -1,13 +1,17 @@
 """The same job again, and no longer: retry, clone, delete."""
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from httpx import Response
 
 from brightrun.api.jobs.actions import delete_job
 from brightrun.contracts.events import JobDeleted, JobQueued
-from brightrun.contracts.values import new_id
+from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Pool
 from tests.builders import artifact_ready, job_completed
 from tests.services.api.conftest import User, in_turn, outbox_topics, set_price, submission, validated_dataset
@@ -56,6 +60,29 @@ async def test_a_job_that_did_not_succeed_is_tried_again_at_the_prices_of_now(
     event = await newest_event(pool)
     assert (str(event.job_id), str(event.pricing.hourly_rate)) == (again["id"], "7.0000")
     assert (await ada.get(f"/api/jobs/{job['id']}")).json()["data"]["job"]["status"] == status
+
+
+async def test_a_retry_goes_on_from_the_last_checkpoint_while_it_is_kept(ada: User, pool: Pool, job: Json):
+    async def retry() -> Response:
+        return await ada.post(f"/api/jobs/{job['id']}/retry", json={"from_checkpoint": True})
+
+    async def kept_until(until: datetime | None) -> None:
+        ended = job_completed(job_id=UUID(job["id"]), outcome=JobStatus.CANCELLED, resumable_until=until)
+        await pool.execute("UPDATE jobs SET status = 'running', ending = NULL")
+        await tell(pool, ended)
+
+    for until in (None, utc_now() - timedelta(seconds=1)):
+        await kept_until(until)
+        assert ((await retry()).status_code, (await retry()).json()["code"]) == (409, "no_checkpoint")
+
+    until = utc_now() + timedelta(days=7)
+    await kept_until(until)
+    shown = (await ada.get(f"/api/jobs/{job['id']}")).json()["data"]["job"]
+    assert (datetime.fromisoformat(shown["resumable_until"]), shown["from_checkpoint"]) == (until, False)
+    answer = await retry()
+    assert (answer.status_code, answer.json()["data"]["from_checkpoint"]) == (201, True)
+    event = await newest_event(pool)
+    assert (str(event.job_id), str(event.resumes_job)) == (answer.json()["data"]["id"], job["id"])
 
 
 @pytest.mark.parametrize("status", ["queued", "initializing", "running", "completed"])

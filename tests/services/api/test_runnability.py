@@ -53,6 +53,19 @@ async def test_a_job_that_no_cluster_can_run_is_refused_and_estimated_all_the_sa
     assert (estimate["runnable"], estimate["not_runnable"]) == (True, {})
 
 
+async def test_what_no_cluster_can_run_is_reported_with_all_other_problems(
+    app: FastAPI, ada: User, pool: Pool, scheduler: FakeScheduler
+):
+    await report(app, scheduler, LOCAL)
+    spec = SPEC | {"base_model": "gpt2", "max_cost": 0.1, "quantization": "nf4"}
+    body = submission(await validated_dataset(pool, ada), hyperparameters=spec, gpu_config={"type": "CPU", "count": 3})
+    answer = await ada.post("/api/jobs", json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    wrong = {"gpu_config.count", *(f"hyperparameters.{name}" for name in ("base_model", "max_cost", "quantization"))}
+    assert answer.json()["details"].keys() == wrong
+
+
 @pytest.mark.parametrize("name", ["/etc", "../../x", "https://example.com/model", "a/b/c", "a//b", "..\\x", "owner/.."])
 async def test_a_path_or_url_is_no_base_model_whatever_the_clusters_report(ada: User, pool: Pool, name: str):
     body = submission(await validated_dataset(pool, ada), hyperparameters={"base_model": name})

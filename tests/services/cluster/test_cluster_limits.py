@@ -116,7 +116,8 @@ async def test_old_runs_are_deleted_once_their_files_were_downloaded(service: Cl
     await service.start(keep_run_days=1e-9)
 
     async def removed() -> bool:
-        return not service.folder(fetched).exists()
+        counted = 'brightrun_cluster_removed_bytes_total{part="run"}' in (await service.http.get("/metrics")).text
+        return counted and not service.folder(fetched).exists()
 
     await eventually(removed)
     assert service.folder(unfetched).exists()

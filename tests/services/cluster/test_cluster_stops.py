@@ -1,6 +1,8 @@
 """Runs that end early: asked to finish, or stopped and resumed by another run."""
 
+import hashlib
 import io
+import json
 import tarfile
 
 import httpx
@@ -124,6 +126,21 @@ async def test_a_stopped_run_is_resumed_by_another_run_of_its_job(service: Clust
     completed = await service.reaches(third, "completed")
     assert completed.current_step == 8
     steps = [p.step for e in (await service.events()).events if e.run.external_job_id == third for p in e.points]
+    assert steps == [4, 5, 6, 7, 8]
+
+
+async def test_a_retry_of_the_same_training_goes_on_from_the_run_of_another_job(service: ClusterService) -> None:
+    await service.start()
+    script = {"steps": 8, "hold_at": 3}
+    digest = hashlib.sha256(json.dumps(script).encode()).hexdigest()
+    first = await service.submit(script, dataset_sha256=digest)
+    await service.reaches_step(first, 3)
+    await service.cancel(first)
+    await service.reaches(first, "cancelled")
+    retry = await service.submit(script, dataset_sha256=digest, resume_from=first)
+    assert (await service.status(retry)).current_step == 3
+    await service.reaches(retry, "completed")
+    steps = [p.step for e in (await service.events()).events if e.run.external_job_id == retry for p in e.points]
     assert steps == [4, 5, 6, 7, 8]
 
 

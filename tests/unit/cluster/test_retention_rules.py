@@ -39,6 +39,19 @@ def test_a_run_that_another_starts_from_is_kept() -> None:
     assert expired(finished_run("source", status="cancelled", downloaded_at=None), needed=("source",)) == []
 
 
+def test_checkpoints_of_runs_that_did_not_complete_are_kept_as_promised_however_full_the_disk() -> None:
+    runs = [
+        finished_run("failed", 3, status="failed", downloaded_at=None),
+        finished_run("cancelled", 3, status="cancelled", downloaded_at=None),
+        finished_run("completed", 3),
+        finished_run("old", 8, status="cancelled", downloaded_at=None),
+    ]
+    promised = rules.with_promised_checkpoints(runs, NOW, timedelta(days=7))
+    assert promised == {"failed", "cancelled"}
+    deletions = [*rules.expired(runs, promised, NOW, timedelta()), *rules.early_deletions(runs, promised, NOW)]
+    assert {deletion.run_id for deletion in deletions if deletion.part != "dataset"} == {"completed", "old"}
+
+
 def test_the_cheapest_parts_are_deleted_first() -> None:
     runs = [
         finished_run("failed", 3, status="failed", downloaded_at=None),

@@ -101,6 +101,17 @@ def test_a_resumed_run_is_as_far_as_its_checkpoint_from_the_start() -> None:
         assert status.last_checkpoint_step == 40
 
 
+def test_a_run_goes_on_from_one_of_its_job_or_of_the_same_training() -> None:
+    spec, sha256 = TrainingSpec(max_steps=9), "ab" * 32
+    earlier = request(hyperparameters=spec, dataset_sha256=sha256)
+    assert rules.continues(request(job_id=earlier.job_id, hyperparameters=TrainingSpec(max_steps=8)), earlier)
+    limited = spec.model_copy(update={"max_duration": 60})
+    assert rules.continues(request(hyperparameters=limited, dataset_sha256=sha256), earlier)
+    assert not rules.continues(request(hyperparameters=spec, dataset_sha256="cd" * 32), earlier)
+    assert not rules.continues(request(hyperparameters=TrainingSpec(max_steps=8), dataset_sha256=sha256), earlier)
+    assert not rules.continues(request(hyperparameters=spec), request(hyperparameters=spec))
+
+
 def test_a_run_that_completes_after_a_cancel_is_completed() -> None:
     run = rules.apply_report(rules.cancel(new_run()), FinishedReport(outcome="completed", trained_tokens=5), (), NOW)
     assert run.status.status == "completed"

@@ -33,8 +33,9 @@ class SubmitRun(Value):
 
     `validation`: the data set that `hyperparameters.validation_dataset_id` names; `adapter`: the files of the one that
     `hyperparameters.init_from` names. Only clusters whose capabilities say `inputs` are sent runs with these.
-    `resume_from` is the external id of an earlier run of the same job on the same cluster: the new run goes on from
-    that run's last complete checkpoint. A cluster that cannot do that answers 409 with code `not_resumable`.
+    `resume_from` is the external id of an earlier run on the same cluster, of the same job, or with the same spec and
+    data: the new run goes on from that run's last complete checkpoint. A cluster that cannot do that answers 409 with
+    code `not_resumable`.
     """
 
     job_id: UUID
@@ -179,6 +180,7 @@ class Capabilities(Value):
     completed runs can be tried, `POST /training/generate/{external_job_id}` with bodies as in contracts.generation.
     `base_models` are those it has; `fetches_models`: it fetches others from a hub. `elastic`: it may get more GPUs
     than it has now. `max_gpus`: the most GPUs of a type that a run can have. What is not said rejects no job.
+    `checkpoint_days`: how long the checkpoints of a run that did not complete are kept after its end.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Capabilities(Value):
     stop_modes: tuple[str, ...] = ()
     resume: bool = False
     checkpoints: bool = False
+    checkpoint_days: float | None = None
     runs: bool = False
     capacity: bool = False
     inputs: bool = False

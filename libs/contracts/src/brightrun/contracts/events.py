@@ -106,7 +106,8 @@ class JobQueued(JobEvent):
     """The user's job is recorded and waits for GPUs. Owner: api.
 
     `priority` orders the user's own jobs: low, normal or high. `validation`: what `spec.validation_dataset_id` names;
-    `start`: what `spec.init_from` names.
+    `start`: what `spec.init_from` names. `resumes_job`: the earlier job with the same spec and data from whose last
+    checkpoint it goes on, if its cluster still has it.
     """
 
     topic: ClassVar[str] = "job.queued"
@@ -120,6 +121,7 @@ class JobQueued(JobEvent):
     priority: str = "normal"
     validation: DatasetRef | None = None
     start: AdapterRef | None = None
+    resumes_job: UUID | None = None
 
 
 class JobCancelRequested(JobEvent):
@@ -262,7 +264,8 @@ class JobCompleted(JobEvent):
     not billed. `segments`: what was billed of the attempts before it. `stopped_by`: what ended it early, `budget` for
     `max_cost`, `duration` for `max_duration`, or `user` who asked to finish. A `finished_at` that would cost more than
     `max_cost` is put forward; `released_at` is then when the GPUs were released. `pricing` asks no more for storage
-    than `max_cost`.
+    than `max_cost`. `resumable_until`: how long another job can go on from the last checkpoint of one that did not
+    complete.
     """
 
     topic: ClassVar[str] = "job.completed"
@@ -283,6 +286,7 @@ class JobCompleted(JobEvent):
     error: JobError | None = None
     segments: tuple[Segment, ...] = ()
     stopped_by: str | None = None
+    resumable_until: Utc | None = None
     validation: DatasetRef | None = None
     start: AdapterRef | None = None
 

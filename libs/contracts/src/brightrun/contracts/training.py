@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from brightrun.contracts.values import Money, NumericMoney, Utc, Value
+from brightrun.contracts.values import CostLimit, Money, Utc, Value
 
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 ChatTemplate = Literal["plain", "chatml", "llama3", "qwen2_5", "qwen3", "gemma", "phi3"]
@@ -121,7 +121,7 @@ class TrainingSpec(BaseModel):
 class TrainingSpecView(TrainingSpec):
     """A specification in the public API, where amounts are JSON numbers."""
 
-    max_cost: NumericMoney | None = None
+    max_cost: CostLimit | None = None
 
     @staticmethod
     def of(spec: TrainingSpec) -> "TrainingSpecView":

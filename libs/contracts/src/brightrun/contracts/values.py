@@ -1,7 +1,7 @@
 """Small value types that every contract is made of."""
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -46,10 +46,13 @@ def strict_number(**bounds: Any) -> BeforeValidator:
     return BeforeValidator(_require_number, json_schema_input_type=Annotated[float, Field(**bounds)])
 
 
-NumericMoney = Annotated[
-    Number, Field(ge=0, max_digits=14, allow_inf_nan=False), AfterValidator(to_money), strict_number(ge=0)
+CostLimit = Annotated[
+    Number,
+    Field(ge=0, max_digits=14, allow_inf_nan=False),
+    AfterValidator(lambda amount: amount.quantize(FOUR_PLACES, ROUND_DOWN)),
+    strict_number(ge=0),
 ]
-"""US dollars with four places, as a number in JSON."""
+"""US dollars as a number in JSON, rounded down to four places, so that no cost within it exceeds what was sent."""
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hmac
+import json
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 Errors = tuple[type[Exception], ...]
+MAX_DIGITS = 100
+"""Of a whole number in JSON that are read: more exceed every limit, and Python reads no more than 4300."""
 UNAVAILABLE = (ConnectionError, TimeoutError)
 CODES = {400: "unreadable_body", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -122,9 +125,25 @@ class BoundedRoute(APIRoute):
                     raise HTTPException(413, f"The body is larger than {self.max_body_bytes} bytes.")
                 return message
 
-            return await handle(Request(request.scope, receive))
+            return await handle(_JsonRequest(request.scope, receive))
 
         return handle_bounded
+
+
+class _JsonRequest(Request):
+    """A request that gives the place of any problem of its JSON."""
+
+    async def json(self) -> Any:
+        """The parsed body. Raises JSONDecodeError."""
+        body = await self.body()
+        try:
+            return json.loads(body, parse_int=lambda digits: int(digits[:MAX_DIGITS]))
+        except UnicodeDecodeError as error:
+            position = len(body[: error.start].decode(error.encoding))
+            text = body.decode(error.encoding, "replace")
+            raise json.JSONDecodeError(f"Invalid {error.encoding}", text, position) from error
+        except RecursionError as error:
+            raise json.JSONDecodeError("Nested too deeply", "", 0) from error
 
 
 class SecurityHeaders:

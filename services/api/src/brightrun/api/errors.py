@@ -135,6 +135,10 @@ class JobNotPaused(ServiceError, status=409, code="job_not_paused"):
     """The job is not paused; one that is still being saved can be resumed in a moment."""
 
 
+class NoCheckpoint(ServiceError, status=409, code="no_checkpoint"):
+    """The job has no checkpoint any more that another could go on from: retry it from the beginning."""
+
+
 class NotRetryable(ServiceError, status=409, code="not_retryable"):
     """Only a job that has failed or was cancelled is tried again: clone another one."""
 

@@ -46,6 +46,7 @@ async def read_capabilities(context: ContextOf, generators: GeneratorsOf) -> Cap
         stop_modes=("checkpoint", "finish"),
         resume=True,
         checkpoints=True,
+        checkpoint_days=settings.keep_checkpoint_days,
         runs=True,
         capacity=True,
         generation=generators.possible,

@@ -38,6 +38,7 @@ class Settings(ServiceSettings):
     run_memory_bytes: int | None = Field(None, gt=0, description="Memory limit of a trainer.")
     run_file_bytes: int = Field(256 << 30, gt=0, description="Size limit of a file that a trainer writes.")
     keep_run_days: float = Field(30.0, gt=0, description="How long folders of finished, downloaded runs are kept.")
+    keep_checkpoint_days: float = Field(7.0, ge=0, description="How long runs that did not complete can be resumed.")
     keep_free_bytes: int = Field(5 << 30, ge=0, description="With less disk free, finished runs lose files early.")
     keep_event_days: float = Field(7.0, gt=0, description="Retention of the events of runs.")
 

@@ -73,8 +73,9 @@ async def count_registration(conn: Connection, email: str, network: str, limits:
     await _count(conn, _sign_up(email), limits.account_attempts, now)
 
 
-async def return_registration(conn: Connection, email: str, network: str) -> None:
-    """The sign-up has opened an account: it does not count."""
+async def record_registration(conn: Connection, email: str, network: str) -> None:
+    """The sign-up has opened an account: it does not count, and its network is known to the account."""
+    await users.mark_signed_in(conn, _pair(email, network))
     for source in (network, email):  # as they are counted, so that no two sign-ups wait for each other
         await users.return_login_attempt(conn, _sign_up(source))
 

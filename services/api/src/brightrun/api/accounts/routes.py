@@ -54,7 +54,7 @@ async def post_register(
     password_hash = await passwords.hash(body.password)
     async with transaction(pool) as conn:
         user = await actions.register(conn, body.email, body.name, password_hash)
-        await actions.return_registration(conn, body.email, network)
+        await actions.record_registration(conn, body.email, network)
         token = await actions.sign_in(conn, user.id, settings.session_lifetime, user_agent)
     return Envelope(data=schemas.SignedInAccount(user=user, token=token))
 

@@ -1,5 +1,6 @@
 """Dependencies of routes: settings, peer services, the caller's network, rate limits, pages."""
 
+import re
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
@@ -42,8 +43,19 @@ async def _anonymous(network: Network, rates: CallerLimits) -> str:
 
 Anonymous = Annotated[str, Depends(_anonymous)]
 """The network of a caller without a token, rate limited; every open route depends on it."""
-Page = Annotated[int, Query(ge=1, le=1_000_000)]
-Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+def _require_digits(text: str) -> str:
+    if not DIGITS.fullmatch(text):
+        raise ValueError("Input should be a whole number")
+    return text
+
+
+DIGITS = re.compile("-?[0-9]{1,19}")
+WHOLE_NUMBER = BeforeValidator(_require_digits)
+"""Of a number in a query or header, where it is a text: digits only, neither `4.0` nor `1_0`."""
+Page = Annotated[int, Query(ge=1, le=1_000_000), WHOLE_NUMBER]
+Limit = Annotated[int, Query(ge=1, le=100), WHOLE_NUMBER]
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -112,6 +112,7 @@ def queued(job: Job) -> JobQueued:
         estimated_cost=job.estimated_cost,
         validation=job.validation,
         start=AdapterRef.model_validate(job.start, from_attributes=True) if job.start else None,
+        resumes_job=job.retry_of if job.from_checkpoint else None,
     )
 
 

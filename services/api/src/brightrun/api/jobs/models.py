@@ -23,7 +23,8 @@ REPETITION_WINDOW = timedelta(minutes=10)
 class JobRequest:
     """A request for a job, of either dialect.
 
-    `may_await_dataset`: whether the job may be recorded while its data sets are not validated yet.
+    `may_await_dataset`: whether the job may be recorded while its data sets are not validated yet. `from_checkpoint`:
+    it goes on from the last checkpoint of the job that it retries.
     """
 
     dataset_id: UUID
@@ -38,6 +39,7 @@ class JobRequest:
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: UUID | None = None
     cloned_from: UUID | None = None
+    from_checkpoint: bool = False
     may_await_dataset: bool = False
 
     @property
@@ -112,7 +114,8 @@ class Reading(Value):
 class Ending(Value):
     """How a job ended, and what its GPUs cost.
 
-    `seconds`: how long it trained, without pauses. `stopped_by`: the limit that ended it, `budget` or `duration`.
+    `seconds`: how long it trained, without pauses. `stopped_by`: what ended it early, `budget`,
+    `duration` or `user`. `resumable_until`: how long a retry can go on from its last checkpoint.
     """
 
     started_at: Utc | None
@@ -122,6 +125,7 @@ class Ending(Value):
     error: JobError | None = None
     seconds: float | None = None
     stopped_by: str | None = None
+    resumable_until: Utc | None = None
 
 
 class StartedRun(Value):
@@ -168,6 +172,7 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict)
     retry_of: UUID | None = None
     cloned_from: UUID | None = None
+    from_checkpoint: bool = False
     awaiting_dataset: AwaitingDataset | None = None
     validation: DatasetRef | PendingDataset | None = None
     start: Start | None = None

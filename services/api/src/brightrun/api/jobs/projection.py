@@ -87,6 +87,7 @@ def _end(job: Job, event: JobCompleted) -> Job:
         error=event.error,
         seconds=sum(segment.seconds for segment in event.billed),
         stopped_by=event.stopped_by,
+        resumable_until=event.resumable_until,
     )
     return replace(job, state=advance(job.state, JobState(event.outcome, event.attempt)), ending=ending)
 

@@ -12,9 +12,9 @@ from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
-    planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from, awaiting_dataset, validation, start,
-    cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status, attempt, seq, latest,
-    metrics, ending, artifact, started_run
+    planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from, from_checkpoint, awaiting_dataset,
+    validation, start, cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status,
+    attempt, seq, latest, metrics, ending, artifact, started_run
 """
 FILTERS = {
     "status": "status = ANY(${}::text[])",
@@ -37,17 +37,18 @@ async def insert_job(conn: Connection, job: Job, claim: IdempotencyClaim, inputs
         INSERT INTO jobs (
             id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps,
             planned_epochs, planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from,
-            awaiting_dataset, status, attempt, seq, metrics, request_sha256, repeated, validation, start)
+            awaiting_dataset, status, attempt, seq, metrics, request_sha256, repeated, validation, start,
+            from_checkpoint)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, '{}', $24, $25, $26, $27
-        WHERE NOT EXISTS (SELECT FROM deletions WHERE object_id = ANY($28::uuid[]))
+            $23, '{}', $24, $25, $26, $27, $28
+        WHERE NOT EXISTS (SELECT FROM deletions WHERE object_id = ANY($29::uuid[]))
         RETURNING true
         """,
         job.id, job.user_id, job.name, job.preset_id, job.gpu, job.submitted, job.spec, job.pricing,
         job.estimated_cost, job.dataset, job.planned_steps, job.planned_epochs, job.planned_seconds, job.queued_at,
         job.dialect, job.suffix, job.metadata, job.retry_of, job.cloned_from, job.awaiting_dataset,
         job.state.status, job.state.attempt, job.state.seq, claim.sha256 if claim.guarded else None,
-        claim.guarded and claim.repeated, job.validation, job.start, inputs,
+        claim.guarded and claim.repeated, job.validation, job.start, job.from_checkpoint, inputs,
     )  # fmt: skip
     return bool(inserted)
 

@@ -153,17 +153,26 @@ async def resume_job(job_id: UUID, user: Trainer, pool: Db) -> Envelope[schemas.
     "/{job_id}/retry",
     status_code=201,
     summary="Try a job again",
-    responses=error_responses(*SUBMISSION_ERRORS, errors.NotRetryable),
+    responses=error_responses(*SUBMISSION_ERRORS, errors.NotRetryable, errors.NoCheckpoint),
 )
 async def retry_job(
-    job_id: UUID, user: Trainer, pool: Db, clients: Clients, key: IdempotencyKey = None
+    job_id: UUID,
+    user: Trainer,
+    pool: Db,
+    clients: Clients,
+    *,
+    body: schemas.RetryJob | None = None,
+    key: IdempotencyKey = None,
 ) -> Envelope[schemas.JobView]:
     """A new job with the request of one that has failed or was cancelled, at the prices of this moment."""
     job = await actions.get_job(pool, user.id, job_id)
     if job.state.status not in rules.RETRYABLE:
         raise errors.NotRetryable({"status": job.state.status})
-    request = replace(rules.request_of(job), retry_of=job.id)
-    claim = rules.claim_of(f"retry {job_id}", None, key, utc_now())
+    from_checkpoint = body is not None and body.from_checkpoint
+    if from_checkpoint and not rules.is_resumable(job, utc_now()):
+        raise errors.NoCheckpoint
+    request = replace(rules.request_of(job), retry_of=job.id, from_checkpoint=from_checkpoint)
+    claim = rules.claim_of(f"retry {job_id}", body, key, utc_now())
     return _envelope(await create_job(pool, clients, user.id, request, claim))
 
 

@@ -199,6 +199,12 @@ def resume(job: Job) -> Job:
     )
 
 
+def is_resumable(job: Job, now: datetime) -> bool:
+    """Whether a cluster still keeps a checkpoint of the job that another job can go on from."""
+    until = job.ending.resumable_until if job.ending else None
+    return until is not None and now < until
+
+
 RETRYABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 EITHER_OR = (("epochs", "max_steps"), ("warmup_ratio", "warmup_steps"), ("validation_split", "validation_dataset_id"))
 """Hyperparameters that exclude each other: a changed one replaces the other."""

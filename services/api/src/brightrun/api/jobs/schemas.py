@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from brightrun.api.datasets.models import PendingDataset
 from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
-from brightrun.api.http.parameters import From, To
+from brightrun.api.http.parameters import WHOLE_NUMBER, From, To
 from brightrun.api.jobs import rules
 from brightrun.api.jobs.models import Job, JobRequest
 from brightrun.api.pricing.models import PresetId
@@ -52,6 +52,14 @@ class SubmitJob(Body):
     def job_request(self) -> JobRequest:
         """The same for both dialects."""
         return JobRequest(**dict(self))
+
+
+class RetryJob(Body):
+    """`from_checkpoint`: go on from the job's last checkpoint instead of the beginning, until its `resumable_until`."""
+
+    model_config = example({"from_checkpoint": True})
+
+    from_checkpoint: bool = False
 
 
 class CloneJob(Body):
@@ -149,6 +157,7 @@ class JobView(Progress):
     error_stack: str | None = Field(description="always null: stack traces are in the cluster's log of the run")
     error: JobError | None
     stopped_by: str | None = Field(description="what ended it early: budget, duration or user")
+    resumable_until: datetime | None = Field(description="how long a retry can go on from its last checkpoint")
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(description="since when it shall pause; null when it shall go on")
     created_at: datetime
@@ -164,6 +173,7 @@ class JobView(Progress):
     metadata: dict[str, str]
     retry_of: UUID | None
     cloned_from: UUID | None
+    from_checkpoint: bool = Field(description="it goes on from the last checkpoint of the job that it retries")
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> Self:
@@ -186,6 +196,7 @@ class JobView(Progress):
             error_stack=None,
             error=error,
             stopped_by=ending.stopped_by if ending else None,
+            resumable_until=ending.resumable_until if ending else None,
             cancel_requested_at=job.cancel_requested_at,
             pause_requested_at=job.pause_requested_at,
             created_at=job.queued_at,
@@ -199,6 +210,7 @@ class JobView(Progress):
             metadata=job.metadata,
             retry_of=job.retry_of,
             cloned_from=job.cloned_from,
+            from_checkpoint=job.from_checkpoint,
             **dict(Progress.of(job, now)),
         )
 
@@ -250,7 +262,7 @@ class JobEvents(BaseModel):
     events: list[JsonObject]
 
 
-Step = Annotated[int, Field(ge=0, le=2**53)]
+Step = Annotated[int, Field(ge=0, le=2**53), WHOLE_NUMBER]
 
 
 class QueryModel(BaseModel):
@@ -262,8 +274,8 @@ class QueryModel(BaseModel):
 class JobsQuery(QueryModel):
     """A page of jobs with any of the statuses, and with `q` in their names or at the start of their ids."""
 
-    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    page: Annotated[int, Field(ge=1, le=1_000_000), WHOLE_NUMBER] = 1
+    limit: Annotated[int, Field(ge=1, le=100), WHOLE_NUMBER] = 10
     status: Annotated[tuple[JobStatus, ...], Field(max_length=10, description="several may be given")] = ()
     dataset_id: UUID | None = None
     q: Annotated[
@@ -280,11 +292,11 @@ class MetricsQuery(QueryModel):
 
     first: Annotated[Step | None, Field(alias="from")] = None
     last: Annotated[Step | None, Field(alias="to")] = None
-    max_points: Annotated[int, Field(ge=10, le=10_000)] = 1000
+    max_points: Annotated[int, Field(ge=10, le=10_000), WHOLE_NUMBER] = 1000
 
 
 class EventsQuery(QueryModel):
     """Part of a history."""
 
     after: Step = 0
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
+    limit: Annotated[int, Field(ge=1, le=100), WHOLE_NUMBER] = 100

@@ -17,7 +17,7 @@ from brightrun.api.accounts.authentication import Reader
 from brightrun.api.errors import TooManyStreams
 from brightrun.api.http.clients import Tracker
 from brightrun.api.http.error_responses import error_responses
-from brightrun.api.http.parameters import Clients, from_state
+from brightrun.api.http.parameters import WHOLE_NUMBER, Clients, from_state
 from brightrun.api.jobs import queries
 from brightrun.api.jobs.actions import get_job
 from brightrun.api.jobs.live import Live, LogEntry, Logged, Watch
@@ -195,7 +195,7 @@ STREAMED: dict[int | str, dict[str, Any]] = {
     },
     204: {"description": "The job is over and the client has had all of its log: it need not come back."},
 }
-EntryId = Annotated[int, Query(ge=0, le=2**63 - 1)]
+EntryId = Annotated[int, Query(ge=0, le=2**63 - 1), WHOLE_NUMBER]
 
 
 LiveJobs = Annotated[Live, from_state("live")]
@@ -222,7 +222,9 @@ async def stream_events(
     *,
     watch: Annotated[Watch, Depends(_watch)],
     after: EntryId = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1, description="instead of `after`")] = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=2**63 - 1, description="instead of `after`"), WHOLE_NUMBER
+    ] = None,
 ) -> Response:
     """Every log entry after the one with the id `after`, then each new one, with progress in between.
 

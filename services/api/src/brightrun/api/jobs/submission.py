@@ -18,7 +18,7 @@ from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.jobs import queries, rules
 from brightrun.api.jobs.actions import queued
 from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start, StartingModel
-from brightrun.api.pricing import estimates, prices, runnability
+from brightrun.api.pricing import estimates, prices
 from brightrun.api.pricing.actions import require_current_prices
 from brightrun.api.pricing.models import Quote
 from brightrun.contracts.events import ArtifactFile, Pricing, adapter_files
@@ -156,14 +156,14 @@ async def _plan_job(
     requested = rules.inherit(request.hyperparameters, inputs.start)
     spec = prices.resolve(request.preset_id, requested)
     problems = rules.preset_problems(request, requested) | rules.input_problems(requested, inputs)
-    current = await require_current_prices(conn, request.gpu_config, spec, problems, dataset.training_pairs or None)
+    examples = dataset.training_pairs or None
+    has_inputs = bool(validation or inputs.start)
+    current = await require_current_prices(
+        conn, request.gpu_config, spec, problems, examples=examples, clusters=clusters, inputs=has_inputs
+    )
     spec, rate = prices.with_own_name(spec, current.base_model), prices.hourly_rate_of(request.gpu_config, current)
     if inputs.start and (wrong := rules.other_base(spec, inputs.start)):
         raise errors.Invalid(wrong)
-    if impossible := runnability.problems(
-        request.gpu_config, spec.base_model, clusters, inputs=bool(validation or inputs.start)
-    ):
-        raise errors.NotRunnable(impossible)
     quote = estimates.estimate(dataset, spec, rate)
     if not pending:
         _check_estimate(request, quote)
@@ -187,6 +187,7 @@ async def _plan_job(
         metadata=request.metadata,
         retry_of=request.retry_of,
         cloned_from=request.cloned_from,
+        from_checkpoint=request.from_checkpoint,
         awaiting_dataset=AwaitingDataset(tokens_per_second=rate.tokens_per_second) if pending else None,
         validation=validation,
         start=await _start(conn, user_id, inputs.start) if inputs.start else None,

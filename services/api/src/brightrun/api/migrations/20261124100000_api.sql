@@ -151,6 +151,7 @@ CREATE TABLE jobs (
     metadata             jsonb         NOT NULL DEFAULT '{}',
     retry_of             uuid,
     cloned_from          uuid,
+    from_checkpoint      boolean       NOT NULL DEFAULT false,
     request_sha256       bytea,
     repeated             boolean       NOT NULL DEFAULT false,
 

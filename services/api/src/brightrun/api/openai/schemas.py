@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from brightrun.api.http.bodies import Body, example
 from brightrun.contracts.training import GpuConfig
-from brightrun.contracts.values import NumericMoney
+from brightrun.contracts.values import CostLimit
 
 LevelOfEvent = Literal["info", "warn", "error"]
 StatusOfJob = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
@@ -111,7 +111,7 @@ class CreateJob(Body):
     method: Method | None = None
     hyperparameters: Hyperparameters | None = None
     gpu_config: GpuConfig | None = None
-    max_cost: NumericMoney | None = None
+    max_cost: CostLimit | None = None
     max_duration: Annotated[int, Field(strict=True, ge=60, description="seconds")] | None = None
 
 

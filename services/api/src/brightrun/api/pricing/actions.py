@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from brightrun.api.accounts.actions import record_change
 from brightrun.api.accounts.models import User
 from brightrun.api.datasets.models import Dataset
-from brightrun.api.errors import Invalid, Untrainable
+from brightrun.api.errors import Invalid, NotRunnable, Untrainable
 from brightrun.api.pricing import estimates, feasibility, queries, runnability
-from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms
+from brightrun.api.pricing.models import BaseModelTerms, CurrentPrices, Kind, PriceChange, Terms, with_numbers
 from brightrun.api.pricing.prices import hourly_rate_of, problems, taken_names, with_own_name
 from brightrun.api.pricing.schemas import CostBreakdown, Estimate, EstimateJob, MemoryEstimate, TrainingDetails
 from brightrun.contracts.scheduling import ClusterCapacity
@@ -22,20 +22,28 @@ async def require_current_prices(
     gpu: GpuConfig,
     spec: TrainingSpec,
     other_problems: dict[str, list[str]],
+    *,
     examples: int | None = None,
+    clusters: Sequence[ClusterCapacity] | None = None,
+    inputs: bool = False,
 ) -> CurrentPrices:
-    """The current prices. Raises Invalid with the request's `other_problems`, or Untrainable.
+    """The current prices. Raises Invalid with the request's `other_problems`, Untrainable, or NotRunnable.
 
-    `examples`: those of the data set, where known.
+    `examples`: those of the data set, where known. `inputs`: the job needs more files than its data set. The error has
+    the problems of all kinds.
     """
     current = await queries.read_current_prices(conn, gpu.type, spec.base_model)
     gpus = [] if current.gpu else await queries.list_gpus(conn)
     found = other_problems | problems(current, gpus, spec.max_cost)
     untrainable = feasibility.problems(spec, gpu, current.shape_of(spec.base_model), examples)
+    base_model = with_own_name(spec, current.base_model).base_model
+    not_runnable = runnability.problems(gpu, base_model, clusters, inputs=inputs)
     if found:
-        raise Invalid(untrainable | found)
+        raise Invalid(not_runnable | untrainable | found)
     if untrainable:
-        raise Untrainable(untrainable)
+        raise Untrainable(not_runnable | untrainable)
+    if not_runnable:
+        raise NotRunnable(not_runnable)
     return current
 
 
@@ -44,7 +52,7 @@ async def estimate(
 ) -> Estimate:
     """Estimate a job as if it were submitted now, and compare it with past jobs."""
     spec: TrainingSpec = body.hyperparameters
-    current = await require_current_prices(conn, body.gpu_config, spec, {}, dataset.training_pairs or None)
+    current = await require_current_prices(conn, body.gpu_config, spec, {}, examples=dataset.training_pairs or None)
     quote = estimates.estimate(dataset, spec, hourly_rate_of(body.gpu_config, current))
     past = await queries.list_past(conn)
     spec, shape = with_own_name(spec, current.base_model), current.shape_of(spec.base_model)
@@ -82,7 +90,7 @@ async def set_terms(
     current = await queries.find_current(conn, kind, name)
     if current and (current.active, type(terms).model_validate(current.terms)) == (active, terms):
         return current
-    details = {"terms": terms.model_dump(mode="json", exclude_none=True), "active": active}
+    details = {"terms": with_numbers(terms.model_dump(mode="json", exclude_none=True)), "active": active}
     await record_change(conn, admin, f"price.{kind}", name, **details)
     return await queries.insert_change(conn, kind, name, terms, admin.id, active=active)
 

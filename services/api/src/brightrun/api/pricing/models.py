@@ -71,7 +71,8 @@ class FeeTerms(Value):
 Terms = GpuTerms | BaseModelTerms | FeeTerms
 
 
-def _with_numbers(terms: dict[str, Any]) -> dict[str, Any]:
+def with_numbers(terms: dict[str, Any]) -> dict[str, Any]:
+    """Stored terms with their amounts as numbers."""
     amounts = ("price_per_hour", "price_factor", "memory_gib", "amount")
     return {name: float(value) if value and name in amounts else value for name, value in terms.items()}
 
@@ -83,7 +84,7 @@ class PriceChange:
     id: int
     kind: Kind
     name: str
-    terms: Annotated[dict[str, Any], PlainSerializer(_with_numbers, dict[str, Any], "json")]
+    terms: Annotated[dict[str, Any], PlainSerializer(with_numbers, dict[str, Any], "json")]
     active: bool
     valid_from: datetime
     changed_by: UUID | None

@@ -33,6 +33,8 @@ async def delete_finished_runs(context: RunContext) -> None:
     runs = await store.read(queries.finished_runs)
     needed = await store.read(queries.needed_for_resuming)
     UNFETCHED.set(sum(bool(run.not_downloaded) for run in runs))
+    promised = rules.with_promised_checkpoints(runs, utc_now(), timedelta(days=settings.keep_checkpoint_days))
+    needed |= promised
     for deletion in rules.expired(runs, needed, utc_now(), timedelta(days=settings.keep_run_days)):
         await _delete(context, deletion)
     for deletion in rules.early_deletions(runs, needed, utc_now()):

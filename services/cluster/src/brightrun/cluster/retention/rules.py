@@ -8,11 +8,16 @@ from brightrun.cluster.retention.models import Deletion, FinishedRun
 MIN_KEEP = timedelta(hours=1)
 
 
+def with_promised_checkpoints(runs: Sequence[FinishedRun], now: datetime, keep: timedelta) -> frozenset[str]:
+    """The runs whose checkpoints their users can still go on from: of those that did not complete."""
+    return frozenset(run.run_id for run in runs if run.status != "completed" and now - run.finished_at < keep)
+
+
 def expired(runs: Sequence[FinishedRun], needed: Collection[str], now: datetime, keep: timedelta) -> Iterator[Deletion]:
     """Runs that ended, and whose files, if any, were all downloaded, longer ago than `keep`.
 
     A completed run whose files nobody downloaded stays until somebody does. `needed` are those that live runs are
-    about to start from.
+    about to start from, or that users were promised.
     """
     for run in runs:
         if run.run_id not in needed and _unused_for(run, now, keep):

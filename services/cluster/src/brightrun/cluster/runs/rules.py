@@ -57,6 +57,15 @@ def _adopt_progress(run: Run, resumed: RunStatus) -> Run:
     )
 
 
+def continues(request: SubmitRun, earlier: SubmitRun) -> bool:
+    """Whether the run can go on from a checkpoint of the earlier one: of its job, or of the same training."""
+    if request.job_id == earlier.job_id:
+        return True
+    specs = [one.hyperparameters.model_dump(exclude={"max_cost", "max_duration"}) for one in (request, earlier)]
+    digest = request.dataset_sha256
+    return digest is not None and digest == earlier.dataset_sha256 and specs[0] == specs[1]
+
+
 def adopt(run: Run, step: int) -> Run:
     return _update(run, last_checkpoint_step=step, message=f"goes on from step {step}")
 

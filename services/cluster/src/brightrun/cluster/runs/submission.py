@@ -6,7 +6,7 @@ from brightrun.cluster.errors import ExecutorUnreachable, NotResumable
 from brightrun.cluster.executors.executor import Unreachable
 from brightrun.cluster.files.checkpoints import complete_checkpoints
 from brightrun.cluster.models import Run
-from brightrun.cluster.runs import actions, queries
+from brightrun.cluster.runs import actions, queries, rules
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.contracts.cluster_api import RunStatus, SubmitRun
 
@@ -37,8 +37,8 @@ async def _run_with_checkpoints(run_id: str | None, request: SubmitRun, context:
     """The run to adopt checkpoints from: a run without any had adopted its predecessor's. Raises NotResumable."""
     while run_id:
         run = await context.store.read(queries.find_run, run_id)
-        if run is None or run.request.job_id != request.job_id:
-            raise NotResumable({"resume_from": ["there is no such run of this job"]})
+        if run is None or not rules.continues(request, run.request):
+            raise NotResumable({"resume_from": ["there is no such run of this job, or of the same training"]})
         if checkpoints := await asyncio.to_thread(complete_checkpoints, context.folder(run_id).checkpoints):
             return run.status.model_copy(update={"last_checkpoint_step": checkpoints[-1].step})
         run_id = run.adopts

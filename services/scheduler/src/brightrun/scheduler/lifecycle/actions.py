@@ -66,7 +66,7 @@ async def end_attempts(conn: Connection, ended: Sequence[tuple[Attempt, RunStatu
     """Runs of these locked attempts are over, with these last statuses."""
     used: dict[UUID, float] = defaultdict(float)
     for attempt, run in ended:
-        if end := await queries.end_attempt(conn, attempt, run.status, rules.error_of(run)):
+        if end := await queries.end_attempt(conn, attempt, run.status, rules.error_of(run), run.last_checkpoint_step):
             await _apply_outcome(conn, attempt, run, max_attempts)
             used[attempt.user_id] += end.excess
     if used:
@@ -224,6 +224,7 @@ async def complete_job(
         error=error,
         segments=tuple(before),
         stopped_by=stopped_by,
+        resumable_until=None if status is JobStatus.COMPLETED else await queries.resumable_until(conn, job.job_id),
         validation=job.validation,
         start=job.start,
     )

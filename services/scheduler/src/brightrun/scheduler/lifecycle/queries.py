@@ -1,7 +1,7 @@
 """SQL of the states of jobs and attempts, and of what users are charged."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -87,6 +87,21 @@ async def end_job(conn: Connection, job_id: UUID) -> bool:
     return tag == "UPDATE 1"
 
 
+async def resumable_until(conn: Connection, job_id: UUID) -> datetime | None:
+    """How long its cluster keeps the job's last checkpoint; None without one, or if the cluster does not say."""
+    until: datetime | None = await conn.fetchval(
+        """
+        SELECT coalesce(a.released_at, a.finished_at, a.ended_at, now())
+            + make_interval(secs => 86400 * (c.capabilities ->> 'checkpoint_days')::float8)
+        FROM attempts a JOIN clusters c ON c.name = a.cluster
+        WHERE a.job_id = $1 AND a.external_job_id IS NOT NULL AND a.saved_step IS NOT NULL
+        ORDER BY a.attempt DESC LIMIT 1
+        """,
+        job_id,
+    )
+    return until
+
+
 class EndedAttempt(NamedTuple):
     """`excess`: GPU-seconds used beyond those charged, below 0 if too many were charged."""
 
@@ -151,15 +166,18 @@ async def save_late_runs(conn: Connection, runs: Sequence[tuple[Attempt, str]]) 
     )  # fmt: skip
 
 
-async def end_attempt(conn: Connection, attempt: Attempt, outcome: str, error: JobError | None) -> EndedAttempt | None:
+async def end_attempt(
+    conn: Connection, attempt: Attempt, outcome: str, error: JobError | None, saved_step: int | None = None
+) -> EndedAttempt | None:
     """End an attempt whose run is over, or that is given up as `lost`; None if it was over before."""
     row = await conn.fetchrow(
         f"""
-        UPDATE attempts SET state = '{END_ATTEMPT.target}', outcome = $3, error = $4, ended_at = now()
+        UPDATE attempts SET state = '{END_ATTEMPT.target}', outcome = $3, error = $4, ended_at = now(),
+            saved_step = coalesce($5, saved_step)
         WHERE job_id = $1 AND attempt = $2 AND state IN {END_ATTEMPT.allowed}
         RETURNING gpus * coalesce(extract(epoch FROM now() - accepted_at), 0)::float8 - charged, saved_step
         """,
-        *attempt.key, outcome, error.model_dump(mode="json") if error else None,
+        *attempt.key, outcome, error.model_dump(mode="json") if error else None, saved_step,
     )  # fmt: skip
     return EndedAttempt(*row) if row else None
 

@@ -92,9 +92,9 @@ async def insert_jobs(
         f"""
         WITH new AS (
             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::int[], $7::float8[],
-                                 $8::timestamptz[], $9::text[], $10::bool[])
+                                 $8::timestamptz[], $9::text[], $10::bool[], $11::uuid[])
                 AS new (job_id, user_id, gpu_type, gpus, job, priority, expected_seconds, queued_at, base_model,
-                        inputs)),
+                        inputs, resumes_job)),
         joined AS (
             INSERT INTO users (user_id, virtual_time)
             SELECT DISTINCT user_id, moment FROM new, virtual_clock ORDER BY user_id
@@ -103,11 +103,15 @@ async def insert_jobs(
                 SELECT FROM queue w WHERE w.user_id = users.user_id AND w.state = '{JobState.WAITING}')),
         queued AS (
             INSERT INTO queue (job_id, user_id, gpu_type, gpus, base_model, inputs, job, state, priority,
-                               expected_seconds, queued_at, pause_turn, pause_requested_at, cancel_requested_at)
+                               expected_seconds, queued_at, preferred_cluster, resume_from, pause_turn,
+                               pause_requested_at, cancel_requested_at)
             SELECT job_id, user_id, gpu_type, gpus, base_model, inputs, job::jsonb, '{JobState.WAITING}', priority,
-                expected_seconds, queued_at, coalesce(turn, 0), CASE WHEN turn IS NOT NULL THEN now() END,
-                CASE WHEN turn IS NULL THEN early.requested_at END
-            FROM new LEFT JOIN early_stop_requests early USING (job_id)
+                expected_seconds, queued_at, coalesce(earlier.cluster, ''), earlier.external_job_id, coalesce(turn, 0),
+                CASE WHEN turn IS NOT NULL THEN now() END, CASE WHEN turn IS NULL THEN early.requested_at END
+            FROM new LEFT JOIN early_stop_requests early USING (job_id) LEFT JOIN LATERAL (
+                SELECT cluster, external_job_id FROM attempts a
+                WHERE a.job_id = new.resumes_job AND a.user_id = new.user_id AND a.external_job_id IS NOT NULL
+                  AND a.saved_step IS NOT NULL ORDER BY a.attempt DESC LIMIT 1) earlier ON true
             ON CONFLICT DO NOTHING RETURNING job_id),
         noted AS (
             DELETE FROM early_stop_requests early USING queued WHERE early.job_id = queued.job_id
@@ -118,6 +122,7 @@ async def insert_jobs(
         [job.gpu.type for job in jobs], [job.gpu.count for job in jobs],
         [job.model_dump_json() for job in jobs], priorities, seconds, [job.occurred_at for job in jobs],
         [job.spec.base_model for job in jobs], [bool(job.validation or job.start) for job in jobs],
+        [job.resumes_job for job in jobs],
     )  # fmt: skip
     return [EarlyStop(*row) for row in rows if row["job_id"]]
 

@@ -84,8 +84,10 @@ def entry_of(event: LoggedEvent) -> Entry:
             entry = _entry(event, f"resumed:{event.turn}", "resumed", "Resumed: it waits for GPUs again.", {})
         case JobCompleted():
             level, message = _outcome(event)
-            data = event.model_dump(mode="json", include={"attempt", "trained_tokens", "error", "stopped_by"})
-            entry = _entry(event, "completed", event.outcome.value, message, data, level)
+            data = event.model_dump(
+                mode="json", include={"attempt", "trained_tokens", "error", "stopped_by", "resumable_until"}
+            )
+            entry = _entry(event, "completed", event.outcome.value, message + _kept(event), data, level)
         case ArtifactReady():
             message = f"The model is stored and verified: {len(event.files)} files."
             data = {"artifact_id": str(event.artifact_id), "quality_score": event.quality.score}
@@ -134,6 +136,11 @@ def _outcome(event: JobCompleted) -> tuple[Level, str]:
             return "warn", "The job was cancelled."
         case JobStatus.FAILED:
             return "error", event.error.message if event.error else "The job failed; the cluster gave no reason."
+
+
+def _kept(event: JobCompleted) -> str:
+    until = event.resumable_until
+    return f" A retry can go on from its last checkpoint until {until:%Y-%m-%d %H:%M} UTC." if until else ""
 
 
 def stages_of(events: Iterable[JobProgress]) -> list[Entry]:
@@ -193,7 +200,7 @@ def _compute(event: JobPaused | JobCompleted, segment: Segment) -> Cost:
         amount=event.pricing.compute_cost(segment.started_at, segment.finished_at),
         recorded_at=event.occurred_at,
         details={
-            "hourly_rate": f"{event.pricing.hourly_rate:.4f}",
+            "hourly_rate": float(event.pricing.hourly_rate),
             "started_at": segment.started_at.isoformat(),
             "finished_at": segment.finished_at.isoformat(),
             "gpu": event.gpu.model_dump(mode="json"),

@@ -24,7 +24,7 @@ from brightrun.api.errors import (
 )
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.http.error_responses import Responses, error_responses
-from brightrun.api.http.parameters import AppLimits, Clients
+from brightrun.api.http.parameters import WHOLE_NUMBER, AppLimits, Clients
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.openai import ids, queries
 from brightrun.api.openai.file_rules import (
@@ -126,7 +126,7 @@ async def list_files(
     clients: Clients,
     *,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000), WHOLE_NUMBER] = 10_000,
     order: SortOrder = "desc",
     purpose: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ListOf[FileObject]:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from brightrun.api import errors
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.http.error_responses import error_responses
-from brightrun.api.http.parameters import AppSettings, Clients, IdempotencyKey
+from brightrun.api.http.parameters import WHOLE_NUMBER, AppSettings, Clients, IdempotencyKey
 from brightrun.api.jobs import actions, submission
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs import rules as repetition
@@ -32,7 +32,7 @@ from brightrun.runtime.errors import NotFound
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["fine-tuning"], route_class=GpuCheckedRoute)
 ENTRIES_AT_ONCE = 100
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100), WHOLE_NUMBER]
 RetryCount = Annotated[
     str, Header(alias="x-stainless-retry-count", max_length=20, description="how often the client has sent it before")
 ]

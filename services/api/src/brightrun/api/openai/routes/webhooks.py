@@ -10,7 +10,7 @@ from brightrun.api.accounts.authentication import Owner, Reader
 from brightrun.api.errors import WebhookUnreachable
 from brightrun.api.http.bodies import Body, example
 from brightrun.api.http.error_responses import error_responses
-from brightrun.api.http.parameters import Clients
+from brightrun.api.http.parameters import WHOLE_NUMBER, Clients
 from brightrun.api.openai import ids
 from brightrun.api.openai.file_schemas import After, Deleted, ListOf, UnixSeconds, prefixed
 from brightrun.contracts.errors import TooManyWebhooks
@@ -123,7 +123,7 @@ async def create_webhook_endpoint(
 
 @router.get("/webhook_endpoints", summary="Your webhook endpoints", responses=error_responses(NotFound))
 async def list_webhook_endpoints(
-    user: Reader, clients: Clients, after: After = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    user: Reader, clients: Clients, after: After = None, limit: Annotated[int, Query(ge=1, le=100), WHOLE_NUMBER] = 20
 ) -> WebhookEndpoints:
     """Newest first."""
     found = [WebhookEndpoint.model_validate(webhook) for webhook in await clients.notifier.list_webhooks(user.id)]

@@ -1,0 +1,131 @@
+"""What a platform has recorded, read from the records themselves and not from what its services say."""
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+import struct
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from minio import Minio
+
+from brightrun.contracts.public_ids import EVENT, write_id
+from brightrun.local.engines import ROLES, ObjectStore
+from tests.flows.live_platform import LivePlatform
+
+Row = dict[str, Any]
+
+READ_SECONDS = 120
+BUCKETS = ("lora-datasets", "lora-models")
+TABLES = {
+    "jobs": ("api", "SELECT id, user_id, status, cancel_requested_at IS NOT NULL AS cancelled FROM jobs"),
+    "queue": ("scheduler", "SELECT job_id, state FROM queue"),
+    "attempts": ("scheduler", "SELECT job_id, attempt, external_job_id, state FROM attempts"),
+    "chunks": ("tracker", "SELECT job_id, attempt, seq, step, training_loss FROM metric_chunks"),
+    "log": ("tracker", "SELECT job_id, id, type FROM job_events"),
+    "costs": ("tracker", "SELECT job_id, attempt, cost_type, amount FROM cost_records"),
+    "datasets": ("artifacts", "SELECT id, user_id, size, sha256, status FROM datasets"),
+    "models": ("artifacts", "SELECT id, job_id, user_id, status FROM models"),
+    "model_files": (
+        "artifacts",
+        "SELECT model_id, user_id, f.name, size, sha256 FROM model_files f JOIN models ON models.id = model_id",
+    ),
+    "notifications": ("notifier", "SELECT source_event_id, user_id, type FROM notifications"),
+    "endpoints": ("notifier", "SELECT id, user_id, url FROM webhook_endpoints"),
+    "deliveries": ("notifier", "SELECT endpoint_id, event_id, status FROM webhook_deliveries"),
+}
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """The rows of each ledger, and how many faults there were: some allow a repetition.
+
+    Of the clients: accepted jobs (`client`) and webhooks (`sink`). Of the cluster: `runs` and their events
+    (`emitted`). Of Kafka: `records`. Of the object store: `objects`. The others are tables; `discards` names objects
+    that no row has to name.
+    """
+
+    rows: dict[str, list[Row]]
+    discards: list[Row] = field(default_factory=list)
+    faults: int = 0
+
+    def __getitem__(self, name: str) -> list[Row]:
+        return self.rows[name]
+
+
+def read(platform: LivePlatform, client: Sequence[Row], sink: Sequence[Row], faults: int) -> Ledgers:
+    """Read every ledger."""
+    rows = {name: platform.rows(role, query) for name, (role, query) in TABLES.items()}
+    for chunk in rows["chunks"]:
+        steps, losses = (_unpack(chunk.pop(name)) for name in ("step", "training_loss"))
+        chunk["points"] = tuple(zip(steps, losses, strict=True))
+    rows["outbox"] = [
+        row | {"service": role} for role in ROLES for row in platform.rows(role, "SELECT topic, key FROM outbox")
+    ]
+    rows["client"], rows["sink"] = list(client), list(sink)
+    rows["runs"], rows["emitted"] = _cluster(platform)
+    rows["records"] = asyncio.run(_records(platform.programs.broker.bootstrap))
+    rows["objects"] = _objects(platform.programs.store)
+    discards = platform.rows("artifacts", "SELECT bucket, prefix FROM discards")
+    return Ledgers(rows, discards, faults)
+
+
+def webhook_id(event_id: Any) -> str:
+    """The id that a webhook's receiver is told."""
+    return write_id(EVENT, event_id)
+
+
+def _unpack(packed: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(packed) // 8}d", packed)
+
+
+def _cluster(platform: LivePlatform) -> tuple[list[Row], list[Row]]:
+    with closing(sqlite3.connect(platform.home / "cluster" / "cluster.db")) as database:
+        runs = [json.loads(text)["status"] for (text,) in database.execute("SELECT run FROM runs")]
+        events = [json.loads(text) for (text,) in database.execute("SELECT event FROM events ORDER BY cursor")]
+    emitted = [
+        {
+            **{name: event["run"][name] for name in ("job_id", "attempt", "status")},
+            **{name: event[name] for name in ("event_id", "seq")},
+            "points": tuple((point["step"], point["training_loss"]) for point in event["points"]),
+        }
+        for event in events
+    ]
+    return runs, emitted
+
+
+async def _records(bootstrap: str) -> list[Row]:
+    rows: list[Row] = []
+    async with (
+        AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20) as consumer,
+        asyncio.timeout(READ_SECONDS),
+    ):
+        topics = await consumer.topics()
+        partitions = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
+        firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        written = [partition for partition in partitions if firsts[partition] < ends[partition]]
+        consumer.assign(written)
+        for partition in written:
+            consumer.seek(partition, firsts[partition])
+        while any([await consumer.position(partition) < ends[partition] for partition in written]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                rows += [{"topic": record.topic, "body": json.loads(record.value)} for record in records]
+    return rows
+
+
+def _objects(store: ObjectStore) -> list[Row]:
+    client = Minio(store.address, store.access_key, store.secret_key, secure=False, region=store.region)
+    rows = []
+    for bucket in BUCKETS:
+        for listed in client.list_objects(bucket, recursive=True):
+            assert listed.object_name is not None
+            response = client.get_object(bucket, listed.object_name)
+            with closing(response):
+                content = response.read()
+            digest = hashlib.sha256(content).hexdigest()
+            rows.append({"bucket": bucket, "key": listed.object_name, "size": len(content), "sha256": digest})
+    return rows
