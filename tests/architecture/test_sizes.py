@@ -6,7 +6,7 @@ import tokenize
 from pathlib import Path
 
 RUNTIME = Path(__file__).parents[2] / "libs/runtime/src/brightrun/runtime"
-LIMIT = 1050
+LIMIT = 1100
 
 
 def _lines_of_code(path: Path) -> int:
@@ -24,5 +24,5 @@ def _lines_of_code(path: Path) -> int:
     return len(lines)
 
 
-def test_the_runtime_has_at_most_1050_lines_of_code() -> None:
+def test_the_runtime_has_at_most_1100_lines_of_code() -> None:
     assert sum(_lines_of_code(path) for path in RUNTIME.glob("*.py")) <= LIMIT

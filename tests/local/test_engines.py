@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from minio import Minio
 from minio.error import S3Error
 
 from brightrun.local.engines import ROLES, ApacheKafka, ObjectStore, Postgres, TansuBroker
+from brightrun.local.engines.object_store import _weed
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
 from tests.waiting import GENEROUS_SECONDS
@@ -35,6 +38,35 @@ def test_objects_outlive_a_restart_of_the_store(home: Installation) -> None:
         client_of(engine).put_object("lora-models", "adapter", BytesIO(b"weights"), 7)
     with ObjectStore(Installation(home.home)) as engine:
         assert client_of(engine).get_object("lora-models", "adapter").read() == b"weights"
+
+
+def test_a_stranger_reads_and_changes_nothing_in_the_store(object_store: ObjectStore) -> None:
+    client_of(object_store).put_object("lora-models", "private/adapter", BytesIO(b"weights"), 7)
+    folder = "/buckets/lora-models/private"
+    for part, path in (("filer", f"{folder}/"), ("filer", f"{folder}/adapter"), ("master", "/dir/assign")):
+        with httpx.Client(base_url=f"http://127.0.0.1:{object_store._ports[part]}") as stranger:
+            answers = [stranger.request(method, path).status_code for method in ("GET", "PUT", "POST", "DELETE")]
+        assert set(answers) <= {401, 404, 405}, (path, answers)
+    with httpx.Client(base_url=object_store.endpoint) as stranger:
+        assert stranger.get("/lora-models/private/adapter").status_code == 403
+    shell = [_weed(), "shell", *(f"-{part}=127.0.0.1:{object_store._ports[part]}" for part in ("master", "filer"))]
+    with subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as stranger_shell:
+        try:
+            output, _ = stranger_shell.communicate(f"fs.ls {folder}\nfs.rm {folder}/adapter\nexit\n", timeout=5)
+            assert "adapter" not in output
+        except subprocess.TimeoutExpired:
+            stranger_shell.kill()  # it waits for a master that speaks to strangers
+    assert client_of(object_store).get_object("lora-models", "private/adapter").read() == b"weights"
+
+
+def test_only_the_account_of_the_platform_enters_its_folders(home: Installation) -> None:
+    with ObjectStore(home):
+        pass
+    folders = [path for path in home.home.iterdir() if path.is_dir()]
+    files = [path for path in home.home.rglob("*") if path.is_file()]
+    assert len(folders) > 2
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+    assert not [path for path in files if path.parent == home.home and path.stat().st_mode & 0o077]
 
 
 async def test_messages_outlive_a_crash_of_the_embedded_broker(home: Installation) -> None:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
-from brightrun.contracts.errors import ModelNotStored
+from brightrun.contracts.errors import ModelNotStored, UploadAborted
 from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
@@ -116,9 +117,12 @@ class FakeArtifacts(Fake):
 
     async def upload(self, request: Request, caller: CallerOf, name: str, format: str = "") -> Envelope[Any]:  # noqa: A002
         self.uploaded, content = 0, b""
-        async for chunk in request.stream():
-            self.uploaded += len(chunk)
-            content += chunk[: max(0, KEPT - len(content))]
+        try:
+            async for chunk in request.stream():
+                self.uploaded += len(chunk)
+                content += chunk[: max(0, KEPT - len(content))]
+        except ClientDisconnect:
+            raise UploadAborted from None
         dataset_id = self.hold_dataset(
             caller.user, name=name, format=format, status="uploaded", size_bytes=self.uploaded
         )

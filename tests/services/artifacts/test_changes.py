@@ -6,10 +6,10 @@ import pytest
 from minio import Minio
 
 from brightrun.artifacts.datasets import actions
-from brightrun.artifacts.datasets.actions import UploadTooSlow
 from brightrun.artifacts.keys import DATASETS, MODELS, dataset_key
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
+from brightrun.contracts.errors import UploadTooSlow
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
 from tests.builders import job_completed

@@ -9,7 +9,7 @@ from minio import Minio
 
 from brightrun.artifacts.keys import DATASETS, MODELS
 from brightrun.artifacts.source import Mismatch, StoredObject
-from brightrun.artifacts.storage import PART_BYTES, ObjectStore
+from brightrun.artifacts.storage import PART_BYTES, UPLOADS, ObjectStore
 from brightrun.contracts.errors import UploadStalled
 from brightrun.contracts.values import new_id
 from tests.services.artifacts.conftest import Artifacts
@@ -61,6 +61,22 @@ async def test_a_sender_that_falls_silent_is_not_waited_for(artifacts: Artifacts
         await store.put(MODELS, key, pieces(bytes(2 * PART_BYTES), then=asyncio.Event()), LIMIT)
     store.close()
     assert left_over(s3, key) == []
+
+
+async def test_slow_uploads_do_not_hold_up_transfers(artifacts: Artifacts, s3: Minio):
+    async def silent() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    uploads = [
+        asyncio.create_task(artifacts.store.put(MODELS, f"{new_id()}/file", silent(), LIMIT, from_user=True))
+        for _ in range(UPLOADS + 1)
+    ]
+    stored = await asyncio.wait_for(artifacts.store.put(MODELS, f"{new_id()}/file", pieces(b"abc"), LIMIT), 30)
+    assert stored.size == 3
+    for upload in uploads:
+        upload.cancel()
+    await asyncio.gather(*uploads, return_exceptions=True)
 
 
 @pytest.mark.parametrize("sent", [b"", b"abd", b"abcd", bytes(2 * PART_BYTES)])

@@ -75,7 +75,7 @@ def train(user: FirstUser, dataset: Json, say: Say) -> Json:
 def download(user: FirstUser, job: Json, folder: Path, say: Say) -> Path:
     """Download the adapter into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     files = user.download(job["artifact_id"], folder)
     size = sum(file.stat().st_size for file in files)
     say(f"downloaded {len(files)} files ({size / 1e6:.1f} MB) to {folder}, digests match")

@@ -17,13 +17,16 @@ class Installation:
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
-        (self.home / "logs").mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.folder("logs")
         self._checked: dict[str, int] = {}
 
     def folder(self, name: str) -> Path:
-        """The durable folder of one program, created when absent."""
+        """The durable folder of one program, which only its account may enter; created when absent."""
         path = self.home / name
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)  # of an earlier version
         return path
 
     def log(self, name: str) -> Path:
@@ -36,7 +39,7 @@ class Installation:
         known: dict[str, str] = read_json(path, {})
         if name not in known:
             known[name] = secrets.token_hex(24)
-            write_json(path, known, mode=0o600)
+            write_json(path, known)
         return known[name]
 
     def port(self, name: str, *, shift: int = 0) -> int:
@@ -69,12 +72,17 @@ def read_json(path: Path, default: Any) -> Any:
     return json.loads(path.read_text()) if path.exists() else default
 
 
-def write_json(path: Path, content: object, *, mode: int = 0o644) -> None:
-    """Replace a JSON file atomically: a crash leaves the old or the new one."""
+def write_json(path: Path, content: object) -> None:
+    """Replace a JSON file as `write_private` does."""
+    write_private(path, json.dumps(content, indent=2).encode())
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file that only we may read, atomically: a crash leaves the old or the new one."""
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        json.dump(content, file, indent=2)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
     draft.replace(path)
 
 

@@ -94,6 +94,7 @@ class Program(ABC):
                 stderr=subprocess.STDOUT,
                 # Ctrl-C in a terminal reaches only the supervisor, which ends the programs in order.
                 start_new_session=True,
+                umask=0o077,
                 **_identity(self.account()),
             )
 

@@ -40,6 +40,14 @@ class UploadStalled(ServiceError, status=408, code="upload_stalled"):
     """The bytes stopped coming for too long; send them again."""
 
 
+class UploadTooSlow(ServiceError, status=408, code="upload_too_slow"):
+    """The upload is too slow, so that nothing of it is kept: send it faster, or in parts."""
+
+
+class TooManyUploads(ServiceError, status=429, code="too_many_uploads", headers={"Retry-After": "5"}):
+    """The account has as many uploads in progress as it may have: wait until one of them has ended."""
+
+
 class UploadOver(ServiceError, status=409, code="upload_over"):
     """The upload is over, so that nothing can be done with it any more."""
 

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from brightrun.runtime.errors import ServiceError, Unavailable
 from brightrun.runtime.tokens import issue
+from brightrun.runtime.uploads import UploadLimits, Uploads
 
 TIMEOUT_SECONDS = 2.0
 READ_ATTEMPTS = 3
@@ -46,6 +47,7 @@ class ServiceClient:
         self.name = name
         self._secret = secret
         self._caller = caller
+        self.uploads = Uploads(UploadLimits())
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=limits, verify=_tls())
 
@@ -66,8 +68,9 @@ class ServiceClient:
         return from_json(await self._request(method, path, user_id, **request))["data"]
 
     async def upload(self, path: str, user_id: UUID, body: AsyncIterator[bytes], **params: Any) -> Any:
-        """Stream `body` at the speed of its source, and return `data`."""
-        return await self.send("POST", path, user_id, content=body, params=params, timeout=UPLOAD_TIMEOUT_SECONDS)
+        """Stream `body` at the speed of its source, within the limits of uploads, and return `data`."""
+        content = self.uploads.limited(user_id, body)
+        return await self.send("POST", path, user_id, content=content, params=params, timeout=UPLOAD_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -172,7 +172,8 @@ def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
 class RequestId:
     """Keeps the caller's request id or makes one, for the logs and the header `x-request-id` of the response.
 
-    Starlette would answer an unexpected error outside of all middleware. Handled here, that response has the id too.
+    Starlette would answer an unexpected error outside of all middleware. Handled here, that response has the id too. So
+    is a request that the server cancels because it stops.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -188,7 +189,12 @@ class RequestId:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send)
-            except Exception as error:
-                response = await scope["app"].exception_handlers[Exception](Request(scope), error)
+            except (Exception, asyncio.CancelledError) as error:
+                app = scope["app"]
+                if isinstance(error, asyncio.CancelledError):
+                    if not app.state.stopping.is_set():
+                        raise
+                    error = Unavailable("the service is stopping")
+                response = await app.exception_handlers[Exception](Request(scope), error)
                 with contextlib.suppress(RuntimeError):  # the response has begun: the server aborts it
                     await response(scope, receive, send)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from brightrun.local.engines.certificates import CA, CERTIFICATE, KEY, ensure_certificates
 from brightrun.local.errors import StartError
 from brightrun.local.installation import Installation
 from brightrun.local.program import Program
 
 BUCKETS = ("lora-datasets", "lora-models", "kafka")
+GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 GRPC_SHIFT = 10_000
 """SeaweedFS serves gRPC this far above each HTTP port."""
 
@@ -60,13 +62,26 @@ class ObjectStore(Program):
             "webdav": "false",
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
+            # Services use S3; the parts talk gRPC among themselves, with certificates.
+            "disableHttp": "true",
         }
         options |= {f"{part}.port": port for part, port in self._ports.items()}
         return [_weed(), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
 
     def environment(self) -> Mapping[str, str]:
-        """The keys that the store will ask for."""
-        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+        """The keys that S3 asks for, and those that keep others out of volumes, filer and gRPC."""
+        tls = self.installation.folder("seaweedfs-tls")
+        ensure_certificates(tls)
+        variables = {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "WEED_JWT_SIGNING_KEY": self.installation.secret("seaweedfs.volume"),
+            "WEED_JWT_FILER_SIGNING_KEY": self.installation.secret("seaweedfs.filer"),
+            "WEED_GRPC_CA": str(tls / CA),
+        }
+        for part in GRPC_PARTS:
+            variables |= {f"WEED_GRPC_{part}_CERT": str(tls / CERTIFICATE), f"WEED_GRPC_{part}_KEY": str(tls / KEY)}
+        return variables
 
     def is_ready(self) -> bool:
         """Whether it answers to our keys and has our buckets."""

@@ -23,8 +23,9 @@ from brightrun.runtime.errors import Unavailable
 PART_BYTES = 5 * 1024 * 1024
 """The smallest part S3 takes; an upload holds a few of them."""
 PIECE_BYTES = 1024 * 1024
-UPLOADS = 16
-"""Objects streamed in at one time; more of them wait. They have threads of their own, as their senders may be slow."""
+UPLOADS = 48
+TRANSFERS = 8
+"""Objects streamed in at one time, from users and from clusters; more of them wait for a thread of their kind."""
 ORPHANED_PARTS_DAYS = 1
 STALL_SECONDS = 60.0
 """A sender that is silent for so long is given up."""
@@ -49,6 +50,7 @@ class ObjectStore:
         self._s3 = _client(settings, settings.s3_endpoint)
         self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._transfers = ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
 
     async def create_buckets(self, *buckets: str) -> None:
         """Create the buckets that are missing; the store itself ends uploads that a crash left half done."""
@@ -62,9 +64,12 @@ class ObjectStore:
         stream: AsyncIterator[bytes],
         limit: int,
         expected: StoredObject | None = None,
+        *,
+        from_user: bool = False,
     ) -> StoredObject:
         """Stream an object in and return its size and digest; on any failure nothing of it stays.
 
+        Objects `from_user` wait for one another, as their senders may be slow, and not for others.
         Raises TooLarge beyond `limit` bytes, Mismatch if it is not what was `expected`, and what the stream raises.
         """
         source = Source(stream, limit, expected, self._stall_seconds)
@@ -79,7 +84,7 @@ class ObjectStore:
                     num_parallel_uploads=1,
                     metadata={DIGEST: expected.sha256} if expected else None,
                 ),
-                self._uploads,
+                self._uploads if from_user else self._transfers,
             )
         )
         try:
@@ -125,7 +130,8 @@ class ObjectStore:
 
     def close(self) -> None:
         """Start no more uploads; the threads end by themselves."""
-        self._uploads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._uploads, self._transfers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _pieces(self, response: urllib3.BaseHTTPResponse) -> AsyncIterator[bytes]:
         while piece := await self._call(lambda: response.read(PIECE_BYTES)):
@@ -171,7 +177,7 @@ def _client(settings: Settings, endpoint: str) -> Minio:
         secure=url.scheme == "https",
         region=settings.s3_region,
         http_client=urllib3.PoolManager(
-            maxsize=UPLOADS,
+            maxsize=UPLOADS + TRANSFERS,
             timeout=urllib3.Timeout(connect=5, read=60),
             retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
         ),

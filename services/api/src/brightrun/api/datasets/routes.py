@@ -13,7 +13,7 @@ from brightrun.api.http.bodies import Body, JsonObject, Passed, example
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
 from brightrun.contracts.artifacts import DatasetChanges, Name
-from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.contracts.errors import TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow
 from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import BoundedRoute, Envelope
@@ -51,7 +51,7 @@ Format = Annotated[
     "",
     status_code=201,
     summary="Upload a data set",
-    responses=error_responses(UploadAborted, UploadStalled),
+    responses=error_responses(TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -10,7 +10,7 @@ from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_dele
 from brightrun.artifacts.keys import DATASETS, dataset_key, dataset_prefix
 from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.source import StoredObject
-from brightrun.contracts.errors import ServiceError
+from brightrun.contracts.errors import UploadTooSlow
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
@@ -19,10 +19,6 @@ from brightrun.runtime.notify import notify
 
 MAX_WRITE = timedelta(days=1)
 """An object that is not recorded within this time is removed; its writer must have died."""
-
-
-class UploadTooSlow(ServiceError, status=408, code="upload_too_slow"):
-    """The upload took longer than a day, so that nothing of it was kept; send it again."""
 
 
 async def announce_object(conn: Connection, key: str) -> None:

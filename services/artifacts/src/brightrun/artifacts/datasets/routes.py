@@ -74,7 +74,7 @@ async def upload_dataset(
     async with transaction(pool) as conn:
         await actions.announce_object(conn, key)
     try:
-        stored = await store.put(DATASETS, key, request.stream(), limits.dataset_bytes)
+        stored = await store.put(DATASETS, key, request.stream(), limits.dataset_bytes, from_user=True)
     except ClientDisconnect:
         log.info("upload.aborted", dataset_id=str(dataset_id))
         raise UploadAborted from None

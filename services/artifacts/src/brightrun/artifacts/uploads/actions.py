@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from brightrun.artifacts.datasets.actions import UploadTooSlow, announce_object, record_dataset
+from brightrun.artifacts.datasets.actions import announce_object, record_dataset
 from brightrun.artifacts.datasets.models import Dataset
 from brightrun.artifacts.datasets.rules.chat_format import OPENAI_CHAT
 from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
@@ -13,7 +13,7 @@ from brightrun.artifacts.leases import LEASE
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.uploads import queries, rules
 from brightrun.artifacts.uploads.models import Assembly, Part, Upload
-from brightrun.contracts.errors import ServiceError, UploadMismatch, UploadOver
+from brightrun.contracts.errors import ServiceError, UploadMismatch, UploadOver, UploadTooSlow
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound

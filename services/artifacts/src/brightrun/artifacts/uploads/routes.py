@@ -55,7 +55,7 @@ async def add_part(
         await actions.announce_part(conn, caller.user, upload_id, part_id, limits.part_bytes)
     key = part_key(caller.user, upload_id, part_id)
     try:
-        stored = await store.put(DATASETS, key, request.stream(), limits.part_bytes)
+        stored = await store.put(DATASETS, key, request.stream(), limits.part_bytes, from_user=True)
     except ClientDisconnect:
         raise UploadAborted from None
     try:

@@ -44,7 +44,7 @@ from brightrun.api.openai.file_rules import (
 from brightrun.api.openai.file_schemas import After, Deleted, FileObject, ListOf
 from brightrun.api.openai.forms import Form
 from brightrun.api.openai.queries import FinishedJob
-from brightrun.contracts.errors import UploadAborted, UploadStalled
+from brightrun.contracts.errors import TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import Unavailable
@@ -93,7 +93,9 @@ CONTENT: Responses = {200: {"description": "The file", "content": {"application/
 @router.post(
     "",
     summary="Upload a file",
-    responses=error_responses(BrokenForm, Unsupported, UploadAborted, UploadStalled, FileTooLarge),
+    responses=error_responses(
+        BrokenForm, Unsupported, TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow, FileTooLarge
+    ),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
 )
 async def create_file(request: Request, user: Trainer, clients: Clients, limits: AppLimits) -> FileObject:

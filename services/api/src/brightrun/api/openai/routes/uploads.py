@@ -15,7 +15,14 @@ from brightrun.api.openai.file_rules import NO_EXPIRY, check_purpose, clean_name
 from brightrun.api.openai.file_schemas import CompleteUpload, CreateUpload, UploadObject, UploadPart
 from brightrun.api.openai.forms import Form
 from brightrun.contracts.artifacts import MAX_PART_BYTES
-from brightrun.contracts.errors import UploadAborted, UploadMismatch, UploadOver, UploadStalled
+from brightrun.contracts.errors import (
+    TooManyUploads,
+    UploadAborted,
+    UploadMismatch,
+    UploadOver,
+    UploadStalled,
+    UploadTooSlow,
+)
 from brightrun.runtime.http import BoundedRoute
 
 router = APIRouter(prefix="/uploads", tags=["uploads"], route_class=BoundedRoute)
@@ -40,7 +47,16 @@ async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> 
 @parts.post(
     "/{upload_id}/parts",
     summary="Add a part",
-    responses=error_responses(BrokenForm, UploadAborted, UploadNotFound, UploadStalled, UploadOver, FileTooLarge),
+    responses=error_responses(
+        BrokenForm,
+        TooManyUploads,
+        UploadAborted,
+        UploadNotFound,
+        UploadStalled,
+        UploadTooSlow,
+        UploadOver,
+        FileTooLarge,
+    ),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
 )
 async def create_part(upload_id: str, request: Request, user: Trainer, clients: Clients) -> UploadPart:

@@ -1,0 +1,54 @@
+"""Slow uploads of one user end with a clear error, and leave those of others alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from brightrun.runtime.uploads import UploadLimits, Uploads
+from tests.services.api.conftest import User
+
+LIMITS = UploadLimits(per_user=3, stall_seconds=5.0, min_bytes_per_second=1000, grace_seconds=0.5)
+LINE = b'{"messages": []}\n'
+
+
+async def _trickle(seconds: float) -> AsyncIterator[bytes]:
+    while True:
+        yield b"x"
+        await asyncio.sleep(seconds)
+
+
+def _upload(user: Any, content: Any) -> Any:
+    return user.post("/api/datasets", params={"name": "harbour"}, content=content)
+
+
+@pytest.fixture
+def limited(app: FastAPI) -> None:
+    app.state.clients.artifacts.uploads = Uploads(LIMITS)
+
+
+@pytest.mark.usefixtures("limited")
+async def test_twenty_slow_uploads_end_and_others_go_on(ada: User, eve: User):
+    trickling = [asyncio.create_task(_upload(ada, _trickle(0.1))) for _ in range(20)]
+    answer = await _upload(eve, LINE)
+    answers = await asyncio.gather(*trickling)
+    assert answer.status_code == 201
+    ends = [(answer.status_code, answer.json()["code"]) for answer in answers]
+    assert ends.count((408, "upload_too_slow")) == LIMITS.per_user
+    assert ends.count((429, "too_many_uploads")) == 20 - LIMITS.per_user
+    assert (await _upload(ada, LINE)).status_code == 201, "those that ended count no more"
+
+
+async def test_a_silent_upload_ends(ada: User, app: FastAPI):
+    app.state.clients.artifacts.uploads = Uploads(UploadLimits(stall_seconds=0.2))
+    answer = await _upload(ada, _trickle(60))
+    assert (answer.status_code, answer.json()["code"]) == (408, "upload_stalled")
+
+
+async def test_an_upload_has_a_deadline(ada: User, app: FastAPI):
+    app.state.clients.artifacts.uploads = Uploads(UploadLimits(deadline_seconds=0.2))
+    answer = await _upload(ada, _trickle(0.05))
+    assert (answer.status_code, answer.json()["code"]) == (408, "upload_too_slow")
+    assert answer.json()["details"] == {"deadline_seconds": 0.2}
