@@ -59,7 +59,7 @@ class RetryJob(Body):
 
     model_config = example({"from_checkpoint": True})
 
-    from_checkpoint: bool = False
+    from_checkpoint: StrictBool = False
 
 
 class CloneJob(Body):
