@@ -60,10 +60,7 @@ async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord[Any, Any
     async with consumer:
         ends = await consumer.end_offsets(await eventually(partitions))
         records: list[ConsumerRecord[Any, Any]] = []
-        more = True
-        while more or sum(ends.values()) > len(records):  # Tansu reports ends that are too low
-            fetched = await consumer.getmany(timeout_ms=200)
-            more = bool(fetched)
-            for batch in fetched.values():
+        while sum(ends.values()) > len(records):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
                 records.extend(batch)
     return records
