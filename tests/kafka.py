@@ -1,5 +1,6 @@
 """Kafka for the tests: an Apache Kafka where there is one, and a reader of whole topics."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ def docker_answers() -> bool:
         return False
 
 
+READ_SECONDS = 120
 IS_GIVEN = "KAFKA_HOME" in os.environ or docker_answers()
 
 
@@ -64,3 +66,28 @@ async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord[Any, Any
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 records.extend(batch)
     return records
+
+
+async def read_all_topics(bootstrap: str) -> list[ConsumerRecord[Any, Any]]:
+    """Every record of every topic, dead letters included.
+
+    Tansu reports ends that are too low, so reading goes on for as long as a fetch finds records.
+    """
+    found: list[ConsumerRecord[Any, Any]] = []
+    async with (
+        AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20) as consumer,
+        asyncio.timeout(READ_SECONDS),
+    ):
+        topics = await consumer.topics()
+        partitions = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
+        firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        written = [partition for partition in partitions if firsts[partition] < ends[partition]]
+        consumer.assign(written)
+        for partition in written:
+            consumer.seek(partition, firsts[partition])
+        more = False
+        while more or any([await consumer.position(partition) < ends[partition] for partition in written]):
+            batch = await consumer.getmany(timeout_ms=1000)
+            more = bool(batch)
+            found += [record for records in batch.values() for record in records]
+    return found

@@ -10,16 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from minio import Minio
 
 from brightrun.contracts.public_ids import EVENT, write_id
 from brightrun.local.engines import ROLES, ObjectStore
 from tests.flows.live_platform import LivePlatform
+from tests.kafka import read_all_topics
 
 Row = dict[str, Any]
 
-READ_SECONDS = 120
 BUCKETS = ("lora-datasets", "lora-models")
 TABLES = {
     "jobs": ("api", "SELECT id, user_id, status, cancel_requested_at IS NOT NULL AS cancelled FROM jobs"),
@@ -68,7 +67,10 @@ def read(platform: LivePlatform, client: Sequence[Row], sink: Sequence[Row], fau
     ]
     rows["client"], rows["sink"] = list(client), list(sink)
     rows["runs"], rows["emitted"] = _cluster(platform)
-    rows["records"] = asyncio.run(_records(platform.programs.broker.bootstrap))
+    rows["records"] = [
+        {"topic": record.topic, "body": json.loads(record.value)}
+        for record in asyncio.run(read_all_topics(platform.programs.broker.bootstrap))
+    ]
     rows["objects"] = _objects(platform.programs.store)
     discards = platform.rows("artifacts", "SELECT bucket, prefix FROM discards")
     return Ledgers(rows, discards, faults)
@@ -96,28 +98,6 @@ def _cluster(platform: LivePlatform) -> tuple[list[Row], list[Row]]:
         for event in events
     ]
     return runs, emitted
-
-
-async def _records(bootstrap: str) -> list[Row]:
-    rows: list[Row] = []
-    async with (
-        AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20) as consumer,
-        asyncio.timeout(READ_SECONDS),
-    ):
-        topics = await consumer.topics()
-        partitions = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
-        firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        written = [partition for partition in partitions if firsts[partition] < ends[partition]]
-        consumer.assign(written)
-        for partition in written:
-            consumer.seek(partition, firsts[partition])
-        batch: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
-        # Tansu reports ends that are too low: the embedded broker's topics go on for as long as a fetch finds records.
-        while batch or any([await consumer.position(partition) < ends[partition] for partition in written]):
-            batch = await consumer.getmany(timeout_ms=1000)
-            for records in batch.values():
-                rows += [{"topic": record.topic, "body": json.loads(record.value)} for record in records]
-    return rows
 
 
 def _objects(store: ObjectStore) -> list[Row]:

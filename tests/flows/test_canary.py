@@ -7,15 +7,14 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brightrun.local.engines import ROLES
 from tests.flows.live_platform import Json, LivePlatform
+from tests.kafka import read_all_topics
 from tests.waiting import wait_until
 
 PUBLIC = {"s3.access_key"}
 """Stored with the installation's secrets, but public: signed URLs carry it."""
-READ_SECONDS = 120
 UNREACHABLE_URL = "http://localhost:9/"
 """Nothing listens there, so that each delivery fails."""
 
@@ -140,27 +139,8 @@ def tables(platform: LivePlatform) -> Iterator[tuple[str, str]]:
 
 def events(platform: LivePlatform) -> Iterator[tuple[str, str]]:
     """Every record of every topic, dead letters included."""
-    for topic, record in asyncio.run(_records(platform.programs.broker.bootstrap)):
-        yield f"topic {topic}", record
-
-
-async def _records(bootstrap: str) -> list[tuple[str, str]]:
-    texts: list[tuple[str, str]] = []
-    async with (
-        AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer,
-        asyncio.timeout(READ_SECONDS),
-    ):
-        topics = await consumer.topics()
-        partitions = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
-        firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        written = [partition for partition in partitions if firsts[partition] < ends[partition]]
-        consumer.assign(written)
-        for partition in written:
-            consumer.seek(partition, firsts[partition])
-        while any([await consumer.position(partition) < ends[partition] for partition in written]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                texts += [(record.topic, f"{record.key} {record.value} {record.headers}") for record in records]
-    return texts
+    for record in asyncio.run(read_all_topics(platform.programs.broker.bootstrap)):
+        yield f"topic {record.topic}", f"{record.key} {record.value} {record.headers}"
 
 
 def run_folders(platform: LivePlatform) -> Iterator[tuple[str, str]]:
