@@ -155,7 +155,8 @@ renew_transfer = partial(leases.renew, "models", "pending")
 async def save_stored(conn: Connection, lease: Lease, curve: Curve, quality: QualityMetrics) -> bool:
     """Mark a model's files as whole; False if the lease is lost, and nothing is changed then."""
     status = await conn.execute(
-        """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL
+        """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL, verified_at = now(),
+                             leased_until = now()
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
         lease.id, lease.fence, curve.model_dump(), quality.model_dump(),
     )  # fmt: skip
