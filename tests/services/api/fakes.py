@@ -55,6 +55,7 @@ class FakeArtifacts(Fake):
         self.app.post("/uploads/{upload_id}/complete")(self.complete_upload)
         self.app.post("/uploads/{upload_id}/cancel")(self.cancel_upload)
         self.app.get("/datasets/{dataset_id}/errors")(self.get_errors)
+        self.app.get("/datasets/{dataset_id}/warnings")(self.get_warnings)
         self.app.get("/models")(self.list_models)
         self.app.get("/models/{model_id}")(self.get_model)
         self.app.patch("/models/{model_id}")(self.change_model)
@@ -88,6 +89,7 @@ class FakeArtifacts(Fake):
             "total_training_pairs": 240,
             "total_tokens": 30_000,
             "sha256": "ab" * 32,
+            "training_sha256": "ab" * 32,
             "size_bytes": 120_000,
             "created_at": utc_now().isoformat(),
             "errors_by_code": {},
@@ -215,6 +217,10 @@ class FakeArtifacts(Fake):
         if owner != caller.user:
             raise NotFound
         return Envelope(data=dataset)
+
+    async def get_warnings(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
+        await self.get_dataset(dataset_id, request, caller)
+        return Envelope(data={"warnings": [], "warnings_by_code": {}, "pagination": PAGINATION})
 
     async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)

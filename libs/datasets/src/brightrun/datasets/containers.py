@@ -83,8 +83,11 @@ class Lines:
 
 
 class _Decompressor(Protocol):
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
@@ -215,9 +218,9 @@ def _table(pieces: Iterator[bytes], delimiter: str, columns: Mapping[str, str], 
             if len(row) > len(header):
                 block += encode(f"a row of {len(row)} cells under a header of {len(header)}") + b"\n"
             else:
-                cells = {name: cell for name, cell in zip(header, row, strict=False) if cell}
+                cells: dict[str, object] = {name: cell for name, cell in zip(header, row, strict=False) if cell}
                 for name in json_columns & cells.keys():
-                    cells[name] = _json_cell(cells[name])
+                    cells[name] = _json_cell(str(cells[name]))
                 block += encode(cells) + b"\n" if cells else b"\n"
             if len(block) >= STEP_BYTES:
                 yield bytes(block)
