@@ -89,12 +89,12 @@ class FakeArtifacts(Fake):
             "total_training_pairs": 240,
             "total_tokens": 30_000,
             "sha256": "ab" * 32,
-            "training_sha256": "ab" * 32,
             "size_bytes": 120_000,
             "created_at": utc_now().isoformat(),
             "errors_by_code": {},
         }
-        self.datasets[dataset_id] = owner, dataset | changes
+        dataset |= changes
+        self.datasets[dataset_id] = owner, dataset | {"training_sha256": dataset["sha256"]}
         return dataset_id
 
     def hold_model(self, owner: UUID, **fields: Any) -> UUID:

@@ -93,48 +93,40 @@ async def test_what_the_schema_of_openai_allows_is_ready_and_read_by_trainers(
     assert examples[0]["messages"] == FIRST_MESSAGES[case]
 
 
-@pytest.mark.parametrize(
-    ("content", "params", "file_format", "example"),
-    [
-        (lines(ALPACA), {}, "alpaca", CHAT),
-        (lines(ALPACA), {"format": "alpaca"}, "alpaca", CHAT),
-        (json.dumps([ALPACA] * 12, indent=1).encode(), {}, "alpaca", CHAT),
-        (table(ALPACA), {}, "alpaca", CHAT),
-        (gzip.compress(table(ALPACA)), {}, "alpaca", CHAT),
-        (gzip.compress(lines(CHAT)), {}, "openai_chat", CHAT),
-        (
-            lines({"question": "Say it\n\nin one word", "answer": "Ahoy"}),
-            {"columns": '{"prompt": "question", "completion": "answer"}'},
-            "prompt_completion",
-            CHAT,
-        ),
-        (
-            lines({"conversations": [{"from": "human", "value": CHAT["messages"][0]["content"]},
-                                     {"from": "gpt", "value": "Ahoy"}]}),
-            {},
-            "sharegpt",
-            CHAT,
-        ),
-        (
-            gzip.compress(lines(PAIR)),
-            {},
-            "dpo",
-            {
-                "input": {"messages": [turn("user", "Hi")]},
-                "preferred_output": [turn("assistant", "Ahoy")],
-                "non_preferred_output": [turn("assistant", "No")],
-            },
-        ),
-    ],
-)  # fmt: skip
-async def test_other_formats_and_containers_become_what_trainers_read(
-    *, artifacts: Artifacts, ask: Ask, content: bytes, params: dict[str, str], file_format: str, example: Any
-):
-    user = new_id()
+QUESTION = CHAT["messages"][0]["content"]
+FILES: dict[str, tuple[bytes, dict[str, str], str]] = {
+    "lines": (lines(ALPACA), {}, "alpaca"),
+    "named format": (lines(ALPACA), {"format": "alpaca"}, "alpaca"),
+    "array": (json.dumps([ALPACA] * 12, indent=1).encode(), {}, "alpaca"),
+    "table": (table(ALPACA), {}, "alpaca"),
+    "compressed table": (gzip.compress(table(ALPACA)), {}, "alpaca"),
+    "compressed chat": (gzip.compress(lines(CHAT)), {}, "openai_chat"),
+    "columns": (
+        lines({"question": QUESTION, "answer": "Ahoy"}),
+        {"columns": '{"prompt": "question", "completion": "answer"}'},
+        "prompt_completion",
+    ),
+    "ShareGPT": (
+        lines({"conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": "Ahoy"}]}),
+        {},
+        "sharegpt",
+    ),
+    "compressed pairs": (gzip.compress(lines(PAIR)), {}, "dpo"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_other_formats_and_containers_become_what_trainers_read(artifacts: Artifacts, ask: Ask, name: str):
+    user, (content, params, file_format) = new_id(), FILES[name]
     dataset = await validated(artifacts, ask, user, content, **params)
     assert (dataset["status"], dataset["format"], dataset["total_training_pairs"]) == ("ready", file_format, 12)
     assert dataset["sha256"] == hashlib.sha256(content).hexdigest()
-    assert await training_data(ask, user, dataset) == [example] * 12
+    pair = {
+        "input": {"messages": [turn("user", "Hi")]},
+        "preferred_output": [turn("assistant", "Ahoy")],
+        "non_preferred_output": [turn("assistant", "No")],
+    }
+    assert await training_data(ask, user, dataset) == [pair if file_format == DPO else CHAT] * 12
     (published,) = await artifacts.events("dataset.validated")
     assert DatasetValidated.model_validate_json(published).sha256 == dataset["training_sha256"] != dataset["sha256"]
 

@@ -46,7 +46,7 @@ class RenameDataset(DatasetChanges, Body):
     model_config = example({"name": "Workshop replies"})
 
 
-MEDIA_TYPES = ("application/jsonl", "application/json", "text/csv", "application/gzip", "application/zstd")
+MEDIA_TYPES = ("application/jsonl", "text/csv", "application/gzip", "application/zstd")
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
 DatasetName = Annotated[Name, Query(description="the name of the data set")]
