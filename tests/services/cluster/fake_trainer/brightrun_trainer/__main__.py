@@ -38,6 +38,7 @@ def last_step():
 def save(step):
     folder = checkpoints / f"checkpoint-{step}"
     folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text('{"r": 16}')
     (folder / "adapter_model.safetensors").write_bytes(bytes([step % 256]) * 700)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     for old in checkpoints.glob("checkpoint-*"):
