@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.scheduling import Priority
 from brightrun.contracts.training import GpuConfig
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import transaction
@@ -115,21 +116,20 @@ async def test_a_large_job_is_bypassed_a_limited_number_of_times(scheduler: Sche
 
 
 async def test_priorities_order_a_users_own_jobs(scheduler: Scheduler) -> None:
-    low, normal, high = [
-        await scheduler.queue(user_id=ANNA, priority=priority, occurred_at=NOON + timedelta(seconds=number))
-        for number, priority in enumerate(("low", "normal", "high"))
+    low, normal, later, high = [
+        await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(seconds=number)) for number in range(4)
     ]
-    unknown = await scheduler.queue(user_id=ANNA, priority="whatever", occurred_at=NOON - timedelta(seconds=1))
-    assert await _jobs_in_order(scheduler) == [job.job_id for job in (high, unknown, normal, low)]
+    await _set_priority(scheduler, low, "low")
+    await _set_priority(scheduler, high, "high")
+    assert await _jobs_in_order(scheduler) == [job.job_id for job in (high, normal, later, low)]
 
 
 async def test_an_urgent_job_goes_before_all_others(scheduler: Scheduler) -> None:
-    await scheduler.queue(user_id=BEN, priority="high")
+    await _set_priority(scheduler, await scheduler.queue(user_id=BEN), "high")
     first, second = [
         await scheduler.queue(user_id=ANNA, occurred_at=NOON + timedelta(days=number)) for number in (1, 2)
     ]
-    async with transaction(scheduler.pool) as conn:
-        await actions.set_priority(conn, second.job_id, "urgent")
+    await _set_priority(scheduler, second, "urgent")
     order = await _jobs_in_order(scheduler)
     assert order[0] == second.job_id
     assert order[-1] == first.job_id
@@ -139,6 +139,11 @@ async def test_an_unknown_job_has_no_priority(scheduler: Scheduler) -> None:
     async with transaction(scheduler.pool) as conn:
         with pytest.raises(NotFound):
             await actions.set_priority(conn, new_id(), "high")
+
+
+async def _set_priority(scheduler: Scheduler, job: JobQueued, priority: Priority) -> None:
+    async with transaction(scheduler.pool) as conn:
+        await actions.set_priority(conn, job.job_id, priority)
 
 
 async def _set_share(scheduler: Scheduler, user: UUID, weight: float = 1, quota: int | None = None) -> None:

@@ -57,7 +57,7 @@ class UploadMismatch(ServiceError, status=400, code="upload_mismatch"):
 
 
 class ModelNotStored(ServiceError, status=409, code="model_not_stored"):
-    """The model's files are not all stored yet."""
+    """The model's files are not all stored, or not what was stored: `status` and `problem` say more."""
 
 
 class CheckpointGone(ServiceError, status=410, code="checkpoint_gone"):

@@ -105,9 +105,8 @@ class Pricing(Value):
 class JobQueued(JobEvent):
     """The user's job is recorded and waits for GPUs. Owner: api.
 
-    `priority` orders the user's own jobs: low, normal or high. `validation`: what `spec.validation_dataset_id` names;
-    `start`: what `spec.init_from` names. `resumes_job`: the earlier job with the same spec and data from whose last
-    checkpoint it goes on, if its cluster still has it.
+    `validation`: what `spec.validation_dataset_id` names; `start`: what `spec.init_from` names. `resumes_job`: the
+    earlier job with the same spec and data from whose last checkpoint it goes on, if its cluster still has it.
     """
 
     topic: ClassVar[str] = "job.queued"
@@ -118,7 +117,6 @@ class JobQueued(JobEvent):
     dataset: DatasetRef
     pricing: Pricing
     estimated_cost: Money
-    priority: str = "normal"
     validation: DatasetRef | None = None
     start: AdapterRef | None = None
     resumes_job: UUID | None = None

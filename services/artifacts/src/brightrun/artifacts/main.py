@@ -1,5 +1,6 @@
 """The artifacts service: data sets in, models out."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.storage import ObjectStore
 from brightrun.artifacts.uploads import routes as uploads
 from brightrun.artifacts.uploads.loops import expire_uploads
+from brightrun.artifacts.verification.loops import verify_next
 from brightrun.cluster_client.client import ClusterClient
 from brightrun.contracts.events import CATALOGUE
 from brightrun.runtime.server import run
@@ -42,6 +44,9 @@ async def start(settings: Settings) -> None:
         service.every("validation", POLL_SECONDS, validate, wake="validation", max_turn_seconds=None)
         service.every("deletions", POLL_SECONDS, partial(delete_next, service.pool, store), wake="deletions")
         service.every("uploads.expire", 60.0, partial(expire_uploads, service.pool))
+        if settings.verify_hours:
+            verify = partial(verify_next, service.pool, store, timedelta(hours=settings.verify_hours))
+            service.every("verification", 60.0, verify, max_turn_seconds=None)
         for cluster in clusters:
             transfer = partial(transfer_next, service.pool, store, cluster, settings)
             for lane in range(TRANSFERS_AT_ONCE):

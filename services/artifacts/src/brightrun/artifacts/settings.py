@@ -13,7 +13,8 @@ class Settings(SliceSettings, ClustersSettings):
 
     `s3_public_endpoint`: the store's address as clusters and users see it, put into signed URLs; without it they get
     `s3_endpoint`. `download_url_seconds`: how long a signed model URL works. `transfer_attempts`: after so many failed
-    tries a model is `failed`; the pause between tries doubles from `transfer_retry_seconds`. `clusters`: further ones.
+    tries a model is `failed`; the pause between tries doubles from `transfer_retry_seconds`. `verify_hours`: how often
+    the files of a stored model are compared with their digests; 0: never. `clusters`: further ones.
     """
 
     s3_endpoint: str
@@ -25,6 +26,7 @@ class Settings(SliceSettings, ClustersSettings):
     download_url_seconds: int = Field(default=3600, ge=1, le=604_800)
     transfer_attempts: int = Field(default=8, ge=1)
     transfer_retry_seconds: float = Field(default=10.0, gt=0)
+    verify_hours: float = Field(default=24.0, ge=0)
 
     @property
     def download_url_lifetime(self) -> timedelta:

@@ -70,7 +70,7 @@ CREATE TABLE models (
     user_id          uuid          NOT NULL,
     name             text          NOT NULL,
     version          text          NOT NULL DEFAULT '1.0.0',
-    status           text          NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'stored', 'failed')),
+    status           text          NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'stored', 'failed', 'damaged')),
     cluster          text          NOT NULL,
     external_job_id  text          NOT NULL,
     spec             jsonb         NOT NULL,
@@ -85,7 +85,8 @@ CREATE TABLE models (
     quality          jsonb,
     created_at       timestamptz   NOT NULL DEFAULT now(),
     tries            integer       NOT NULL DEFAULT 0,      -- of moving its files from the cluster into the store
-    problem          text,                                  -- why the last try failed
+    problem          text,                                  -- why the last try failed, or what is wrong with its files
+    verified_at      timestamptz   NOT NULL DEFAULT now(),  -- its files were compared with their digests
     fence            integer       NOT NULL DEFAULT 0,
     leased_until     timestamptz   NOT NULL DEFAULT now(),
     trained_seconds  float8        NOT NULL,                -- without pauses
@@ -99,6 +100,7 @@ CREATE TABLE models (
 CREATE UNIQUE INDEX models_of_job ON models (job_id) WHERE step IS NULL;
 CREATE INDEX models_of_user ON models (user_id, created_at DESC);
 CREATE INDEX models_to_transfer ON models (cluster, leased_until) WHERE status = 'pending';
+CREATE INDEX models_to_verify ON models (verified_at) WHERE status IN ('stored', 'damaged');
 
 CREATE TABLE model_files (
     model_id  uuid   NOT NULL REFERENCES models ON DELETE CASCADE,

@@ -185,7 +185,8 @@ async def save_stored(
 ) -> bool:
     """Mark a model's files as whole; False if the lease is lost, and nothing is changed then."""
     status = await conn.execute(
-        """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL
+        """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL, verified_at = now(),
+                             leased_until = now()
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
         lease.id, lease.fence, _json(curve), _json(quality),
     )  # fmt: skip

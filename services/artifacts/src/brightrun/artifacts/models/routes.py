@@ -79,7 +79,7 @@ async def sign_files(
 @router.get("/{model_id}/adapter")
 async def sign_adapter(model_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrls]:
     """URLs that a cluster fetches the model's adapter from, to go on with it."""
-    model = await actions.find_model(pool, caller.user, model_id)
+    model = await actions.find_stored_model(pool, caller.user, model_id)
     files = adapter_files((await queries.list_files(pool, [model_id]))[model_id])
     urls = {
         file.name: store.sign(MODELS, model_key(model.user_id, model.id, file.name), CLUSTER_URL_LIFETIME)

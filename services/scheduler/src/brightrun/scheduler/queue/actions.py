@@ -8,6 +8,7 @@ import structlog
 from brightrun.contracts.events import JobQueued
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.placement import Lack, Needs
+from brightrun.contracts.scheduling import Priority
 from brightrun.contracts.training import JobError
 from brightrun.runtime.database import Connection
 from brightrun.runtime.errors import NotFound
@@ -35,10 +36,9 @@ async def enqueue(conn: Connection, jobs: Sequence[JobQueued]) -> None:
     The lock lets a job and a request to stop it, which come on different topics, be handled one after the other.
     """
     await lock_queue(conn)
-    priorities = [fairness.priority_of(job.priority) for job in jobs]
     seconds = [fairness.expected_seconds(job) for job in jobs]
     queued = {job.job_id: job for job in jobs}
-    for job_id, turn in await queries.insert_jobs(conn, jobs, priorities, seconds):
+    for job_id, turn in await queries.insert_jobs(conn, jobs, seconds):
         if turn is None:
             await complete_job(conn, queued[job_id], JobStatus.CANCELLED)
         else:
@@ -61,8 +61,8 @@ async def set_share(conn: Connection, user_id: UUID, weight: float, quota: int |
     await notify(conn, "queue")
 
 
-async def set_priority(conn: Connection, job_id: UUID, priority: str) -> None:
+async def set_priority(conn: Connection, job_id: UUID, priority: Priority) -> None:
     """Move a waiting job. Raises NotFound."""
-    if not await queries.set_priority(conn, job_id, fairness.priority_of(priority)):
+    if not await queries.set_priority(conn, job_id, fairness.PRIORITIES[priority]):
         raise NotFound
     await notify(conn, "queue")

@@ -81,9 +81,7 @@ MAX_HEADS = 512
 MIN_VISIBLE = 4
 
 
-async def insert_jobs(
-    conn: Connection, jobs: Sequence[JobQueued], priorities: Sequence[int], seconds: Sequence[float]
-) -> list[EarlyStop]:
+async def insert_jobs(conn: Connection, jobs: Sequence[JobQueued], seconds: Sequence[float]) -> list[EarlyStop]:
     """Put new jobs, with how long each is expected to train, into the queue. Users without any join the clock.
 
     Returns the stop requests that came before their jobs; they are noted with the jobs, and deleted. Wakes dispatch.
@@ -91,10 +89,10 @@ async def insert_jobs(
     rows = await conn.fetch(
         f"""
         WITH new AS (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::int[], $7::float8[],
-                                 $8::timestamptz[], $9::text[], $10::bool[], $11::uuid[])
-                AS new (job_id, user_id, gpu_type, gpus, job, priority, expected_seconds, queued_at, base_model,
-                        inputs, resumes_job)),
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::float8[],
+                                 $7::timestamptz[], $8::text[], $9::bool[], $10::uuid[])
+                AS new (job_id, user_id, gpu_type, gpus, job, expected_seconds, queued_at, base_model, inputs,
+                        resumes_job)),
         joined AS (
             INSERT INTO users (user_id, virtual_time)
             SELECT DISTINCT user_id, moment FROM new, virtual_clock ORDER BY user_id
@@ -102,10 +100,10 @@ async def insert_jobs(
             WHERE users.virtual_time < excluded.virtual_time AND NOT EXISTS (
                 SELECT FROM queue w WHERE w.user_id = users.user_id AND w.state = '{JobState.WAITING}')),
         queued AS (
-            INSERT INTO queue (job_id, user_id, gpu_type, gpus, base_model, inputs, job, state, priority,
-                               expected_seconds, queued_at, preferred_cluster, resume_from, pause_turn,
+            INSERT INTO queue (job_id, user_id, gpu_type, gpus, base_model, inputs, job, state, expected_seconds,
+                                queued_at, preferred_cluster, resume_from, pause_turn,
                                pause_requested_at, cancel_requested_at)
-            SELECT job_id, user_id, gpu_type, gpus, base_model, inputs, job::jsonb, '{JobState.WAITING}', priority,
+            SELECT job_id, user_id, gpu_type, gpus, base_model, inputs, job::jsonb, '{JobState.WAITING}',
                 expected_seconds, queued_at, coalesce(earlier.cluster, ''), earlier.external_job_id, coalesce(turn, 0),
                 CASE WHEN turn IS NOT NULL THEN now() END, CASE WHEN turn IS NULL THEN early.requested_at END
             FROM new LEFT JOIN early_stop_requests early USING (job_id) LEFT JOIN LATERAL (
@@ -120,7 +118,7 @@ async def insert_jobs(
         """,
         [job.job_id for job in jobs], [job.user_id for job in jobs],
         [job.gpu.type for job in jobs], [job.gpu.count for job in jobs],
-        [job.model_dump_json() for job in jobs], priorities, seconds, [job.occurred_at for job in jobs],
+        [job.model_dump_json() for job in jobs], seconds, [job.occurred_at for job in jobs],
         [job.spec.base_model for job in jobs], [bool(job.validation or job.start) for job in jobs],
         [job.resumes_job for job in jobs],
     )  # fmt: skip

@@ -17,19 +17,15 @@ from typing import Any
 from uuid import UUID
 
 from brightrun.contracts.events import JobQueued
+from brightrun.contracts.scheduling import Priority
 from brightrun.scheduler.clusters.models import FreeGpus
 from brightrun.scheduler.queue.models import Placement, Plan, UserShare, WaitingJob
 
 MAX_BYPASSES = 8
-PRIORITIES = {"low": 0, "normal": 1, "high": 2, "urgent": 3}
+PRIORITIES: Mapping[Priority, int] = {"low": 0, "normal": 1, "high": 2, "urgent": 3}
 URGENT = PRIORITIES["urgent"]
 DEFAULT_SECONDS = 3600.0
 MIN_SECONDS = 1.0
-
-
-def priority_of(name: str) -> int:
-    """A priority's rank; an unknown one counts as normal."""
-    return PRIORITIES.get(name, PRIORITIES["normal"])
 
 
 def expected_seconds(job: JobQueued) -> float:
