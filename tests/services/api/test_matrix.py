@@ -86,6 +86,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "GET /api/jobs/{job_id}/events": (OBJECT, "read"),
     "GET /api/jobs/{job_id}/events/stream": (OBJECT, "read"),
     "GET /api/jobs/{job_id}/checkpoints": (OBJECT, "read"),
+    "POST /api/jobs/{job_id}/checkpoints/{checkpoint_id}/download": (OBJECT, "read"),
     "GET /api/jobs/{job_id}/queue": (OBJECT, "read"),
     "POST /api/jobs/{job_id}/cancel": (OBJECT, "train"),
     "POST /api/jobs/{job_id}/pause": (OBJECT, "train"),

@@ -73,7 +73,7 @@ CREATE TABLE dataset_issues (
 
 CREATE TABLE models (
     id               uuid          PRIMARY KEY,
-    job_id           uuid          NOT NULL UNIQUE,
+    job_id           uuid          NOT NULL,
     user_id          uuid          NOT NULL,
     name             text          NOT NULL,
     version          text          NOT NULL DEFAULT '1.0.0',
@@ -99,8 +99,12 @@ CREATE TABLE models (
     trained_seconds  float8        NOT NULL,                -- without pauses
     stopped_by       text,                                  -- the limit that ended the training early: budget, duration
     validation       jsonb,                                 -- the data set that the training was evaluated on
-    start            jsonb                                  -- the artifact whose adapter it went on with
+    start            jsonb,                                 -- the artifact whose adapter it went on with
+    attempt          integer,                               -- of a checkpoint that was copied here
+    step             bigint,                                -- of a checkpoint; NULL for the model of a completed job
+    CHECK ((attempt IS NULL) = (step IS NULL))
 );
+CREATE UNIQUE INDEX models_of_job ON models (job_id) WHERE step IS NULL;
 CREATE INDEX models_of_user ON models (user_id, created_at DESC);
 CREATE INDEX models_to_transfer ON models (cluster, leased_until) WHERE status = 'pending';
 CREATE INDEX models_to_verify ON models (verified_at) WHERE status IN ('stored', 'damaged');
