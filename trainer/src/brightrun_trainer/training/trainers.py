@@ -129,7 +129,7 @@ def _trainer_of(
 ) -> ResumableTrainer:
     spec, model = prepared.task.spec, prepared.base.model
     evaluates = prepared.held_out is not None
-    plan = Plan(spec, len(prepared.rows), prepared.encoder.limit, evaluates, precision(), processes)
+    plan = Plan(spec, len(prepared.rows), prepared.limit, evaluates, precision(), processes)
     arguments: dict[str, Any] = {
         "train_dataset": prepared.rows,
         "eval_dataset": prepared.held_out,
