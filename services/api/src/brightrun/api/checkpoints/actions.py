@@ -17,12 +17,22 @@ from brightrun.api.jobs.models import Job, StartedRun
 from brightrun.api.models.actions import decide_deletion
 from brightrun.contracts.checkpoints import CheckpointCopy
 from brightrun.contracts.cluster_api import RunCheckpoints
+from brightrun.contracts.errors import CheckpointGone, CheckpointsUnsupported, ClusterUnavailable, TooManyCopies
 from brightrun.contracts.values import new_id
 from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 
+COPY_ERRORS = (
+    CheckpointPending,
+    CheckpointNotCopied,
+    CheckpointGone,
+    CheckpointsUnsupported,
+    ClusterUnavailable,
+    TooManyCopies,
+)
+"""Why a checkpoint that the job has may not be copied."""
 WAIT_SECONDS = 15.0
 """How long a request waits until its checkpoint is copied."""
 POLL_SECONDS = 0.25
