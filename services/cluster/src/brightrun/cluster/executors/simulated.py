@@ -182,8 +182,8 @@ class SimulatedExecutor:
 
     def __init__(self, gpu_type: str, slots: int, steps_per_second: float) -> None:
         self.gpu_types: tuple[str, ...] = (gpu_type,)
-        self.max_gpus: Mapping[str, int] | None = {gpu_type: slots}
-        self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
+        self.max_gpus: Mapping[str, int] = {gpu_type: slots}
+        self._hardware = Hardware(self.max_gpus, base_models=None, simulated=True, max_gpus=self.max_gpus)
         self._steps_per_second = steps_per_second
         self._executions: dict[Path, SimulatedExecution] = {}
         self._schedule: list[tuple[float, int, SimulatedExecution]] = []  # a heap
