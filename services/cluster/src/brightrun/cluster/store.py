@@ -90,13 +90,13 @@ class Store:
                 outcomes = await self._writer.run(partial(_commit, changes))
             except Exception as error:
                 outcomes = [(None, error)] * len(changes)
-            for change, (result, error) in zip(changes, outcomes, strict=True):
+            for change, (result, failure) in zip(changes, outcomes, strict=True):
                 if change.done.done():  # its caller was cancelled
                     continue
-                if error is None:
+                if failure is None:
                     change.done.set_result(result)
                 else:
-                    change.done.set_exception(error)
+                    change.done.set_exception(failure)
             self._wake()
         self._committing = None
 
