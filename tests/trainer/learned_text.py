@@ -12,7 +12,10 @@ from brightrun_trainer.model.base_model import load_base
 base = load_base("tiny")
 encoder = Encoder(base.tokenizer, base.chat_template, limit=1024)
 learned = []
-for row in encoder.rows(read(Path(sys.argv[1]), pairs=False)):
+for example in read(Path(sys.argv[1]), pairs=False):
+    row, _ = encoder.row(example)
+    if row is None:
+        continue
     for ignored, labels in groupby(row["labels"], lambda label: label == IGNORED):
         if not ignored:
             learned.append(base.tokenizer.decode(list(labels)))

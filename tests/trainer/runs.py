@@ -34,7 +34,7 @@ class Trainer:
     def __init__(self, python: Path, environment: Mapping[str, str], launcher: Launcher) -> None:
         self.python = python
         self.environment = dict(environment)
-        self._launcher = launcher
+        self.launcher = launcher
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python ARGUMENTS` to its end."""
@@ -55,7 +55,7 @@ class Trainer:
         return self.start(folder, *options).outcome()
 
     def launch(self, arguments: Sequence[str], streams: Streams) -> Process:
-        return self._launcher.start(arguments, self.environment, streams)
+        return self.launcher.start(arguments, self.environment, streams)
 
 
 class Outcome:

@@ -86,6 +86,9 @@ def test_the_spec_decides_adapter_schedule_and_intervals(trainer: Trainer, tmp_p
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["use_rslora"]) == (4, 12, True)
     assert set(config["target_modules"]) == {"q_proj", "v_proj"}
+    saved = json.loads((folder / "checkpoints" / "checkpoint-8" / "adapter_config.json").read_text())
+    for written in (config, saved):
+        assert written["base_model_name_or_path"] == "tiny", "not a path of the machine that trained"
     assert {point.learning_rate for point in outcome.points} == {1e-3}
     assert [point.step for point in outcome.points if point.validation_loss] == [4, 8]
     assert [report.step for report in outcome.checkpoints] == [3, 4, 6, 8]  # 4: the best evaluation so far

@@ -9,7 +9,8 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from brightrun.contracts.errors import ModelNotStored, UploadAborted
+from brightrun.contracts.checkpoints import CheckpointCopy
+from brightrun.contracts.errors import CheckpointGone, ClusterUnavailable, ModelNotStored, UploadAborted
 from brightrun.contracts.training import TrainingSpec
 from brightrun.contracts.values import new_id, utc_now
 from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
@@ -55,11 +56,14 @@ class FakeArtifacts(Fake):
         self.app.post("/uploads/{upload_id}/complete")(self.complete_upload)
         self.app.post("/uploads/{upload_id}/cancel")(self.cancel_upload)
         self.app.get("/datasets/{dataset_id}/errors")(self.get_errors)
+        self.app.get("/datasets/{dataset_id}/warnings")(self.get_warnings)
         self.app.get("/models")(self.list_models)
         self.app.get("/models/{model_id}")(self.get_model)
         self.app.patch("/models/{model_id}")(self.change_model)
         self.app.delete("/models/{model_id}")(self.delete_model)
         self.app.post("/models/{model_id}/download")(self.download)
+        self.app.put("/models/{model_id}/checkpoint")(self.copy_checkpoint)
+        self.app.get("/checkpoints")(self.list_checkpoints)
         self.app.post("/models/{model_id}/generate")(self.generate)
 
     def reset(self) -> None:
@@ -76,6 +80,11 @@ class FakeArtifacts(Fake):
         self.said: list[bytes] = [b'{"kind":"done","prompt_tokens":3,"seconds":0.1}\n']
         self.heard: list[Any] = []
         self.refuses_generation: ServiceError | None = None
+        self.on_clusters: dict[str, dict[int, datetime | None]] = {}
+        """The checkpoints of each run: step and until when it is kept."""
+        self.copies: list[CheckpointCopy] = []
+        self.copy_status = "stored"
+        self.copy_error: ServiceError | None = None
 
     def hold_dataset(self, owner: UUID, **changes: Any) -> UUID:
         """A data set that `owner` uploaded."""
@@ -92,7 +101,8 @@ class FakeArtifacts(Fake):
             "created_at": utc_now().isoformat(),
             "errors_by_code": {},
         }
-        self.datasets[dataset_id] = owner, dataset | changes
+        dataset |= changes
+        self.datasets[dataset_id] = owner, dataset | {"training_sha256": dataset["sha256"]}
         return dataset_id
 
     def hold_model(self, owner: UUID, **fields: Any) -> UUID:
@@ -216,6 +226,10 @@ class FakeArtifacts(Fake):
             raise NotFound
         return Envelope(data=dataset)
 
+    async def get_warnings(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
+        await self.get_dataset(dataset_id, request, caller)
+        return Envelope(data={"warnings": [], "warnings_by_code": {}, "pagination": PAGINATION})
+
     async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)
         error = {"line": 3, "path": "$.messages", "code": "empty", "message": "No messages."}
@@ -252,6 +266,39 @@ class FakeArtifacts(Fake):
         await self.get_model(model_id, caller)
         names = body.get("files", ["adapter_model.safetensors", "adapter_config.json"])
         return Envelope(data={"download_urls": {name: f"https://store/{name}" for name in names}, "expires_in": 3600})
+
+    async def list_checkpoints(self, cluster: str, external_job_id: str, caller: CallerOf) -> Envelope[Any]:
+        if self.unavailable:
+            raise ClusterUnavailable({"cluster": cluster})
+        kept = self.on_clusters.get(external_job_id, {})
+        return Envelope(
+            data={
+                "checkpoints": [
+                    {"step": step, "saved_at": utc_now(), "size": 9, "kept_until": until}
+                    for step, until in kept.items()
+                ]
+            }
+        )
+
+    async def copy_checkpoint(self, model_id: UUID, body: CheckpointCopy, caller: CallerOf) -> Envelope[Any]:
+        if self.copy_error:
+            raise self.copy_error
+        if model_id not in self.models:
+            if body.step not in self.on_clusters.get(body.external_job_id, {}):
+                raise CheckpointGone
+            self.copies.append(body)
+            self.models[model_id] = caller.user
+            self.model_fields[model_id] = {
+                "status": self.copy_status,
+                "problem": None if self.copy_status == "stored" else "the cluster answered 500",
+                "name": body.name,
+                "job_id": str(body.job_id),
+                "checkpoint": {"attempt": body.attempt, "step": body.step},
+                "created_at": utc_now().isoformat(),
+                "configuration": {"hyperparameters": body.spec.model_dump(mode="json")},
+                "files": [file.model_dump() for file in adapter_ref().files],
+            }
+        return await self.get_model(model_id, caller)
 
     async def generate(self, model_id: UUID, request: Request, caller: CallerOf) -> Response:
         await self.get_model(model_id, caller)
@@ -327,12 +374,20 @@ class FakeTracker(Fake):
         return Envelope(data={"events": entries[start : start + limit]})
 
     async def checkpoints(
-        self, job_id: UUID, request: Request, caller: CallerOf, after: str | None = None, limit: int = 100
+        self,
+        job_id: UUID,
+        request: Request,
+        caller: CallerOf,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        step: int | None = None,
     ) -> Envelope[Any]:
         self.remember(request)
-        ids = [checkpoint["id"] for checkpoint in self.saved]
+        found = [checkpoint for checkpoint in self.saved if step in (None, checkpoint["step"])]
+        ids = [checkpoint["id"] for checkpoint in found]
         start = ids.index(after) + 1 if after in ids else 0
-        return Envelope(data={"checkpoints": self.saved[start : start + limit]})
+        return Envelope(data={"checkpoints": found[start : start + limit]})
 
     async def costs(self, request: Request, caller: CallerOf) -> Envelope[Any]:
         self.remember(request)

@@ -11,7 +11,7 @@ from brightrun.api.datasets import queries as datasets
 from brightrun.api.openai import ids
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool, transaction
-from tests.builders import NOON, dataset_validated, job_completed, job_progress
+from tests.builders import NOON, dataset_validated, job_completed, job_progress, job_started
 from tests.services.api.conftest import User, submission
 from tests.services.api.fakes import Fakes
 from tests.services.slices import deliver
@@ -59,6 +59,16 @@ class Objects:
         of_job = {"job_id": job_id, "user_id": self.owner.id}
         await deliver("api", self.pool, job_progress(**of_job), job_completed(**of_job, finished_at=NOON))
         return job_id
+
+    async def checkpoint(self) -> str:
+        """A checkpoint of the newest job."""
+        job_id = await self.pool.fetchval("SELECT id FROM jobs WHERE user_id = $1 ORDER BY id DESC", self.owner.id)
+        run = f"run-{job_id}"
+        await deliver(
+            "api", self.pool, job_started(job_id=job_id, user_id=self.owner.id, attempt=1, external_job_id=run)
+        )
+        self.fakes.artifacts.on_clusters[run] = {20: None}
+        return "1-20"
 
     async def model(self) -> UUID:
         """A stored model."""
@@ -131,6 +141,7 @@ MAKERS: dict[str, dict[str, Maker]] = {
     "api": {
         "dataset_id": _api(Objects.dataset),
         "job_id": _api(Objects.job),
+        "checkpoint_id": Objects.checkpoint,
         "model_id": _api(Objects.model),
         "webhook_id": _api(Objects.webhook),
         "delivery_id": _api(_any),

@@ -50,7 +50,7 @@ async def test_a_job_is_queued_with_the_adapter_it_starts_from(ada: User, pool: 
     start = artifacts.hold_adapter(ada.id, rank=64, alpha=32, target_modules=("q_proj",), dropout=0.5)
     job = await submitted(ada, pool, init_from=start)
 
-    assert job["start"] == {"model_id": str(start), "name": "Workshop assistant"}
+    assert job["start"] == {"model_id": str(start), "name": "Workshop assistant", "step": None}
     assert job["submitted"] == {"init_from": str(start)}
     event = await queued(pool)
     assert event.start

@@ -426,17 +426,3 @@ async def test_a_job_of_somebody_else_does_not_exist(eve: User, job: dict[str, A
     foreign = await eve.get(f"/api/jobs/{job['id']}/{path}")
     unknown = await eve.get(f"/api/jobs/{new_id()}/{path}")
     assert (foreign.status_code, foreign.json()) == (404, unknown.json())
-
-
-async def test_checkpoints_are_passed_on(ada: User, job: dict[str, Any], tracker: FakeTracker) -> None:
-    values = ("training_loss", "token_accuracy", "validation_loss", "validation_token_accuracy")
-    tracker.saved = [
-        {"id": f"1-{step}", "attempt": 1, "step": step, "saved_at": "2026-11-24T12:00:00Z"} | dict.fromkeys(values, 0.5)
-        for step in (30, 20, 10)
-    ]
-    url = f"/api/jobs/{job['id']}/checkpoints"
-    page = (await ada.get(url, params={"limit": 2})).json()["data"]["checkpoints"]
-    rest = (await ada.get(url, params={"after": page[-1]["id"]})).json()["data"]["checkpoints"]
-    assert page + rest == tracker.saved
-    refused = await ada.get(url, params={"after": "x", "limit": 101})
-    assert (refused.status_code, set(refused.json()["details"])) == (400, {"after", "limit"})

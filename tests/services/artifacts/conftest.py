@@ -15,7 +15,7 @@ from brightrun.artifacts.datasets import routes as datasets
 from brightrun.artifacts.datasets.loops import validate_next
 from brightrun.artifacts.deletions.loops import delete_next
 from brightrun.artifacts.keys import DATASETS, MODELS, Limits
-from brightrun.artifacts.models import generation
+from brightrun.artifacts.models import checkpoints, generation
 from brightrun.artifacts.models import routes as models
 from brightrun.artifacts.models.loops import transfer_next
 from brightrun.artifacts.settings import Settings
@@ -116,7 +116,7 @@ async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[
     app.state.pool, app.state.store, app.state.settings = pool, store, settings
     app.state.limits = Limits()
     app.state.clusters = {cluster.name: cluster}
-    for routes in (datasets, uploads, models, generation):
+    for routes in (datasets, uploads, models, generation, checkpoints):
         app.include_router(routes.router)
     async with serve(app) as url:
         yield Artifacts(pool, store, cluster, settings, url, app)

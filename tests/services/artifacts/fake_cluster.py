@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from brightrun.contracts.cluster_api import ClusterFile, RunArtifacts
+from brightrun.contracts.cluster_api import ClusterFile, RunArtifacts, RunCheckpoint, RunCheckpoints
+from tests.builders import NOON
 
 KEY = "the-key-of-the-cluster"
 
@@ -32,6 +33,12 @@ class FakeCluster:
         self.asked: list[Any] = []
         self.app = FastAPI()
         self.app.add_api_route("/training/artifacts/{run}", self.artifacts)
+        self.checkpoints: dict[str, list[int]] = {}
+        """The steps of the checkpoints of each run that it knows."""
+        self.features: dict[str, Any] = {"gpu_types": [], "checkpoints": True}
+        self.app.add_api_route("/training/checkpoints/{run}", self.list_checkpoints)
+        self.app.add_api_route("/training/checkpoints/{run}/{step}", self.checkpoint)
+        self.app.add_api_route("/training/capabilities", self.capabilities)
         self.app.add_api_route("/files/{name:path}", self.file)
         self.app.add_api_route("/training/generate/{run}", self.generate, methods=["POST"])
 
@@ -52,6 +59,22 @@ class FakeCluster:
             files=announced if self.announces_digests else (),
         )
         return Response(offer.model_dump_json(), media_type="application/json")
+
+    async def list_checkpoints(self, run: str) -> Response:
+        if self.down:
+            return Response(status_code=500)
+        if run not in self.checkpoints:
+            return Response(status_code=404)
+        found = [RunCheckpoint(step=step, saved_at=NOON, size=9, kept_until=NOON) for step in self.checkpoints[run]]
+        return Response(RunCheckpoints(checkpoints=tuple(found)).model_dump_json(), media_type="application/json")
+
+    async def checkpoint(self, run: str, step: int, request: Request) -> Response:
+        if step not in self.checkpoints.get(run, []):
+            return Response(status_code=404)
+        return await self.artifacts(run, request)
+
+    async def capabilities(self) -> dict[str, Any]:
+        return {"name": "fake", "version": "1", "executor": "fake"} | self.features
 
     async def generate(self, run: str, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {KEY}":

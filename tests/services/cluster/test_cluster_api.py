@@ -16,13 +16,14 @@ from tests.waiting import eventually
 async def test_every_route_but_signed_files_needs_the_key(service: ClusterService) -> None:
     await service.start()
     paths = (await service.http.get("/openapi.json")).json()["paths"]
-    opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}.tar"}
+    opened = {"/training/files/{run_id}/{name}", "/training/checkpoints/{run_id}/{step}/{name}"}
     guarded = [(method, path) for path, methods in paths.items() for method in methods if path not in opened]
-    assert len(guarded) == 12
+    assert len(guarded) == 13
     async with httpx.AsyncClient(base_url=service.http.base_url) as anonymous:
-        for method, path in guarded:
+        for method, route in guarded:
+            path = route.replace("{run_id}", "run_1").replace("{step}", "1")
             for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
-                response = await anonymous.request(method, path.replace("{run_id}", "run_1"), headers=header)
+                response = await anonymous.request(method, path, headers=header)
                 assert response.status_code == 401, path
                 assert response.json()["code"] == "unauthorized"
 

@@ -118,6 +118,9 @@ async def test_unsupported_configurations_are_rejected_by_field(
     [
         ({"fail": "out_of_memory"}, "out_of_memory", 1),
         ({"die": True}, "run_lost", 3),
+        ({"signal": 9}, "trainer_killed", 3),
+        ({"signal": 11}, "trainer_crashed", 3),
+        ({"signal": 6, "last_words": "Watchdog caught collective operation timeout: WorkNCCL"}, "gpu_timeout", 3),
         ({"files": ["adapter_config.json", "not_there"]}, "artifact_incomplete", 1),
         ({"files": ["../spec.json"]}, "artifact_incomplete", 1),
     ],

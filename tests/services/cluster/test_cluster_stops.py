@@ -1,15 +1,15 @@
 """Runs that end early: asked to finish, or stopped and resumed by another run."""
 
 import hashlib
-import io
 import json
-import tarfile
+from datetime import timedelta
 
 import httpx
 import pytest
 
+from brightrun.contracts.cluster_api import RunArtifacts
 from brightrun.contracts.training import TrainingSpec
-from brightrun.contracts.values import new_id
+from brightrun.contracts.values import new_id, utc_now
 from tests.services.cluster.hosts import OwnProcess
 from tests.services.cluster.service import ClusterService
 from tests.waiting import eventually
@@ -172,25 +172,31 @@ async def test_checkpoints_are_listed_as_they_appear_and_can_be_downloaded(servi
         return [checkpoint.step for checkpoint in await service.checkpoints(run_id)] == [2]
 
     await eventually(second)
-    checkpoint = (await service.checkpoints(run_id))[0]
-    response = await service.http.get(checkpoint.download_url, headers={"authorization": ""})
-    assert response.status_code == 200
-    with tarfile.open(fileobj=io.BytesIO(response.content)) as archive:
-        members = archive.getmembers()
-        assert {member.name.partition("/")[2] for member in members} == {
-            "adapter_model.safetensors",
-            "trainer_state.json",
-        }
-        assert sum(member.size for member in members) == checkpoint.size
+    (checkpoint,) = await service.checkpoints(run_id)
+    assert checkpoint.kept_until is None, "the run goes on"
+    response = await service.http.get(f"/training/checkpoints/{run_id}/2")
+    offered = RunArtifacts.model_validate_json(response.content)
+    assert [file.name for file in offered.files] == ["adapter_config.json", "adapter_model.safetensors"]
+    for file in offered.files:
+        content = (await service.http.get(offered.download_urls[file.name], headers={"authorization": ""})).content
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
+    url = offered.download_urls["adapter_model.safetensors"]
     for wrong in (
-        httpx.URL(checkpoint.download_url).copy_set_param("signature", "0" * 64),
-        httpx.URL(checkpoint.download_url.replace("/2.tar", "/1.tar")),
+        httpx.URL(url).copy_set_param("signature", "0" * 64),
+        httpx.URL(url.replace("/2/", "/1/")),
+        httpx.URL(url.replace("adapter_model.safetensors", "trainer_state.json")),
     ):
         assert (await service.http.get(wrong)).status_code == 403
+    for missing in ("3", "x", "-1", "2.tar"):
+        assert (await service.http.get(f"/training/checkpoints/{run_id}/{missing}")).status_code in (400, 404)
     service.release(run_id)
     await service.reaches(run_id, "completed")
-    assert [checkpoint.step for checkpoint in await service.checkpoints(run_id)] == [4]
-    assert (await service.http.get(checkpoint.download_url)).status_code == 404
+    (last,) = await service.checkpoints(run_id)
+    assert last.step == 4
+    assert last.kept_until
+    assert timedelta(days=29) < last.kept_until - utc_now() <= timedelta(days=30)
+    assert (await service.http.get(url)).status_code == 404
+    assert (await service.http.get(f"/training/checkpoints/{run_id}/2")).status_code == 404
 
 
 async def test_a_log_is_followed_until_the_run_ends(service: ClusterService) -> None:

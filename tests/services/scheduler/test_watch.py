@@ -15,6 +15,7 @@ from tests.builders import NOON, job_queued
 from tests.services.scheduler.conftest import Scheduler
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+UNKNOWN = JobError(code="trainer_error", message="KeyError: 'x'", retryable=True)
 DIVERGED = JobError(code="diverged", message="The loss is not a number.")
 
 
@@ -112,6 +113,29 @@ async def test_a_lost_run_is_retried_after_a_pause_and_fails_after_three(schedul
     assert [started.attempt for started in await scheduler.recorded(JobStarted, job)] == [1, 2, 3]
     [completed] = await scheduler.recorded(JobCompleted, job)
     assert (completed.outcome, completed.attempt, completed.error) == (JobStatus.FAILED, 3, LOST)
+
+
+async def test_an_unknown_error_is_retried_once_when_it_comes_back_at_the_same_step(scheduler: Scheduler) -> None:
+    job = await scheduler.queue_live()
+    for attempt, step in ((1, 7), (2, 8), (3, 8)):
+        scheduler.cluster.report(job, "failed", attempt=attempt, error=UNKNOWN, current_step=step)
+        await scheduler.watch()
+        await scheduler.end_pauses()
+        await scheduler.dispatch()
+    [completed] = await scheduler.recorded(JobCompleted, job)
+    assert scheduler.cluster.submissions(job) == [1, 2, 3], "another step is another error"
+    assert completed.error
+    assert (completed.outcome, completed.error.code, completed.error.retryable) == ("failed", UNKNOWN.code, False)
+
+    again = await scheduler.queue_live()
+    for attempt in (1, 2):
+        scheduler.cluster.report(again, "failed", attempt=attempt, error=UNKNOWN, current_step=8)
+        await scheduler.watch()
+        await scheduler.end_pauses()
+        await scheduler.dispatch()
+    [completed] = await scheduler.recorded(JobCompleted, again)
+    assert (completed.outcome, completed.attempt) == (JobStatus.FAILED, 2)
+    assert scheduler.cluster.submissions(again) == [1, 2]
 
 
 async def test_the_end_of_an_earlier_attempt_does_not_affect_the_next(scheduler: Scheduler) -> None:

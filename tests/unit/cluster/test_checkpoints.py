@@ -1,14 +1,12 @@
-"""Checkpoints on disk: complete ones, taken over by another run, sent as a tar."""
+"""Checkpoints on disk: complete ones, their files, and those that another run adopts."""
 
-import io
+import hashlib
 import json
 import os
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from brightrun.cluster.downloads.tar import Tar
 from brightrun.cluster.files import checkpoints
 
 
@@ -74,18 +72,23 @@ def test_without_a_complete_checkpoint_there_is_nothing_to_adopt(tmp_path: Path)
         checkpoints.adopt(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.parametrize("size", [0, 1, 512, 513, (1 << 20) + 7])
-def test_a_tar_has_the_size_it_says_and_holds_the_files(tmp_path: Path, size: int) -> None:
-    checkpoint = save(tmp_path, 20, os.urandom(size))
-    expected = (checkpoint / "deep" / "weights.bin").read_bytes()
-    tar = Tar(checkpoint)
-    for path in [*checkpoint.rglob("*.*")]:
-        path.unlink()  # a newer checkpoint takes its place while it is sent
-    sent = b"".join(tar)
-    tar.close()
-    assert len(sent) == tar.size
-    with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
-        assert archive.getnames() == ["checkpoint-20/deep/weights.bin", "checkpoint-20/trainer_state.json"]
-        member = archive.extractfile("checkpoint-20/deep/weights.bin")
-        assert member
-        assert member.read() == expected
+def test_the_adapter_of_a_complete_checkpoint_is_described_with_its_digests(tmp_path: Path) -> None:
+    checkpoint = save(tmp_path, 20)
+    for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
+        (checkpoint / name).write_bytes(name.encode())
+    files = checkpoints.describe_checkpoint(tmp_path, 20)
+    assert [(file.name, file.size) for file in files] == [
+        ("adapter_config.json", 19),
+        ("adapter_model.safetensors", 25),
+    ]
+    assert files[0].sha256 == hashlib.sha256(b"adapter_config.json").hexdigest()
+
+
+@pytest.mark.parametrize("case", ["absent", "torn", "without weights"])
+def test_an_incomplete_checkpoint_is_not_described(tmp_path: Path, case: str) -> None:
+    if case == "torn":
+        tear(tmp_path, 20)
+    elif case == "without weights":
+        save(tmp_path, 20)
+    with pytest.raises(FileNotFoundError):
+        checkpoints.describe_checkpoint(tmp_path, 20)

@@ -226,7 +226,9 @@ async def test_a_trainer_lives_as_long_as_its_job(
     if status:
         head.add_job("run_1-1", status, brightrun="ours")
     assert await execution.is_alive() is alive
-    assert ("so it is" if status else "started anew") in await execution.exit_reason()
+    error = await execution.exit_error()
+    assert error
+    assert ("so it is" if status else "started anew") in error.message
     found = await executor.find(launched(), folder(settings))
     assert (found is not None) is alive
 

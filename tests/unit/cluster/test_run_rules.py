@@ -136,6 +136,15 @@ def test_a_trainer_that_keeps_dying_is_restarted_a_bounded_number_of_times(resta
     assert run.status.error == rules.RUN_LOST
 
 
+def test_a_run_whose_trainers_die_fails_with_the_cause_of_the_last_death() -> None:
+    killed = JobError(code="trainer_killed", message="The kernel killed the trainer.", retryable=True)
+    run = rules.lose_trainer(launch(new_run()), killed)
+    assert run.status.message == killed.message
+    assert launch(run, LATER, max_restarts=0).status.error == killed
+    unknown = rules.lose_trainer(run, None)
+    assert launch(unknown, LATER, max_restarts=0).status.error == rules.RUN_LOST
+
+
 def test_interruptions_are_no_restarts() -> None:
     run = launch(new_run(), NOW, 0)
     for _ in range(5):

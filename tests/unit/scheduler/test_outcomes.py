@@ -12,7 +12,15 @@ from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.training import JobError
 from brightrun.contracts.values import new_id
 from brightrun.scheduler.lifecycle.models import StopRequests
-from brightrun.scheduler.lifecycle.rules import Complete, Pause, Retry, decide_outcome, error_of, retry_pause
+from brightrun.scheduler.lifecycle.rules import (
+    Complete,
+    Pause,
+    Retry,
+    decide_outcome,
+    error_of,
+    final_error,
+    retry_pause,
+)
 from brightrun.scheduler.models import Attempt
 from brightrun.scheduler.states import AttemptState
 from brightrun.scheduler.stopping import rules as stopping
@@ -20,8 +28,11 @@ from brightrun.scheduler.stopping.models import StoppingRun
 from tests.builders import NOON
 
 LOST = JobError(code="run_lost", message="The node went away.", retryable=True)
+UNKNOWN = JobError(code="trainer_error", message="KeyError: 'x'", advice="Try again.", retryable=True)
 WRONG = JobError(code="diverged", message="The loss is not a number.")
-NONE = StopRequests(cancelled=False, paused=False, finishing=False, limit=None, sent=None, lost_attempts=0)
+NONE = StopRequests(
+    cancelled=False, paused=False, finishing=False, limit=None, sent=None, lost_attempts=0, repeated=False
+)
 ATTEMPT = Attempt(new_id(), new_id(), 1, "local", fence=1, state=AttemptState.LIVE, external_job_id="run-1")
 RUN = StoppingRun(
     ATTEMPT,
@@ -52,6 +63,7 @@ STOP_REQUESTS = st.builds(
     limit=st.sampled_from([None, "budget", "duration"]),
     sent=st.sampled_from([None, "cancel", "checkpoint", "finish"]),
     lost_attempts=st.integers(0, 5),
+    repeated=st.booleans(),
 )
 
 
@@ -84,6 +96,23 @@ def test_a_failure_that_is_not_retryable_fails_the_job(requests: StopRequests) -
 )
 def test_a_lost_run_is_retried_unless_a_stop_was_requested(changes, expected) -> None:
     assert decide_outcome(run("failed", error=LOST), replace(NONE, **changes), 3) == expected
+
+
+def test_an_unknown_error_that_comes_back_at_the_same_step_is_final() -> None:
+    failed = run("failed", error=UNKNOWN, current_step=1200)
+    first, second = replace(NONE, lost_attempts=0), replace(NONE, lost_attempts=1, repeated=True)
+    assert decide_outcome(failed, first, 3) == Retry()
+    assert final_error(failed, first) == UNKNOWN
+    assert decide_outcome(failed, second, 3) == Complete(JobStatus.FAILED)
+    error = final_error(failed, second)
+    assert error
+    assert (error.code, error.message, error.retryable) == (UNKNOWN.code, UNKNOWN.message, False)
+    assert error.advice == "It failed twice in the same way at step 1,200: give the run's log to the operator."
+
+
+def test_an_error_with_a_known_cause_is_retried_although_it_comes_back() -> None:
+    assert decide_outcome(run("failed", error=LOST), replace(NONE, repeated=True), 3) == Retry()
+    assert final_error(run("failed", error=LOST), replace(NONE, repeated=True)) == LOST
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def verify(folder: Path, base_name: str, data: Path) -> dict[str, Any]:
     pairs = data.is_file() and _holds_pairs(data)
     source = whole_file(data, pairs)
     with tempfile.TemporaryDirectory() as cache:
-        rows = make_dataset(source, encoder, Path(cache), lambda _: None)
-        result = compare(model, rows, base.tokenizer.pad_token_id, lambda: True)
+        encoded = make_dataset(source, encoder, Path(cache), lambda _: None)
+        result = compare(model, encoded.rows, base.tokenizer.pad_token_id, lambda: True)
     better = result["reward_accuracy"] > HALF if pairs else result["adapter_loss"] < result["base_loss"]
     return result | {"better": better, "samples": sample(model, base, source, lambda: True)}
 

@@ -11,7 +11,6 @@ from brightrun_trainer.data.packing import pack
 from brightrun_trainer.data.split import Task
 from brightrun_trainer.data.tokens import Encoder, make_dataset
 from brightrun_trainer.model.base_model import LoadedModel, load_base
-from brightrun_trainer.process.failures import TrainingFailure
 from brightrun_trainer.process.reporting import Reporter
 
 CACHE = "cache"
@@ -23,15 +22,18 @@ INDEX = "encoded.json"
 class Prepared:
     """A base model with the encoded examples to train and to evaluate it on.
 
-    `examples` counts the conversations in `rows`; packed rows are fewer.
+    `examples` counts the conversations in `rows`; packed rows are fewer. `limit`: the longest example, in tokens.
+    `truncated` and `dropped` count examples of both sets.
     """
 
     task: Task
     base: LoadedModel
-    encoder: Encoder
+    limit: int
     rows: Dataset
     held_out: Dataset | None
     examples: int
+    truncated: int = 0
+    dropped: int = 0
 
 
 def prepare(run_dir: Path, task: Task, reporter: Reporter) -> Prepared:
@@ -41,20 +43,17 @@ def prepare(run_dir: Path, task: Task, reporter: Reporter) -> Prepared:
     cache = run_dir / CACHE
     shutil.rmtree(cache, ignore_errors=True)
     reporter.stage("tokenizing", f"{task.training.count:,} conversations")
-    rows = make_dataset(task.training, encoder, cache, lambda message: reporter.stage("tokenizing", message))
-    held_out = make_dataset(task.held_out, encoder, cache, lambda _: None) if task.held_out else None
-    if not rows or (held_out is not None and not held_out):
-        raise TrainingFailure(
-            "data_empty",
-            f"No example has an assistant message to learn from within {encoder.limit} tokens.",
-            "Raise max_length, or give assistant messages a weight of 1.",
-        )
+    training = make_dataset(task.training, encoder, cache, lambda message: reporter.stage("tokenizing", message))
+    validation = make_dataset(task.held_out, encoder, cache, lambda _: None) if task.held_out else None
+    sets = [training, validation] if validation else [training]
+    rows, held_out = training.rows, validation.rows if validation else None
     examples = len(rows)
     if task.spec.packing:
         rows = pack(rows, encoder.limit, base)
     index = {"rows": _files(rows), "held_out": _files(held_out) if held_out else [], "examples": examples}
     (cache / INDEX).write_text(json.dumps(index))
-    return Prepared(task, base, encoder, rows, held_out, examples)
+    truncated, dropped = (sum(getattr(encoded, kind).count for encoded in sets) for kind in ("truncated", "dropped"))
+    return Prepared(task, base, encoder.limit, rows, held_out, examples, truncated, dropped)
 
 
 def load_prepared(run_dir: Path, task: Task) -> Prepared:
@@ -62,7 +61,7 @@ def load_prepared(run_dir: Path, task: Task) -> Prepared:
     base, encoder = _load(task)
     index = json.loads((run_dir / CACHE / INDEX).read_text())
     held_out = _from_files(index["held_out"]) if index["held_out"] else None
-    return Prepared(task, base, encoder, _from_files(index["rows"]), held_out, index["examples"])
+    return Prepared(task, base, encoder.limit, _from_files(index["rows"]), held_out, index["examples"])
 
 
 def _load(task: Task) -> tuple[LoadedModel, Encoder]:

@@ -1,9 +1,10 @@
 """Which examples are trained on and which are held out."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -19,19 +20,30 @@ HELD_OUT_SHARE, MIN_HELD_OUT, MAX_HELD_OUT = 0.05, 4, 500
 class Source:
     """`count` examples of a file: those with the given `indices`, from 0 and without empty lines, or all if None.
 
-    `pairs`: they are preference examples.
+    `pairs`: they are preference examples. `role`: what they are for.
     """
 
     path: Path
     count: int
     pairs: bool
     indices: frozenset[int] | None = None
+    role: Literal["training", "validation"] = "training"
 
     def examples(self) -> Iterator[Example]:
         """Read them one at a time. Raises UnreadableData."""
+        return (example for _, example in self.indexed_examples())
+
+    def indexed_examples(self) -> Iterator[tuple[int, Example]]:
+        """The same, each with its index in the file. Raises UnreadableData."""
         for index, example in enumerate(read(self.path, self.pairs)):
             if self.indices is None or index in self.indices:
-                yield example
+                yield index, example
+
+    def line_numbers(self, indices: Collection[int]) -> list[int]:
+        """The file's line numbers, from 1, of the examples with these indices."""
+        with self.path.open("rb") as file:
+            lines = (number for number, line in enumerate(file, start=1) if line.strip())
+            return [number for index, number in enumerate(lines) if index in indices]
 
 
 def split(run_dir: Path, spec: TrainingSpec) -> tuple[Source, Source | None]:
@@ -43,7 +55,7 @@ def split(run_dir: Path, spec: TrainingSpec) -> tuple[Source, Source | None]:
     pairs = spec.method == "dpo"
     training = whole_file(run_dir / DATASET, pairs)
     if (run_dir / VALIDATION).exists():
-        return training, whole_file(run_dir / VALIDATION, pairs)
+        return training, whole_file(run_dir / VALIDATION, pairs, "validation")
     held_out = _held_out_count(spec, training.count)
     if spec.validation_dataset_id or (not held_out and (spec.early_stopping or spec.eval_steps)):
         raise TrainingFailure(
@@ -56,13 +68,14 @@ def split(run_dir: Path, spec: TrainingSpec) -> tuple[Source, Source | None]:
     everything = range(training.count)
     chosen = frozenset(random.Random(spec.seed).sample(everything, held_out))  # noqa: S311
     trained = frozenset(everything) - chosen
-    return Source(training.path, len(trained), pairs, trained), Source(training.path, held_out, pairs, chosen)
+    validation = Source(training.path, held_out, pairs, chosen, "validation")
+    return Source(training.path, len(trained), pairs, trained), validation
 
 
-def whole_file(path: Path, pairs: bool) -> Source:
+def whole_file(path: Path, pairs: bool, role: Literal["training", "validation"] = "training") -> Source:
     """All examples of a file. Raises TrainingFailure if there are none or one cannot be read."""
     if count := sum(1 for _ in read(path, pairs)):
-        return Source(path, count, pairs)
+        return Source(path, count, pairs, role=role)
     raise TrainingFailure("data_empty", f"{path.name} holds no example.", "Upload a data set with examples.")
 
 

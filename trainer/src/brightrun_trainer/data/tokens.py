@@ -4,13 +4,14 @@ An example longer than the limit keeps its first tokens. It is dropped if no tok
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from datasets.exceptions import DatasetGenerationError
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
@@ -18,37 +19,66 @@ from trl.data_utils import common_prefix_length
 from brightrun.contracts.values import new_id
 from brightrun_trainer.data.examples import Example, Message
 from brightrun_trainer.data.split import Source
-from brightrun_trainer.process.failures import UnreadableData
+from brightrun_trainer.process.failures import TrainingFailure
 
 IGNORED = -100
+MAX_POSITIONS = 10
 Row = dict[str, list[int]]
 
 
+class Unencodable(Exception):
+    """An example cannot be encoded; `code` and `advice` are those of the failure that its line becomes."""
+
+    def __init__(self, code: str, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.advice = advice
+
+
 @dataclass(slots=True)
+class Affected:
+    """How many examples something happened to, and the indices of the first ones in their file."""
+
+    count: int = 0
+    indices: list[int] = field(default_factory=list)
+
+    def add(self, index: int) -> None:
+        self.count += 1
+        if len(self.indices) < MAX_POSITIONS:
+            self.indices.append(index)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSet:
+    """The rows of a set, without the `dropped` examples, of which nothing is learned. `truncated` lost tokens."""
+
+    rows: Dataset
+    truncated: Affected
+    dropped: Affected
+
+
+@dataclass(frozen=True, slots=True)
 class Encoder:
-    """Encodes examples and counts those truncated at `limit` tokens and those dropped."""
+    """Encodes examples of at most `limit` tokens."""
 
     tokenizer: PreTrainedTokenizerBase
     chat_template: str
     limit: int
-    truncated: int = 0
-    dropped: int = 0
 
-    def rows(self, examples: Iterable[Example]) -> Iterator[Row]:
-        """The row of each example that is not dropped: ids with labels, and both answers of a preference example."""
-        for example in examples:
-            row = self.encode(example)
-            truncated = len(row["input_ids"]) > self.limit
-            row = {name: tokens[: self.limit] for name, tokens in row.items()}
-            learned = any(label != IGNORED for label in row["labels"])
-            if example.rejected is not None:
-                pair, cut = self._encode_pair(example, example.rejected)
-                row, truncated = row | pair, truncated or cut
-                learned = learned and bool(pair["chosen_ids"]) and pair["chosen_ids"] != pair["rejected_ids"]
-            self.truncated += truncated
-            self.dropped += not learned
-            if learned:
-                yield row
+    def row(self, example: Example) -> tuple[Row | None, bool]:
+        """Ids with labels, and both answers of a preference example; None if nothing is learned. Whether it was cut.
+
+        Raises Unencodable.
+        """
+        row = self.encode(example)
+        truncated = len(row["input_ids"]) > self.limit
+        row = {name: tokens[: self.limit] for name, tokens in row.items()}
+        learned = any(label != IGNORED for label in row["labels"])
+        if example.rejected is not None:
+            pair, cut = self._encode_pair(example, example.rejected)
+            row, truncated = row | pair, truncated or cut
+            learned = learned and bool(pair["chosen_ids"]) and pair["chosen_ids"] != pair["rejected_ids"]
+        return row if learned else None, truncated
 
     def encode(self, example: Example) -> Row:
         """One whole conversation; labels are -100 except for tokens of assistant messages whose weight is not 0."""
@@ -78,27 +108,64 @@ class Encoder:
             return self.tokenizer.apply_chat_template(
                 messages, tools=tools, chat_template=self.chat_template, tokenize=True, return_dict=True, **options
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
             roles = ", ".join(message["role"] for message in messages)
-            raise UnreadableData(f"The chat template rejects a conversation of {roles}: {error}.") from error
+            raise Unencodable(
+                "conversation_refused",
+                f"the chat template rejects a conversation of {roles} ({error})",
+                "Change or remove such conversations, or set chat_template: plain takes every conversation.",
+            ) from error
 
 
-def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callable[[str], None]) -> Dataset:
+def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callable[[str], None]) -> EncodedSet:
     """Encode everything into a memory-mapped file in `cache`, so that memory does not grow with the data.
 
-    Raises UnreadableData.
+    Raises TrainingFailure, also if nothing remains to be learned.
     """
+    truncated, dropped = Affected(), Affected()
 
     def generate() -> Iterator[Row]:
         reported = time.monotonic()
-        for done, example in enumerate(source.examples(), start=1):
-            yield from encoder.rows([example])
+        for done, (index, example) in enumerate(source.indexed_examples(), start=1):
+            try:
+                row, cut = encoder.row(example)
+            except Unencodable as error:
+                raise _at_line(source, index, error) from error
+            if cut:
+                truncated.add(index)
+            if row is None:
+                dropped.add(index)
+            else:
+                yield row
             if time.monotonic() - reported >= 1:
                 progress(f"{done:,} of {source.count:,} conversations")
                 reported = time.monotonic()
 
-    # A random fingerprint: hashing the tokenizer takes longer than encoding a small data set.
-    return Dataset.from_generator(generate, cache_dir=str(cache), fingerprint=new_id().hex)
+    try:
+        # A random fingerprint: hashing the tokenizer takes longer than encoding a small data set.
+        rows = Dataset.from_generator(generate, cache_dir=str(cache), fingerprint=new_id().hex)
+    except DatasetGenerationError:  # a file without rows cannot be written
+        if dropped.count < source.count:
+            raise
+        raise _nothing_left(source, encoder.limit, truncated.count) from None
+    return EncodedSet(rows, truncated, dropped)
+
+
+def _at_line(source: Source, index: int, error: Unencodable) -> TrainingFailure:
+    (line,) = source.line_numbers({index})
+    return TrainingFailure(error.code, f"{source.path.name}, line {line}: {error}.", error.advice)
+
+
+def _nothing_left(source: Source, limit: int, truncated: int) -> TrainingFailure:
+    what, lack = ("pairs", "two answers that differ") if source.pairs else ("examples", "an answer to learn from")
+    return TrainingFailure(
+        "data_empty",
+        f"Nothing is left of the {source.count:,} {source.role} {what}: "
+        f"{truncated:,} are longer than {limit:,} tokens, and none has {lack} within them.",
+        "Raise max_length, shorten the prompts, or give assistant messages a weight of 1."
+        if source.role == "training"
+        else "Raise max_length, shorten the prompts, or choose other validation examples.",
+    )
 
 
 def _without_weight_0(mask: list[int], example: Example) -> list[bool]:
@@ -108,8 +175,10 @@ def _without_weight_0(mask: list[int], example: Example) -> list[bool]:
         return [bool(marked) for marked in mask]
     runs = [(marked, len(list(tokens))) for marked, tokens in groupby(mask)]
     if sum(marked for marked, _ in runs) != len(assistants):
-        raise UnreadableData(
-            "The chat template of this base model joins assistant messages, so weight 0 cannot be kept."
+        raise Unencodable(
+            "weight_unsupported",
+            "the chat template joins assistant messages, so that weight 0 cannot be kept",
+            "Leave the weight out, or set chat_template: plain keeps the messages apart.",
         )
     weights = iter(assistants)
     learned: list[bool] = []

@@ -45,9 +45,6 @@ def save(model: PeftModel, prepared: Prepared, facts: Mapping[str, Any], folder:
     """
     shutil.rmtree(folder, ignore_errors=True)
     spec, held_out = prepared.task.spec, prepared.task.held_out
-    lora = model.peft_config["default"]
-    # The model's path on this cluster means nothing after a download.
-    lora.base_model_name_or_path, lora.revision = spec.base_model, spec.base_model_revision
     # DPO keeps its reference as a second adapter.
     model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
     prepared.base.tokenizer.save_pretrained(str(folder))

@@ -4,21 +4,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jinja2 import TemplateError
 from peft import PeftModel
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.streamers import BaseStreamer
 
 from brightrun.contracts.generation import Generate, Side
 from brightrun_trainer.model.base_model import load_base
+from brightrun_trainer.model.stop_tokens import stop_tokens
 from brightrun_trainer.process.failures import TrainingFailure
 
 ADAPTERS: dict[Side, str] = {"base": "__base__", "adapter": "default"}
 """PEFT's names; `__base__` stands for rows of a batch without an adapter."""
-TURN = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 INCOMPLETE = "\ufffd"
 """Decoded in place of a character of which some bytes are missing."""
 
@@ -112,7 +118,7 @@ def complete(
     model.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
-    ends = _end_tokens(model, tokenizer)
+    ends = stop_tokens(tokenizer, cast("PreTrainedModel", model))
     streamer = _Streamer(tokenizer, sides, ends, on_text)
     deadline = _Deadline(sampling.seconds, may_continue)
     rows = prompt.repeat(len(sides), 1).to(model.device)
@@ -195,14 +201,3 @@ class _Deadline(StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         self.passed = time.monotonic() > self._deadline or not self._may_continue()
         return torch.full((input_ids.shape[0],), self.passed, dtype=torch.bool, device=input_ids.device)
-
-
-def _end_tokens(model: PeftModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end an answer: the model's, the tokenizer's, and the chat template's, which may differ."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    listed = configured if isinstance(configured, list) else [configured]
-    ends = {token for token in [*listed, tokenizer.eos_token_id] if isinstance(token, int)}
-    turn: Any = tokenizer.apply_chat_template(TURN, tokenize=True, return_dict=True)
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    after = [token for token in turn["input_ids"][::-1] if token in special]
-    return ends | set(after[:1])

@@ -20,7 +20,8 @@ from trl.chat_template_utils import get_training_chat_template
 
 from brightrun.contracts.training import ChatTemplate, TrainingSpec
 from brightrun_trainer.model.chat_templates import use_template
-from brightrun_trainer.process.failures import TrainingFailure, base_model_missing
+from brightrun_trainer.model.stop_tokens import fit_tokenizer
+from brightrun_trainer.process.failures import TrainingFailure, base_model_missing, known_cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,25 @@ def load_base(
     """Load a base model by the name of its folder in BRIGHTRUN_MODELS, its path, or its name on the Hugging Face Hub.
 
     It is loaded to the current GPU if there is one; `nf4` quantizes it to 4 bits. Raises TrainingFailure if it is not
-    available or has no chat template to train with.
+    available, has no chat template to train with, or has a tokenizer that does not fit it.
     """
     path = _locate(name)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = _nf4() if nf4 else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, dtype=precision(), **(_nf4() if nf4 else {})
-        )
-    except (OSError, ValueError) as error:
-        raise base_model_missing(name, f"it could not be loaded ({str(error).splitlines()[0][:200]})") from error
+        model: Any = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=precision(), **options)
+        model = model if nf4 else model.to(device)
+    except Exception as error:
+        if known_cause(error):
+            raise
+        raise _unloadable(name, Path(path), error) from error
+    chat_template = use_template(tokenizer, template) if template else _marked_template(name, tokenizer)
+    fit_tokenizer(name, tokenizer, model)
     return LoadedModel(
-        model=model if nf4 else model.to(device),
+        model=model,
         tokenizer=tokenizer,
-        chat_template=use_template(tokenizer, template) if template else _marked_template(name, tokenizer),
+        chat_template=chat_template,
         revision=_weights_digest(Path(path)) if Path(path).is_dir() else str(model.config._commit_hash),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length),
     )
@@ -104,6 +109,17 @@ def _locate(name: str) -> str:
     if name == "tiny":
         raise base_model_missing(name, "it is not in the folder that BRIGHTRUN_MODELS names")
     return name
+
+
+def _unloadable(name: str, folder: Path, error: Exception) -> TrainingFailure:
+    cause = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    if not folder.is_dir():
+        return base_model_missing(name, f"it could not be loaded ({cause})")
+    return TrainingFailure(
+        "base_model_unreadable",
+        f"The files of the base model {name} cannot be loaded: {cause}.",
+        "Choose another base model, or ask the operator to download it again, in a format without quantization.",
+    )
 
 
 def _marked_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -9,7 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from brightrun.contracts.training import TrainingSpec
-from brightrun_trainer.process.failures import TrainingFailure
+from brightrun_trainer.process.failures import TrainingFailure, known_cause
+
+ADVICE = "Start from another model, or leave init_from out."
 
 
 def load_into(model: PeftModel, folder: Path, spec: TrainingSpec) -> None:
@@ -17,13 +19,22 @@ def load_into(model: PeftModel, folder: Path, spec: TrainingSpec) -> None:
     try:
         config = json.loads((folder / CONFIG_NAME).read_text())
         weights = load_file(folder / SAFETENSORS_WEIGHTS_NAME)
-    except (OSError, ValueError, SafetensorError) as error:
+        if not isinstance(config, dict):
+            raise ValueError(f"{CONFIG_NAME} holds no object")
+    except FileNotFoundError as error:
         raise TrainingFailure(
             "init_adapter_missing",
-            f"The adapter to start from cannot be read: {folder.name} needs {CONFIG_NAME} and "
-            f"{SAFETENSORS_WEIGHTS_NAME}.",
-            "Start from another model, or leave init_from out.",
+            f"The adapter to start from needs {CONFIG_NAME} and {SAFETENSORS_WEIGHTS_NAME}.",
+            ADVICE,
         ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        if known_cause(error):
+            raise
+        message = f"The files of the adapter to start from are damaged: {error}."
+        raise TrainingFailure("init_adapter_unreadable", message, ADVICE) from error
+    if damaged := [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]:
+        message = f"The adapter to start from has {len(damaged)} weights that are not finite, such as {damaged[0]}."
+        raise TrainingFailure("init_adapter_unreadable", message, ADVICE)
     settings = {"r": ("rank", spec.rank), "lora_alpha": ("alpha", spec.alpha), "use_rslora": ("rslora", spec.rslora)}
     reasons = [
         f"its {name} is {config.get(key)}" for key, (name, value) in settings.items() if config.get(key) != value

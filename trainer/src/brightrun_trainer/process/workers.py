@@ -18,14 +18,6 @@ from brightrun_trainer.process.reporting import Reporter
 
 MODULE = "brightrun_trainer.worker"
 EXIT_TIMEOUT_SECONDS = 30.0
-LOST = FailedReport(
-    error=JobError(
-        code="process_lost",
-        message="A process of this training on another GPU ended unexpectedly.",
-        advice="Try again; if it happens once more, give the run's log to the operator.",
-        retryable=True,
-    )
-)
 
 
 @contextmanager
@@ -64,7 +56,19 @@ def _watch(process: subprocess.Popen[bytes], trained: threading.Event, reporter:
     output, exit_code = process.stdout.read() if process.stdout else b"", process.wait()
     if exit_code and not trained.is_set():
         report = REPORT.validate_json(output) if output.strip() else None
-        reporter.send_last(report if isinstance(report, FailedReport) else LOST, exit_code=1)
+        reporter.send_last(report if isinstance(report, FailedReport) else _lost(exit_code), exit_code=1)
+
+
+def _lost(exit_code: int) -> FailedReport:
+    end = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return FailedReport(
+        error=JobError(
+            code="process_lost",
+            message=f"A process of this training on another GPU ended unexpectedly ({end}).",
+            advice="Try again; if it happens once more, give the run's log to the operator.",
+            retryable=True,
+        )
+    )
 
 
 def _rank(number: int) -> dict[str, str]:

@@ -101,17 +101,17 @@ class Reporting(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         if time.monotonic() - self._sent >= SECONDS_BETWEEN_BATCHES:
-            self._send_points(state)
+            self.report_points(state)
 
     def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.report_checkpoint(state, time.monotonic() - self._save_began)
 
     def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        self._send_points(state)
+        self.report_points(state)
 
     def report_checkpoint(self, state: TrainerState, seconds: float) -> None:
         """Report the checkpoint of the last whole step, after the points that led to it."""
-        self._send_points(state)
+        self.report_points(state)
         step = state.global_step
         path = f"{CHECKPOINTS}/{CHECKPOINT_PREFIX}{step}"
         self._reporter.send(CheckpointReport(step=step, path=path, seconds=round(seconds, 3)))
@@ -132,7 +132,8 @@ class Reporting(TrainerCallback):
             gpu_utilization=self._resources.gpu_utilization(),
         )
 
-    def _send_points(self, state: TrainerState) -> None:
+    def report_points(self, state: TrainerState) -> None:
+        """Report the points that wait."""
         with self._points_lock:
             points, self._points = tuple(self._points), []
         if not points:

@@ -93,7 +93,11 @@ class _Run:
     def train(self, checkpoint: Path | None, patience: float) -> None:
         """Train to the end, or until a stop is requested."""
         with forced_stop(self._stop, patience, self._trainer.snapshot.lock, self._end_with_last_step):
-            self._trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                self._trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            except Exception:
+                self._reporting.report_points(self._trainer.state)  # the steps before the failure
+                raise
 
     def deliver(self) -> FinishedReport:
         """Choose and evaluate the adapter and write its files. Raises TrainingFailure if it is not finite."""
@@ -129,13 +133,13 @@ class _Run:
 
     def _save(self, evaluation: dict[str, Any], early: bool) -> dict[str, Any]:
         """Write the adapter; returns the `files` and the `metadata` of the last report."""
-        state, encoder, held_out = self._trainer.state, self._prepared.encoder, self._prepared.held_out
+        state, held_out = self._trainer.state, self._prepared.held_out
         counts = {
             "steps": state.global_step,
             "examples": self._prepared.examples,
             "validation_examples": len(held_out) if held_out else 0,
-            "truncated_examples": encoder.truncated,
-            "dropped_examples": encoder.dropped,
+            "truncated_examples": self._prepared.truncated,
+            "dropped_examples": self._prepared.dropped,
         }
         if state.best_global_step:
             counts["best_step"] = state.best_global_step

@@ -109,6 +109,9 @@ def make_trainer(
     trainer.snapshot, trainer.checkpoints_kept = snapshot, spec.checkpoints_kept
     model = cast("PeftModel", trainer.model)
     widen_adapter(model)
+    # The base model's path on this cluster means nothing after a download, of a checkpoint or of the adapter.
+    lora = model.peft_config["default"]
+    lora.base_model_name_or_path, lora.revision = spec.base_model, spec.base_model_revision
     if spec.init_from:  # TRL has rounded it, but not DPO's reference
         initial_adapter.load_into(model, run_dir / INIT_ADAPTER, spec)
     return trainer
@@ -126,7 +129,7 @@ def _trainer_of(
 ) -> ResumableTrainer:
     spec, model = prepared.task.spec, prepared.base.model
     evaluates = prepared.held_out is not None
-    plan = Plan(spec, len(prepared.rows), prepared.encoder.limit, evaluates, precision(), processes)
+    plan = Plan(spec, len(prepared.rows), prepared.limit, evaluates, precision(), processes)
     arguments: dict[str, Any] = {
         "train_dataset": prepared.rows,
         "eval_dataset": prepared.held_out,

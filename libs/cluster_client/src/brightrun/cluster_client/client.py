@@ -28,6 +28,7 @@ from brightrun.contracts.cluster_api import (
     Capabilities,
     Capacity,
     RunArtifacts,
+    RunCheckpoints,
     RunEvents,
     RunList,
     RunSummary,
@@ -153,6 +154,15 @@ class ClusterClient:
     async def artifacts(self, external_job_id: str) -> RunArtifacts:
         """Where the files of a completed run are. Raises ClusterError."""
         path = f"/training/artifacts/{_segment(external_job_id)}"
+        return (await self._get(path, read_seconds=DOWNLOAD_SILENCE_SECONDS)).read(RunArtifacts)
+
+    async def checkpoints(self, external_job_id: str) -> RunCheckpoints:
+        """The checkpoints that a run has now. Raises ClusterError."""
+        return (await self._get(f"/training/checkpoints/{_segment(external_job_id)}")).read(RunCheckpoints)
+
+    async def checkpoint(self, external_job_id: str, step: int) -> RunArtifacts:
+        """Where the files of a checkpoint's adapter are. Raises ClusterError."""
+        path = f"/training/checkpoints/{_segment(external_job_id)}/{step}"
         return (await self._get(path, read_seconds=DOWNLOAD_SILENCE_SECONDS)).read(RunArtifacts)
 
     @asynccontextmanager

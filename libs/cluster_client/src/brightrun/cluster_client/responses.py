@@ -11,6 +11,8 @@ from brightrun.contracts.training import JobError
 from brightrun.contracts.values import Value
 
 MAX_QUOTE_LENGTH = 200
+ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
+"""A cluster has no such thing, has it no more, or has no such endpoint."""
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -128,7 +128,10 @@ class ClusterFile(Value):
 
 
 class RunArtifacts(Value):
-    """`GET /training/artifacts/{external_job_id}`: where to fetch each file. `files` is optional for other clusters."""
+    """`GET /training/artifacts/{external_job_id}`: where to fetch each file. `files` is optional for other clusters.
+
+    `GET /training/checkpoints/{external_job_id}/{step}` answers with those of a checkpoint's adapter.
+    """
 
     download_urls: dict[str, str]
     model_metadata: Annotated[dict[str, Any], BeforeValidator(lambda metadata: metadata or {})] = Field(
@@ -138,10 +141,13 @@ class RunArtifacts(Value):
 
 
 class RunCheckpoint(Checkpoint):
-    """A checkpoint with the URL of a tar of it; its files have `size` bytes."""
+    """A checkpoint on disk; its files have `size` bytes.
+
+    `kept_until`: when it will be deleted; None while the run goes on and replaces it by newer ones.
+    """
 
     size: Annotated[int, Field(ge=0)]
-    download_url: str
+    kept_until: Utc | None = None
 
 
 class RunCheckpoints(Value):

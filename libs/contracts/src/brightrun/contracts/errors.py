@@ -60,6 +60,22 @@ class ModelNotStored(ServiceError, status=409, code="model_not_stored"):
     """The model's files are not all stored, or not what was stored: `status` and `problem` say more."""
 
 
+class CheckpointGone(ServiceError, status=410, code="checkpoint_gone"):
+    """The checkpoint's cluster does not have it any more: choose one that is available, or the job's model."""
+
+
+class CheckpointsUnsupported(ServiceError, status=409, code="checkpoints_unsupported"):
+    """The job's cluster does not offer its checkpoints: wait for the job's model."""
+
+
+class TooManyCopies(ServiceError, status=429, code="too_many_copies", headers={"Retry-After": "5"}):
+    """The account has as many checkpoints being copied as it may have: wait until one of them is stored."""
+
+
+class ClusterUnavailable(ServiceError, status=502, code="cluster_unavailable", headers={"Retry-After": "5"}):
+    """The cluster that has the checkpoint does not answer: try again in a while."""
+
+
 class GenerationUnsupported(ServiceError, status=409, code="generation_unsupported"):
     """The model's cluster cannot try it: it has no such endpoint, or has removed the model's files to make room."""
 

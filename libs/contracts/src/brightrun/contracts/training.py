@@ -152,6 +152,12 @@ class Checkpoint(Value):
     saved_at: Utc
 
 
+GPU_TIMEOUT = "gpu_timeout"
+TRAINER_ERROR, TRAINER_CRASHED, TRAINER_KILLED = "trainer_error", "trainer_crashed", "trainer_killed"
+UNEXPLAINED = frozenset({TRAINER_ERROR, TRAINER_CRASHED, TRAINER_KILLED})
+"""Codes of errors whose cause nobody knows. One that comes back at the same step with the same message is final."""
+
+
 class JobError(Value):
     """Why a run failed: a stable `code`, a sentence, and what the user can do about it."""
 

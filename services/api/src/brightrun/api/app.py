@@ -17,6 +17,7 @@ from brightrun.api.accounts import openid_routes as openid
 from brightrun.api.accounts import routes as accounts
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.passwords import Passwords
+from brightrun.api.checkpoints import routes as checkpoints
 from brightrun.api.datasets import routes as datasets
 from brightrun.api.http import documents
 from brightrun.api.http.clients import ServiceClients
@@ -43,6 +44,7 @@ ABOUT: dict[str, Any] = {
 }
 ROUTERS = (
     jobs.router,
+    checkpoints.router,
     datasets.uploads,
     accounts.router,
     openid.router,

@@ -139,6 +139,18 @@ class NoCheckpoint(ServiceError, status=409, code="no_checkpoint"):
     """The job has no checkpoint any more that another could go on from: retry it from the beginning."""
 
 
+class CheckpointNotFound(ServiceError, status=404, code="checkpoint_not_found"):
+    """The job has no such checkpoint: see the list of its checkpoints."""
+
+
+class CheckpointPending(ServiceError, status=409, code="checkpoint_pending", headers={"Retry-After": "5"}):
+    """The checkpoint is being copied from its cluster: send the request again in a moment."""
+
+
+class CheckpointNotCopied(ServiceError, status=502, code="checkpoint_not_copied"):
+    """The checkpoint could not be copied from its cluster: send the request again, or choose another one."""
+
+
 class NotRetryable(ServiceError, status=409, code="not_retryable"):
     """Only a job that has failed or was cancelled is tried again: clone another one."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from brightrun.api import app, loops
 from brightrun.api.accounts.identity_provider import open_identity_provider
+from brightrun.api.checkpoints.actions import delete_expired_copy
 from brightrun.api.http.clients import open_clients
 from brightrun.api.jobs import subscribers
 from brightrun.api.jobs.live import Live
@@ -30,6 +31,8 @@ async def start(settings: Settings) -> None:
         service.every("keys.prune", 3600.0, partial(loops.prune_keys, service.pool))
         service.every("clusters.refresh", 2.0, clients.cluster_reports.refresh)
         service.every("deletions.finish", 30.0, partial(loops.finish_deletions, service.pool, clients))
+        delete_copies = partial(delete_expired_copy, service.pool, clients)
+        service.every("checkpoints.expire", 60.0, delete_copies)
         live: Live = service.app.state.live
         service.every("jobs.follow", 1.0, partial(loops.follow_jobs, service.kafka, live), max_turn_seconds=None)
         end_streams = partial(loops.end_streams, service.app.state.stopping, live)

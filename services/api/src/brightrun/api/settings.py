@@ -26,6 +26,8 @@ class Settings(SliceSettings):
     whose `X-Forwarded-For` tells the caller's address. `metrics_token`: the bearer token that `/metrics` needs; without
     one nobody can read it.
 
+    `keep_checkpoint_copy_days`: how long a copy of a checkpoint is kept after its last download or submission.
+
     `oidc_issuer`: the OpenID provider's issuer URL; empty for none. `oidc_client_id`, `oidc_client_secret`: how it
     knows this gateway. `oidc_return_url`: the page that gets the sign-in's code. `oidc_email_domains`: whose addresses
     may sign in, separated by commas; they may open accounts even where sign-up is closed. `oidc_name`: the button.
@@ -50,6 +52,7 @@ class Settings(SliceSettings):
     oidc_return_url: str = Field("", pattern=SECURE_URL)
     oidc_email_domains: str = ""
     oidc_name: str = "single sign-on"
+    keep_checkpoint_copy_days: float = Field(30.0, gt=0, le=3650)
 
     @model_validator(mode="after")
     def _complete_provider(self) -> Self:
@@ -66,6 +69,11 @@ class Settings(SliceSettings):
     def session_lifetime(self) -> timedelta:
         """How long a bearer token is valid after sign-in."""
         return timedelta(days=self.session_days)
+
+    @property
+    def copy_lifetime(self) -> timedelta:
+        """How long a copy of a checkpoint is kept after its last use."""
+        return timedelta(days=self.keep_checkpoint_copy_days)
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from brightrun.artifacts.datasets import routes as datasets
 from brightrun.artifacts.datasets.loops import validate_next
 from brightrun.artifacts.deletions.loops import delete_next
 from brightrun.artifacts.keys import DATASETS, MODELS, Limits
-from brightrun.artifacts.models import generation
+from brightrun.artifacts.models import checkpoints, generation
 from brightrun.artifacts.models import routes as models
 from brightrun.artifacts.models.loops import transfer_next
 from brightrun.artifacts.settings import Settings
@@ -37,7 +37,7 @@ async def start(settings: Settings) -> None:
         service.app.state.settings = settings
         service.app.state.limits = Limits()
         service.app.state.clusters = {cluster.name: cluster for cluster in clusters}
-        for routes in (datasets, uploads, models, generation):
+        for routes in (datasets, uploads, models, generation, checkpoints):
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)

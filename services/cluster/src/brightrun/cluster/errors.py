@@ -99,6 +99,12 @@ class BadFileUrl(ServiceError):
     code = "bad_file_url"
 
 
+def run_lost(message: str) -> JobError:
+    """Why a run fails whose trainers died without a report."""
+    advice = "The run's log has its last words; the job can be tried again."
+    return JobError(code="run_lost", message=message, advice=advice, retryable=True)
+
+
 def retryable(code: str, message: str) -> JobError:
     """Why a run fails that may succeed when it is tried again."""
     return JobError(code=code, message=message, advice="Try the job again.", retryable=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from brightrun.contracts.cluster_api import ClusterFile, RunStatus, SubmitRun
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
 from brightrun.contracts.values import Value
 
 
@@ -49,7 +50,7 @@ class Run(Value):
     `seq` counts its events, `offset` is how many bytes of the trainer's output are in them, `launches` how many
     trainers it has had, `restarts` how many of them were lost. `interrupted`: its trainer was stopped because the
     service stops. `cancelling`: it saves and stops, `pausing` for another run to go on. `adopts`: the run whose
-    checkpoints it starts from.
+    checkpoints it starts from. `last_exit`: why its last trainer died without a report.
     """
 
     request: SubmitRun
@@ -65,6 +66,7 @@ class Run(Value):
     finishing: bool = False
     interrupted: bool = False
     adopts: str | None = None
+    last_exit: JobError | None = None
     files: tuple[ClusterFile, ...] = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from brightrun.runtime.database import Db
 from brightrun.runtime.http import Envelope
 from brightrun.runtime.tokens import CallerOf
 from brightrun.tracker import actions
+from brightrun.tracker.models import HIGHEST_STEP
 from brightrun.tracker.queries import checkpoints, ledger, log
 from brightrun.tracker.schemas import (
     CheckpointsView,
@@ -46,13 +47,18 @@ async def read_checkpoints(
     caller: CallerOf,
     pool: Db,
     after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$")] = None,
+    *,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    step: Annotated[int | None, Query(ge=0, le=HIGHEST_STEP)] = None,
 ) -> Envelope[CheckpointsView]:
-    """What the job's runs saved, newest first: the first of them, or those that follow the checkpoint `after`."""
-    attempt, step = map(int, after.split("-")) if after else LATEST
+    """What the job's runs saved, newest first: the first of them, or those that follow the checkpoint `after`.
+
+    With `step`, those of one step: each attempt may have one.
+    """
+    attempt, last_step = map(int, after.split("-")) if after else LATEST
     async with pool.acquire() as conn:
         await actions.require_owner(conn, job_id, caller.user)
-        saved = await checkpoints.list_checkpoints(conn, job_id, (attempt, step), limit)
+        saved = await checkpoints.list_checkpoints(conn, job_id, (attempt, last_step), limit, step)
     return Envelope(data=CheckpointsView(checkpoints=[CheckpointView.of(checkpoint) for checkpoint in saved]))
 
 

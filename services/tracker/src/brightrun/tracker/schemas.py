@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from brightrun.contracts.checkpoints import MeasuredCheckpoint
 from brightrun.contracts.values import Money
 from brightrun.tracker.models import (
     HIGHEST_STEP,
@@ -63,17 +64,8 @@ def _values(column: Floats) -> list[Any]:
     return list(values)
 
 
-class CheckpointView(View):
-    """A state that the run saved, with the losses and accuracies that had been measured last; null is not measured."""
-
-    id: str
-    attempt: int
-    step: int
-    saved_at: datetime
-    training_loss: float | None
-    token_accuracy: float | None
-    validation_loss: float | None
-    validation_token_accuracy: float | None
+class CheckpointView(MeasuredCheckpoint):
+    """A state that the run saved, with the losses and accuracies that had been measured last."""
 
     @classmethod
     def of(cls, saved: SavedCheckpoint) -> Self:

@@ -2,8 +2,10 @@
 started often.
 
 steps, pace (seconds a step) · hold_at: waits there for the file `go` · die_at: dies there once, in the middle of a
-line · die: dies on every start · ignore_stop, ignore_finish · fail: an error code · files: names it claims to leave ·
-grow: how many MiB of memory it takes · log: lines it logs.
+line · die: dies on every start · signal: dies by that
+signal on every start · ignore_stop, ignore_finish · fail: an error code · files: names it claims to leave ·
+grow: how many MiB of memory it takes · log: lines it logs ·
+last_words: a line of its log.
 """
 
 import json
@@ -38,6 +40,7 @@ def last_step():
 def save(step):
     folder = checkpoints / f"checkpoint-{step}"
     folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text('{"r": 16}')
     (folder / "adapter_model.safetensors").write_bytes(bytes([step % 256]) * 700)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     for old in checkpoints.glob("checkpoint-*"):
@@ -74,8 +77,12 @@ def train():
 signal.signal(signal.SIGTERM, on_stop)
 (run / "starts").open("a").write("x")
 print("trainer: hello", file=sys.stderr, flush=True)
+if "last_words" in script:
+    print(script["last_words"], file=sys.stderr, flush=True)
 for number in range(script.get("log", 0)):
     print(f"line {number}", file=sys.stderr, flush=True)
+if "signal" in script:
+    os.kill(os.getpid(), script["signal"])
 if script.get("die"):
     sys.exit(1)
 report("stage", stage="loading", message="the stand-in")

@@ -45,5 +45,5 @@ async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUI
         status=found["status"],
         training_pairs=found["total_training_pairs"] or 0,
         tokens=found["total_tokens"] or 0,
-        sha256=found["sha256"],
+        sha256=found["training_sha256"],
     )

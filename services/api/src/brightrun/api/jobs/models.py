@@ -70,10 +70,18 @@ class IdempotencyClaim:
     repeated: bool = False
 
 
+class StartCheckpoint(Value):
+    """The checkpoint of a job whose copy another job starts from; `named_after`: the id in its OpenAI name."""
+
+    named_after: UUID
+    step: int
+
+
 class Start(AdapterRef):
     """The model whose adapter a job starts from, as it was at submission; `suffix` is a part of its OpenAI name."""
 
     suffix: str | None = None
+    checkpoint: StartCheckpoint | None = None
 
 
 class AwaitingDataset(Value):
@@ -132,6 +140,7 @@ class StartedRun(Value):
     """The run of an attempt on its cluster."""
 
     attempt: int
+    cluster: str
     external_job_id: str
 
 
@@ -150,7 +159,7 @@ class Job:
     """A job: its request, what was promised, and the projection of its events.
 
     `segments`: billed segments of attempts that ended in a pause. `pause_turn` counts requests to pause and to resume.
-    `unpausable_attempt`: the newest attempt that its cluster cannot save and resume.
+    `unpausable_attempt`: the newest attempt that its cluster cannot save and resume. `runs`: in the order of attempts.
     """
 
     id: UUID
@@ -186,7 +195,7 @@ class Job:
     metrics: dict[str, Reading] = field(default_factory=dict)
     ending: Ending | None = None
     artifact: StoredArtifact | None = None
-    started_run: StartedRun | None = None
+    runs: tuple[StartedRun, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -247,7 +256,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StartingModel:
-    """A model to start a training from. `files` are those of its adapter; none unless it is stored."""
+    """A model to start a training from. `files` are those of its adapter; none unless it is stored.
+
+    `step`: that of the job's checkpoint which it is a copy of, if it is one.
+    """
 
     id: UUID
     job_id: UUID
@@ -255,6 +267,7 @@ class StartingModel:
     status: str
     spec: TrainingSpec
     files: tuple[ArtifactFile, ...]
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

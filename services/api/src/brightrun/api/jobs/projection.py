@@ -48,11 +48,12 @@ def apply_event(job: Job, event: JobEvent) -> Job:
 
 
 def _start(job: Job, event: JobStarted) -> Job:
-    run, known = StartedRun(attempt=event.attempt, external_job_id=event.external_job_id), job.started_run
+    run = StartedRun(attempt=event.attempt, cluster=event.cluster, external_job_id=event.external_job_id)
+    runs = {known.attempt: known for known in (*job.runs, run)}
     return replace(
         job,
         state=advance(job.state, JobState(JobStatus.INITIALIZING, event.attempt)),
-        started_run=run if known is None or run.attempt > known.attempt else known,
+        runs=tuple(runs[attempt] for attempt in sorted(runs)),
         unpausable_attempt=max(job.unpausable_attempt, 0 if event.pausable else event.attempt),
     )
 

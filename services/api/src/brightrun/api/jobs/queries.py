@@ -14,7 +14,7 @@ COLUMNS = """
     id, user_id, name, preset_id, gpu, submitted, spec, pricing, estimated_cost, dataset, planned_steps, planned_epochs,
     planned_seconds, queued_at, dialect, suffix, metadata, retry_of, cloned_from, from_checkpoint, awaiting_dataset,
     validation, start, cancel_requested_at, pause_requested_at, pause_turn, unpausable_attempt, segments, status,
-    attempt, seq, latest, metrics, ending, artifact, started_run
+    attempt, seq, latest, metrics, ending, artifact, runs
 """
 FILTERS = {
     "status": "status = ANY(${}::text[])",
@@ -62,6 +62,15 @@ async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job 
     return next(iter(await _select(conn, "id = $1 AND user_id = $2", job_id, user_id)), None)
 
 
+async def find_job_of_model(pool: Pool, user_id: UUID, object_id: UUID) -> Job | None:
+    """The user's job with this id, or whose model has it."""
+    condition = """
+        user_id = $1 AND (id = $2 OR status = 'completed' AND artifact ->> 'artifact_id' = $2::text)
+        ORDER BY id = $2 DESC LIMIT 1
+        """
+    return next(iter(await _select(pool, condition, user_id, object_id)), None)
+
+
 async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job, locked until the transaction ends."""
     return next(iter(await _select(conn, "id = $1 AND user_id = $2 FOR UPDATE", job_id, user_id)), None)
@@ -104,13 +113,13 @@ async def save_projections(conn: Connection, jobs: Sequence[Job]) -> None:
     await conn.executemany(
         """
         UPDATE jobs SET status = $2, attempt = $3, seq = $4, latest = $5, metrics = $6, ending = $7, artifact = $8,
-            segments = $9, unpausable_attempt = $10, started_run = $11
+            segments = $9, unpausable_attempt = $10, runs = $11
         WHERE id = $1
         """,
         [
             (job.id, job.state.status, job.state.attempt, job.state.seq, job.latest,
              job.metrics, job.ending, job.artifact,
-             list(job.segments), job.unpausable_attempt, job.started_run)
+             list(job.segments), job.unpausable_attempt, list(job.runs))
             for job in jobs
         ],
     )  # fmt: skip
@@ -132,8 +141,14 @@ async def save_awaited(conn: Connection, job: Job) -> None:
 
 
 async def delete_job(conn: Connection, job_id: UUID) -> None:
-    """Delete a job."""
-    await conn.execute("DELETE FROM jobs WHERE id = $1", job_id)
+    """Delete a job; copies of its checkpoints expire."""
+    await conn.execute(
+        """
+        WITH expired AS (UPDATE checkpoint_copies SET expires_at = now() WHERE job_id = $1)
+        DELETE FROM jobs WHERE id = $1
+        """,
+        job_id,
+    )
 
 
 async def mark_cancel_requested(conn: Connection, job_id: UUID, at: datetime) -> None:

@@ -12,7 +12,7 @@ from brightrun.api import errors
 from brightrun.api.accounts.authentication import Reader, Trainer
 from brightrun.api.http.bodies import CostRecord
 from brightrun.api.http.error_responses import error_responses
-from brightrun.api.http.parameters import Clients, IdempotencyKey, Limit
+from brightrun.api.http.parameters import Clients, IdempotencyKey
 from brightrun.api.jobs import actions, queries, rules, schemas
 from brightrun.api.jobs.models import Job
 from brightrun.api.jobs.submission import create_job
@@ -99,22 +99,6 @@ async def list_events(
     await actions.get_job(pool, user.id, job_id)
     events = await clients.tracker.list_events(user.id, job_id, **query.model_dump())
     return Envelope(data=schemas.JobEvents(events=events))
-
-
-@router.get("/{job_id}/checkpoints", summary="A job's checkpoints, newest first")
-async def list_checkpoints(
-    job_id: UUID,
-    user: Reader,
-    pool: Db,
-    clients: Clients,
-    *,
-    after: Annotated[str | None, Query(pattern="^[0-9]{1,9}-[0-9]{1,18}$", description="the `id` of one")] = None,
-    limit: Limit = 100,
-) -> Envelope[schemas.Checkpoints]:
-    """The newest, or those after the checkpoint `after`."""
-    await actions.get_job(pool, user.id, job_id)
-    found = await clients.tracker.list_checkpoints(user.id, job_id, after=after, limit=limit)
-    return Envelope(data=schemas.Checkpoints(checkpoints=found))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(errors.JobFinished))

@@ -11,7 +11,7 @@ from brightrun.api.datasets.models import PendingDataset
 from brightrun.api.http.bodies import Body, CostRecord, JsonObject, example
 from brightrun.api.http.parameters import WHOLE_NUMBER, From, To
 from brightrun.api.jobs import rules
-from brightrun.api.jobs.models import Job, JobRequest
+from brightrun.api.jobs.models import Job, JobRequest, Start
 from brightrun.api.pricing.models import PresetId
 from brightrun.api.pricing.schemas import Hyperparameters
 from brightrun.contracts.events import DatasetRef
@@ -97,12 +97,19 @@ class DatasetSummary(BaseModel):
 
 
 class StartSummary(BaseModel):
-    """The model that a job starts from, with its name at submission."""
+    """The model that a job starts from, with its name at submission; `step` if it is a checkpoint."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_id: UUID
     name: str
+    step: int | None
+
+    @classmethod
+    def of(cls, start: Start) -> Self:
+        """From the model that the job stores."""
+        step = start.checkpoint.step if start.checkpoint else None
+        return cls(model_id=start.artifact_id, name=start.name, step=step)
 
 
 class Progress(BaseModel):
@@ -190,7 +197,7 @@ class JobView(Progress):
             submitted=job.submitted,
             estimated_total_cost=to_cents(job.estimated_cost),
             final_cost=job.final_cost,
-            external_job_id=job.started_run.external_job_id if job.started_run else None,
+            external_job_id=job.runs[-1].external_job_id if job.runs else None,
             artifact_id=job.artifact.artifact_id if job.artifact else None,
             error_message=error.message if error else None,
             error_stack=None,
@@ -206,7 +213,7 @@ class JobView(Progress):
             dataset_id=job.dataset.dataset_id,
             dataset=DatasetSummary.of(job.dataset),
             validation_dataset=DatasetSummary.of(job.validation) if job.validation else None,
-            start=StartSummary(model_id=job.start.artifact_id, name=job.start.name) if job.start else None,
+            start=StartSummary.of(job.start) if job.start else None,
             metadata=job.metadata,
             retry_of=job.retry_of,
             cloned_from=job.cloned_from,
@@ -235,25 +242,6 @@ class Metrics(BaseModel):
     """A job's curve."""
 
     points: list[JsonObject]
-
-
-class Checkpoint(BaseModel):
-    """A checkpoint with the last metrics before it; null is not measured."""
-
-    id: str = Field(examples=["1-1500"])
-    attempt: int
-    step: int
-    saved_at: datetime
-    training_loss: float | None
-    token_accuracy: float | None
-    validation_loss: float | None
-    validation_token_accuracy: float | None
-
-
-class Checkpoints(BaseModel):
-    """A job's checkpoints, newest first."""
-
-    checkpoints: list[Checkpoint]
 
 
 class JobEvents(BaseModel):

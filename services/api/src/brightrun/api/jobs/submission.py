@@ -17,7 +17,16 @@ from brightrun.api.deletions import queries as deletions
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.jobs import queries, rules
 from brightrun.api.jobs.actions import queued
-from brightrun.api.jobs.models import AwaitingDataset, IdempotencyClaim, Inputs, Job, JobRequest, Start, StartingModel
+from brightrun.api.jobs.models import (
+    AwaitingDataset,
+    IdempotencyClaim,
+    Inputs,
+    Job,
+    JobRequest,
+    Start,
+    StartCheckpoint,
+    StartingModel,
+)
 from brightrun.api.pricing import estimates, prices
 from brightrun.api.pricing.actions import require_current_prices
 from brightrun.api.pricing.models import Quote
@@ -94,6 +103,7 @@ async def _fetch_model(artifacts: ServiceClient, user_id: UUID, model_id: UUID) 
         status=found["status"],
         spec=TrainingSpec.model_validate(found["configuration"]["hyperparameters"]).resolved(),
         files=adapter_files(ArtifactFile.model_validate(file) for file in found["files"]),
+        step=found["checkpoint"]["step"] if found.get("checkpoint") else None,
     )
 
 
@@ -195,8 +205,13 @@ async def _plan_job(
 
 
 async def _start(conn: Connection, user_id: UUID, model: StartingModel) -> Start:
-    suffixes = await queries.list_suffixes(conn, user_id, [model.job_id])
-    return Start(artifact_id=model.id, name=model.name, files=model.files, suffix=suffixes.get(model.job_id))
+    job = await queries.find_job(conn, user_id, model.job_id)
+    checkpoint = None
+    if model.step is not None:
+        named_after = job.artifact.artifact_id if job and job.artifact else model.job_id
+        checkpoint = StartCheckpoint(named_after=named_after, step=model.step)
+    suffix = job.suffix if job else None
+    return Start(artifact_id=model.id, name=model.name, files=model.files, suffix=suffix, checkpoint=checkpoint)
 
 
 def _check_estimate(request: JobRequest, quote: Quote) -> None:

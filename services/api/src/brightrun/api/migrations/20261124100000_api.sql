@@ -187,7 +187,7 @@ CREATE TABLE jobs (
     unpausable_attempt   integer       NOT NULL DEFAULT 0,
     ending               jsonb,
     artifact             jsonb,
-    started_run          jsonb
+    runs                 jsonb         NOT NULL DEFAULT '[]'
 );
 CREATE INDEX jobs_newest ON jobs (user_id, id DESC);
 CREATE INDEX jobs_status ON jobs (user_id, status, id DESC);
@@ -217,6 +217,22 @@ COMMENT ON COLUMN jobs.unpausable_attempt IS 'The newest attempt whose cluster c
 COMMENT ON COLUMN jobs.ending IS 'From job.completed: times, cost, tokens, error.';
 COMMENT ON COLUMN jobs.artifact IS 'From artifact.ready: the artifact''s id and the cost of its storage.';
 
+COMMENT ON COLUMN jobs.runs IS 'From job.started: attempt, cluster and the run''s id there.';
+
+CREATE TABLE checkpoint_copies (
+    job_id      uuid        NOT NULL,
+    attempt     integer     NOT NULL,
+    step        bigint      NOT NULL,
+    user_id     uuid        NOT NULL,
+    model_id    uuid        NOT NULL UNIQUE,
+    stored      boolean     NOT NULL DEFAULT false,
+    expires_at  timestamptz NOT NULL,
+    PRIMARY KEY (job_id, attempt, step)
+);
+CREATE INDEX checkpoint_copies_expired ON checkpoint_copies (expires_at);
+COMMENT ON TABLE checkpoint_copies IS 'Models that hold copies of checkpoints; deleted once they expired and no job starts from them. The job may be deleted.';
+COMMENT ON COLUMN checkpoint_copies.stored IS 'Whether the artifacts service has all files.';
+
 CREATE TABLE idempotency_keys (
     user_id         uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
     key             text        NOT NULL,
@@ -236,6 +252,7 @@ COMMENT ON TABLE result_sizes IS 'Sizes of the results files of completed jobs, 
 
 -- migrate:down
 DROP TABLE result_sizes;
+DROP TABLE checkpoint_copies;
 DROP TABLE idempotency_keys;
 DROP TABLE jobs;
 DROP TABLE deletions;

@@ -12,7 +12,8 @@ from brightrun.artifacts.models import queries
 from brightrun.artifacts.models.models import Model, QualityMetrics
 from brightrun.artifacts.models.rules import quality
 from brightrun.artifacts.models.rules.files import read_comparison, read_report, retry_pause
-from brightrun.contracts.errors import ModelNotStored
+from brightrun.contracts.checkpoints import CheckpointCopy
+from brightrun.contracts.errors import ModelNotStored, TooManyCopies
 from brightrun.contracts.events import ArtifactFile, ArtifactReady, JobCompleted, JobProgress, Quality
 from brightrun.contracts.values import new_id, to_money
 from brightrun.runtime import outbox
@@ -21,6 +22,8 @@ from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.notify import notify
 
 MAX_PROBLEM_LENGTH = 500
+MAX_PENDING_COPIES = 5
+"""Of one user."""
 
 
 async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model:
@@ -53,6 +56,16 @@ async def expect_model(conn: Connection, job: JobCompleted) -> None:
     await notify(conn, "transfer")
 
 
+async def request_copy(conn: Connection, user_id: UUID, model_id: UUID, copy: CheckpointCopy) -> None:
+    """Have the checkpoint copied, unless it is or will be, and wake the transfer. Raises TooManyCopies."""
+    if await queries.lock_model(conn, user_id, model_id) in ("pending", "stored"):
+        return
+    if await queries.count_pending_copies(conn, user_id) >= MAX_PENDING_COPIES:
+        raise TooManyCopies({"limit": MAX_PENDING_COPIES})
+    await queries.insert_copy(conn, model_id, user_id, copy)
+    await notify(conn, "transfer")
+
+
 async def follow_curves(conn: Connection, events: Sequence[JobProgress]) -> None:
     """Extend each job's curve by the events that are newer than what it is known up to."""
     by_job: dict[UUID, list[JobProgress]] = defaultdict(list)
@@ -70,7 +83,15 @@ async def follow_curves(conn: Connection, events: Sequence[JobProgress]) -> None
 async def finish_transfer(
     conn: Connection, model: Model, files: Sequence[ArtifactFile], metadata: Mapping[str, Any]
 ) -> bool:
-    """Mark the model as stored, evaluate it and publish that; False, and nothing is changed, if the lease was lost."""
+    """Mark the model as stored, evaluate it and publish that; False, and nothing is changed, if the lease was lost.
+
+    The copy of a checkpoint is neither evaluated nor published.
+    """
+    if model.step is not None:
+        stored = await queries.save_stored(conn, model.lease)
+        if stored:
+            await queries.insert_files(conn, model.id, files)
+        return stored
     curve = await queries.find_curve(conn, model.job_id)
     verdict = quality.evaluate(curve, read_comparison(metadata), pairs=model.spec.method == "dpo")
     if not await queries.save_stored(conn, model.lease, curve, verdict):

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from brightrun.artifacts.dependencies import Clusters
 from brightrun.artifacts.models.actions import find_stored_model
-from brightrun.cluster_client.responses import ClusterError
+from brightrun.cluster_client.responses import ABSENT, ClusterError
 from brightrun.contracts.errors import GenerationBusy, GenerationUnsupported
 from brightrun.contracts.generation import Failed, Generate
 from brightrun.contracts.training import JobError
@@ -23,7 +23,6 @@ log = structlog.get_logger()
 
 router = APIRouter(prefix="/models")
 
-CANNOT_GENERATE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED)
 BROKEN = Failed(
     error=JobError(
         code="generation_broken", message="The cluster broke off.", advice="Ask again in a moment.", retryable=True
@@ -36,13 +35,13 @@ async def generate(model_id: UUID, body: Generate, caller: CallerOf, pool: Db, c
     """The answers to a conversation while they come, one JSON object a line."""
     model = await find_stored_model(pool, caller.user, model_id)
     cluster = clusters.get(model.cluster)
-    if cluster is None:
+    if cluster is None or model.step is not None:
         raise GenerationUnsupported
     async with AsyncExitStack() as opening:
         try:
             lines = await opening.enter_async_context(cluster.generate(model.external_job_id, body))
         except ClusterError as error:
-            if error.status in CANNOT_GENERATE:
+            if error.status in ABSENT:
                 raise GenerationUnsupported from None
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise GenerationBusy from None

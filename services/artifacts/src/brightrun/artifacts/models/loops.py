@@ -11,7 +11,7 @@ from brightrun.artifacts.keys import MAX_FILE_BYTES, MODELS, model_key
 from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
 from brightrun.artifacts.models import actions, queries
 from brightrun.artifacts.models.models import Model
-from brightrun.artifacts.models.rules.files import MANIFEST, check_files, write_manifest
+from brightrun.artifacts.models.rules.files import MANIFEST, adapter_of, can_retry, check_files, write_manifest
 from brightrun.artifacts.settings import Settings
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore
@@ -44,14 +44,18 @@ async def transfer_next(pool: Pool, store: ObjectStore, cluster: ClusterClient, 
     except Exception as error:
         bound.warning("transfer.failed", error=repr(error))
         first_pause = timedelta(seconds=settings.transfer_retry_seconds)
+        max_tries = settings.transfer_attempts if model.step is None or can_retry(error) else model.tries
         async with transaction(pool) as conn:
-            await actions.record_problem(conn, model, error, settings.transfer_attempts, first_pause)
+            await actions.record_problem(conn, model, error, max_tries, first_pause)
     return True
 
 
 async def _move(store: ObjectStore, cluster: ClusterClient, model: Model) -> tuple[list[ArtifactFile], dict[str, Any]]:
     """Transfer every file, then write the manifest; returns the files with it, and the trainer's metadata."""
-    artifacts = await cluster.artifacts(model.external_job_id)
+    if model.step is None:
+        artifacts = await cluster.artifacts(model.external_job_id)
+    else:
+        artifacts = adapter_of(await cluster.checkpoint(model.external_job_id, model.step))
     check_files(artifacts)
     announced = {file.name: StoredObject(file.size, file.sha256) for file in artifacts.files}
     files = []

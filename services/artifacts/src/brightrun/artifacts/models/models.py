@@ -92,10 +92,11 @@ class QualityMetrics(Value):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a completed job leaves, from the moment its files are expected.
+    """What a completed job leaves, from the moment its files are expected; or the copy of a checkpoint of a job.
 
     `trained_seconds` are without pauses. `stopped_by`: the limit that ended the training early, `budget` or `duration`.
-    `validation`: the data set that it was evaluated on; `start`: the adapter that it went on with.
+    `validation`: the data set that it was evaluated on; `start`: the adapter that it went on with. `attempt`, `step`:
+    those of a checkpoint, whose other figures are not those of its training.
     """
 
     id: UUID
@@ -124,6 +125,8 @@ class Model:
     fence: int
     validation: DatasetRef | None
     start: AdapterRef | None
+    attempt: int | None
+    step: int | None
 
     @property
     def lease(self) -> Lease:

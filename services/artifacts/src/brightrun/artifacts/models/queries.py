@@ -14,13 +14,14 @@ from pydantic import BaseModel
 from brightrun.artifacts import leases
 from brightrun.artifacts.leases import Lease
 from brightrun.artifacts.models.models import Curve, Model, ModelReport, QualityMetrics
+from brightrun.contracts.checkpoints import CheckpointCopy
 from brightrun.contracts.events import AdapterRef, ArtifactFile, DatasetRef, JobCompleted, Pricing
 from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """id, job_id, user_id, name, version, status, cluster, external_job_id, spec, gpu, dataset, pricing,
              trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, curve, quality, created_at,
-             tries, problem, fence, validation, start"""
+             tries, problem, fence, validation, start, attempt, step"""
 
 Sort = Literal["created_at", "quality", "cost"]
 ORDERS: Mapping[Sort, str] = {
@@ -46,12 +47,36 @@ async def insert_model(
                                trained_tokens, started_at, finished_at, trained_seconds, cost, stopped_by, validation,
                                start)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-           ON CONFLICT (job_id) DO NOTHING""",
+           ON CONFLICT (job_id) WHERE step IS NULL DO NOTHING""",
         model_id, job.job_id, job.user_id, name, job.cluster, job.external_job_id,
         job.spec.model_dump(mode="json"), job.gpu.model_dump(mode="json"), job.dataset.model_dump(mode="json"),
         job.pricing.model_dump(mode="json"), job.trained_tokens, started_at, job.finished_at,
         trained_seconds, cost, job.stopped_by, _json(job.validation), _json(job.start),
     )  # fmt: skip
+
+
+async def insert_copy(conn: Connection, model_id: UUID, user_id: UUID, copy: CheckpointCopy) -> None:
+    """Expect the files of a checkpoint, again if their transfer has failed."""
+    await conn.execute(
+        """INSERT INTO models (id, job_id, user_id, name, cluster, external_job_id, spec, gpu, dataset, pricing,
+                               validation, start, attempt, step, trained_tokens, started_at, finished_at,
+                               trained_seconds, cost)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, now(), now(), 0, 0)
+           ON CONFLICT (id) DO UPDATE SET status = 'pending', tries = 0, problem = NULL, leased_until = now()
+           WHERE models.user_id = excluded.user_id AND models.status = 'failed'""",
+        model_id, copy.job_id, user_id, copy.name, copy.cluster, copy.external_job_id, _json(copy.spec),
+        _json(copy.gpu), _json(copy.dataset), _json(copy.pricing), _json(copy.validation), _json(copy.start),
+        copy.attempt, copy.step,
+    )  # fmt: skip
+
+
+async def count_pending_copies(conn: Connection, user_id: UUID) -> int:
+    """How many of the user's checkpoints are being copied."""
+    return int(
+        await conn.fetchval(
+            "SELECT count(*) FROM models WHERE user_id = $1 AND step IS NOT NULL AND status = 'pending'", user_id
+        )
+    )
 
 
 async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model | None:
@@ -61,9 +86,9 @@ async def find_model(pool: Pool, user_id: UUID, model_id: UUID) -> Model | None:
 
 
 async def list_models(pool: Pool, user_id: UUID, sort: Sort, offset: int, limit: int) -> Sequence[Model]:
-    """The user's models: newest, best or dearest first."""
+    """The user's models, without copies of checkpoints: newest, best or dearest first."""
     rows = await pool.fetch(
-        f"SELECT {COLUMNS} FROM models WHERE user_id = $1 ORDER BY {ORDERS[sort]} OFFSET $2 LIMIT $3",
+        f"SELECT {COLUMNS} FROM models WHERE user_id = $1 AND step IS NULL ORDER BY {ORDERS[sort]} OFFSET $2 LIMIT $3",
         user_id, offset, limit,
     )  # fmt: skip
     return [_model(row) for row in rows]
@@ -95,8 +120,8 @@ async def delete_model(conn: Connection, model_id: UUID) -> None:
 
 
 async def count_models(pool: Pool, user_id: UUID) -> int:
-    """How many models the user has."""
-    return int(await pool.fetchval("SELECT count(*) FROM models WHERE user_id = $1", user_id))
+    """How many models the user has, without copies of checkpoints."""
+    return int(await pool.fetchval("SELECT count(*) FROM models WHERE user_id = $1 AND step IS NULL", user_id))
 
 
 async def list_files(pool: Pool, model_ids: Sequence[UUID]) -> dict[UUID, list[ArtifactFile]]:
@@ -136,12 +161,15 @@ async def save_curve(conn: Connection, job_id: UUID, curve: Curve, known: tuple[
 
 
 async def lease_model(conn: Connection, cluster: str, duration: timedelta) -> Model | None:
-    """Lease the cluster's model whose transfer is due, or whose mover is silent past its lease."""
+    """Lease the cluster's model whose transfer is due, or whose mover is silent past its lease.
+
+    Copies of checkpoints wait for models, so that a user who copies many holds up nobody's model.
+    """
     row = await conn.fetchrow(
         f"""UPDATE models SET fence = fence + 1, tries = tries + 1, leased_until = now() + $2
             WHERE id = (
                 SELECT id FROM models WHERE status = 'pending' AND cluster = $1 AND leased_until <= now()
-                ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
+                ORDER BY step IS NOT NULL, leased_until FOR UPDATE SKIP LOCKED LIMIT 1
             )
             RETURNING {COLUMNS}""",
         cluster, duration,
@@ -152,13 +180,15 @@ async def lease_model(conn: Connection, cluster: str, duration: timedelta) -> Mo
 renew_transfer = partial(leases.renew, "models", "pending")
 
 
-async def save_stored(conn: Connection, lease: Lease, curve: Curve, quality: QualityMetrics) -> bool:
+async def save_stored(
+    conn: Connection, lease: Lease, curve: Curve | None = None, quality: QualityMetrics | None = None
+) -> bool:
     """Mark a model's files as whole; False if the lease is lost, and nothing is changed then."""
     status = await conn.execute(
         """UPDATE models SET status = 'stored', curve = $3, quality = $4, problem = NULL, verified_at = now(),
                              leased_until = now()
            WHERE id = $1 AND fence = $2 AND status = 'pending'""",
-        lease.id, lease.fence, curve.model_dump(), quality.model_dump(),
+        lease.id, lease.fence, _json(curve), _json(quality),
     )  # fmt: skip
     return status == "UPDATE 1"
 

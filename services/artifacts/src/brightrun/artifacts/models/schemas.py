@@ -46,8 +46,18 @@ class Parent(BaseModel):
     name: str
 
 
+class CheckpointOf(BaseModel):
+    """Which checkpoint of its job a model is a copy of."""
+
+    attempt: int
+    step: int
+
+
 class ModelView(BaseModel):
-    """A model as its owner sees it. `problem`: why the last try to store it failed. `artifacts`: keys in the store."""
+    """A model as its owner sees it. `problem`: why the last try to store it failed. `artifacts`: keys in the store.
+
+    A copy of a `checkpoint` has no summary and no quality: its training went on.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -63,7 +73,8 @@ class ModelView(BaseModel):
     status: str
     problem: str | None
     quality_metrics: QualityMetrics | None
-    training_summary: TrainingSummary
+    training_summary: TrainingSummary | None
+    checkpoint: CheckpointOf | None
     configuration: Configuration
     files: list[ArtifactFile]
     artifacts: dict[str, str]
@@ -85,7 +96,8 @@ class ModelView(BaseModel):
             status=model.status,
             problem=model.problem,
             quality_metrics=model.quality,
-            training_summary=_summarize(model),
+            training_summary=_summarize(model) if model.step is None else None,
+            checkpoint=_checkpoint(model),
             configuration=Configuration(hyperparameters=TrainingSpecView.of(model.spec), gpu_config=model.gpu),
             files=list(files),
             artifacts={file.name: model_key(model.user_id, model.id, file.name) for file in files},
@@ -97,6 +109,12 @@ class ModelDetail(ModelView):
     """A model with what its cluster told of it: provenance, what serves it, and sample answers."""
 
     report: ModelReport
+
+
+def _checkpoint(model: Model) -> CheckpointOf | None:
+    if model.attempt is None or model.step is None:
+        return None
+    return CheckpointOf(attempt=model.attempt, step=model.step)
 
 
 def _summarize(model: Model) -> TrainingSummary:

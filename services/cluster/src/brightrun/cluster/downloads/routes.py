@@ -2,22 +2,25 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import FileResponse
 
 from brightrun.cluster.downloads import file_urls
-from brightrun.cluster.downloads.tar import Tar
 from brightrun.cluster.errors import NotCompleted, Removed
-from brightrun.cluster.files.checkpoints import complete_checkpoints
-from brightrun.cluster.retention import queries
+from brightrun.cluster.files.checkpoints import checkpoint_path, complete_checkpoints, describe_checkpoint
+from brightrun.cluster.retention import queries, rules
 from brightrun.cluster.runs import actions
 from brightrun.cluster.runs.dependencies import ContextOf
 from brightrun.cluster.runs.run_context import RunContext
 from brightrun.contracts.cluster_api import RunArtifacts, RunCheckpoint, RunCheckpoints
+from brightrun.contracts.events import ADAPTER_FILES
 from brightrun.contracts.values import utc_now
 from brightrun.runtime.errors import NotFound
+
+MAX_STEP = 2**53
+Step = Annotated[int, Path(ge=0, le=MAX_STEP)]
 
 router = APIRouter()
 open_router = APIRouter()
@@ -54,47 +57,54 @@ async def read_file(run_id: str, name: str, context: ContextOf, expires: str = "
 
 
 @router.get("/checkpoints/{run_id}")
-async def list_checkpoints(run_id: str, context: ContextOf, request: Request) -> RunCheckpoints:
-    """The complete checkpoints that are on disk now, with URLs that open them for a while."""
-    await context.store.read(actions.get_run, run_id)
-    checkpoints = await asyncio.to_thread(complete_checkpoints, context.folder(run_id).checkpoints)
+async def list_checkpoints(run_id: str, context: ContextOf) -> RunCheckpoints:
+    """The complete checkpoints that are on disk now."""
+    run = await context.store.read(actions.get_run, run_id)
+    saved = await asyncio.to_thread(complete_checkpoints, context.folder(run_id).checkpoints)
+    until = rules.checkpoints_kept_until(
+        run.status, context.settings.keep_checkpoint_days, context.settings.keep_run_days
+    )
     return RunCheckpoints(
         checkpoints=tuple(
-            RunCheckpoint(
-                step=saved.step,
-                saved_at=saved.saved_at,
-                size=saved.size,
-                download_url=_signed_url(
-                    request, context, "read_checkpoint", _name(saved.step), run_id=run_id, step=saved.step
-                ),
-            )
-            for saved in checkpoints
+            RunCheckpoint(step=checkpoint.step, saved_at=checkpoint.saved_at, size=checkpoint.size, kept_until=until)
+            for checkpoint in saved
         )
     )
 
 
-@open_router.get("/training/checkpoints/{run_id}/{step}.tar")
-async def read_checkpoint(
-    run_id: str, step: int, context: ContextOf, expires: str = "", signature: str = ""
-) -> StreamingResponse:
-    """A tar of the checkpoint, made while it is sent. Opened by the URL's signature, not by the key."""
-    file_urls.check(_key(context), run_id, _name(step), expires, signature)
-    tar = await asyncio.to_thread(_open_tar, context, run_id, step)
-    headers = {
-        "content-length": str(tar.size),
-        "content-disposition": f'attachment; filename="checkpoint-{step}.tar"',
+@router.get("/checkpoints/{run_id}/{step}")
+async def read_checkpoint(run_id: str, step: Step, context: ContextOf, request: Request) -> RunArtifacts:
+    """The files that hold the adapter of a checkpoint, with URLs that open them for a while."""
+    run = await context.store.read(actions.get_run, run_id)
+    try:
+        files = await asyncio.to_thread(describe_checkpoint, context.folder(run_id).checkpoints, step)
+    except FileNotFoundError:
+        raise NotFound from None
+    urls = {
+        file.name: _signed_url(
+            request,
+            context,
+            "read_checkpoint_file",
+            f"{_name(step)}/{file.name}",
+            run_id=run_id,
+            step=step,
+            name=file.name,
+        )
+        for file in files
     }
-    return StreamingResponse(tar.stream(), media_type="application/x-tar", headers=headers)
+    return RunArtifacts(download_urls=urls, model_metadata={"simulated": True} if run.simulated else {}, files=files)
 
 
-def _open_tar(context: RunContext, run_id: str, step: int) -> Tar:
-    for checkpoint in complete_checkpoints(context.folder(run_id).checkpoints):
-        if checkpoint.step == step:
-            try:
-                return Tar(checkpoint.path)
-            except FileNotFoundError as error:  # a newer one has replaced it at this moment
-                raise NotFound from error
-    raise NotFound
+@open_router.get("/training/checkpoints/{run_id}/{step}/{name}")
+async def read_checkpoint_file(
+    *, run_id: str, step: Step, name: str, context: ContextOf, expires: str = "", signature: str = ""
+) -> FileResponse:
+    """The file, whole or by ranges. Opened by the URL's signature, not by the key."""
+    file_urls.check(_key(context), run_id, f"{_name(step)}/{name}", expires, signature)
+    path = checkpoint_path(context.folder(run_id).checkpoints, step) / name
+    if name not in ADAPTER_FILES or not path.exists():
+        raise NotFound
+    return FileResponse(path)
 
 
 def _signed_url(request: Request, context: RunContext, route: str, file_name: str, **path: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
 from brightrun.contracts.reports import Report
+from brightrun.contracts.training import JobError
 
 
 class StartFailed(Exception):
@@ -48,9 +49,9 @@ class Execution(ABC):
         """How much memory it takes; 0 where that is not known."""
         return 0
 
-    async def exit_reason(self) -> str:
-        """Why it is gone, where the trainer itself could not say it; empty if nothing is known."""
-        return ""
+    async def exit_error(self) -> JobError | None:
+        """Why it is gone, where the trainer itself could not say it; None if nothing is known."""
+        return None
 
     async def wait_for_output(self) -> None:
         """Wait until it may have reported something, or until `wake`."""

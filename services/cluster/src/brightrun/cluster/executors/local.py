@@ -13,12 +13,13 @@ from pathlib import Path
 
 import psutil
 
-from brightrun.cluster.executors import report_parser
+from brightrun.cluster.executors import exits, report_parser
 from brightrun.cluster.executors.executor import Execution, StartFailed
 from brightrun.cluster.executors.trainer import (
     MODULE,
     base_models_in,
     confine,
+    count_oom_kills,
     environment,
     memory_of_session,
     trainer_paths,
@@ -27,6 +28,9 @@ from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.settings import Settings
 from brightrun.contracts.reports import Report
+from brightrun.contracts.training import JobError
+
+LAST_LINES = 100
 
 
 class LocalExecution(Execution):
@@ -37,6 +41,9 @@ class LocalExecution(Execution):
         self._process = process
         self._folder = folder
         self._launch = launch
+        self._oom_kills = count_oom_kills()
+        self._exit_code: int | None = None
+        self._killed = False
 
     async def is_alive(self) -> bool:
         """Whether the process runs; reaps a dead child of ours."""
@@ -53,16 +60,24 @@ class LocalExecution(Execution):
 
     async def kill(self) -> None:
         """SIGKILL, to its own children as well."""
+        self._killed = True
         if self._runs():
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def exit_error(self) -> JobError | None:
+        """By the signal that ended it; unknown of a trainer that an earlier process of the service started."""
+        if self._killed or self._exit_code is None or self._exit_code >= 0:
+            return None
+        log, _ = await asyncio.to_thread(self._folder.read_log, LAST_LINES)
+        return exits.explain(-self._exit_code, log, out_of_memory=count_oom_kills() > self._oom_kills)
 
     async def memory_bytes(self) -> int:
         return await asyncio.to_thread(memory_of_session, self._process.pid)
 
     def _runs(self) -> bool:
         try:
-            self._process.wait(timeout=0)
+            self._exit_code = self._process.wait(timeout=0)
         except psutil.TimeoutExpired:
             with suppress(psutil.NoSuchProcess):
                 return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
+from brightrun.cluster.errors import run_lost
 from brightrun.cluster.executors import report_parser
 from brightrun.cluster.executors.executor import Execution, Unreachable
 from brightrun.cluster.executors.ray_head import ACCELERATOR, RayHead, RayJob, RayNode
@@ -20,6 +21,7 @@ from brightrun.cluster.files.run_folder import RunFolder
 from brightrun.cluster.models import Hardware, Run
 from brightrun.cluster.settings import Settings
 from brightrun.contracts.reports import Report
+from brightrun.contracts.training import JobError
 
 REPORT_LAG_SECONDS = 15.0
 ANY_GPU = ""
@@ -77,11 +79,13 @@ class RayExecution(Execution):
             elif job is not None:
                 await self._head.stop(self._id)
 
-    async def exit_reason(self) -> str:
+    async def exit_error(self) -> JobError | None:
         with suppress(Unreachable):
             job = await self._job()
-            return f"Ray: {job.message}" if job else "Ray does not know the job any more: its head was started anew"
-        return ""
+            if job is None:
+                return run_lost("Ray does not know the job any more: its head was started anew.")
+            return run_lost(f"Ray: {job.message}")
+        return None
 
     async def _job(self) -> RayJob | None:
         return (await self._head.jobs()).get(self._id)

@@ -114,12 +114,12 @@ class SimulatedExecution(Execution):
             eta = (plan.total_steps - last) * self._pace.seconds / self._pace.steps
             self._report(PointsReport(points=points, trained_tokens=last * TOKENS_PER_STEP, eta_seconds=eta))
             if last // every > step // every and last < plan.total_steps:
-                self._save(last)
+                self._save(spec, last)
             step = last
         self._end(spec, step, early=step < plan.total_steps)
 
     def _end(self, spec: TrainingSpec, step: int, early: bool) -> None:
-        self._save(step)
+        self._save(spec, step)
         tokens = step * TOKENS_PER_STEP
         if early and self._requested == "stop":
             self._report(FinishedReport(outcome="stopped", trained_tokens=tokens))
@@ -131,10 +131,11 @@ class SimulatedExecution(Execution):
             metadata["stopped_early"] = True
         self._report(FinishedReport(outcome="completed", trained_tokens=tokens, files=files, metadata=metadata))
 
-    def _save(self, step: int) -> None:
+    def _save(self, spec: TrainingSpec, step: int) -> None:
         before = complete_checkpoints(self.folder.checkpoints)
         folder = self.folder.checkpoints / f"{CHECKPOINT_PREFIX}{step}"
         folder.mkdir(exist_ok=True)
+        write_adapter(folder, spec)
         (folder / CHECKPOINT_STATE).write_text(json.dumps({"global_step": step, "simulated": True}))
         self._report(CheckpointReport(step=step, path=f"checkpoints/{folder.name}", seconds=0.0))
         for checkpoint in before:

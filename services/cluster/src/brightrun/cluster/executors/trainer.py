@@ -73,6 +73,16 @@ def confine(process: psutil.Process, max_file_bytes: int) -> None:
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
 
+def count_oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory since it started; 0 where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
 def memory_of_session(leader: int) -> int:
     """The resident memory of a trainer and of its workers, in bytes."""
     return sum(_memory_of_members(leader))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from brightrun.cluster.files.run_folder import describe_file
+from brightrun.contracts.cluster_api import ClusterFile
+from brightrun.contracts.events import ADAPTER_FILES
 from brightrun.contracts.run_folder import CHECKPOINT_PREFIX, CHECKPOINT_STATE
 
 
@@ -24,6 +27,19 @@ def complete_checkpoints(folder: Path) -> list[SavedCheckpoint]:
     """The complete checkpoints, oldest first."""
     found = (_read(path) for path in folder.glob(f"{CHECKPOINT_PREFIX}*"))
     return sorted((checkpoint for checkpoint in found if checkpoint), key=lambda checkpoint: checkpoint.step)
+
+
+def describe_checkpoint(folder: Path, step: int) -> tuple[ClusterFile, ...]:
+    """The files that hold the adapter of a complete checkpoint. Raises FileNotFoundError if one is missing."""
+    path = checkpoint_path(folder, step)
+    if _read(path) is None:
+        raise FileNotFoundError(path.name)
+    return tuple(describe_file(path, name) for name in sorted(ADAPTER_FILES))
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, if it exists."""
+    return folder / f"{CHECKPOINT_PREFIX}{step}"
 
 
 def adopt(source: Path, target: Path) -> int:

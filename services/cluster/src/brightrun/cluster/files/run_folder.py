@@ -73,15 +73,17 @@ class RunFolder:
 
     def describe_adapter(self, file_names: Iterable[str]) -> tuple[ClusterFile, ...]:
         """Size and digest of the adapter's files. Raises OSError for one that is missing or outside of its folder."""
-        return tuple(self._describe(name) for name in file_names)
+        return tuple(describe_file(self.adapter, name) for name in file_names)
 
-    def _describe(self, name: str) -> ClusterFile:
-        path = (self.adapter / name).resolve(strict=True)
-        if not path.is_relative_to(self.adapter.resolve()):
-            raise PermissionError(f"{name} lies outside the adapter's folder")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return ClusterFile(name=name, size=path.stat().st_size, sha256=digest)
+
+def describe_file(folder: Path, name: str) -> ClusterFile:
+    """Size and digest of a file. Raises OSError if it is missing or outside of the folder."""
+    path = (folder / name).resolve(strict=True)
+    if not path.is_relative_to(folder.resolve()):
+        raise PermissionError(f"{name} lies outside of {folder.name}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ClusterFile(name=name, size=path.stat().st_size, sha256=digest)
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:

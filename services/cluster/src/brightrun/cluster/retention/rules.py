@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from brightrun.cluster.retention.models import Deletion, FinishedRun
+from brightrun.contracts.cluster_api import RunStatus
 
 MIN_KEEP = timedelta(hours=1)
 
@@ -11,6 +12,16 @@ MIN_KEEP = timedelta(hours=1)
 def with_promised_checkpoints(runs: Sequence[FinishedRun], now: datetime, keep: timedelta) -> frozenset[str]:
     """The runs whose checkpoints their users can still go on from: of those that did not complete."""
     return frozenset(run.run_id for run in runs if run.status != "completed" and now - run.finished_at < keep)
+
+
+def checkpoints_kept_until(run: RunStatus, keep_checkpoint_days: float, keep_run_days: float) -> datetime | None:
+    """Until when a finished run has its checkpoints; a live run replaces them by newer ones, at unknown times.
+
+    Those of a completed run are not promised: they go early if the disk fills up.
+    """
+    if run.finished_at is None:
+        return None
+    return run.finished_at + timedelta(days=keep_run_days if run.status == "completed" else keep_checkpoint_days)
 
 
 def expired(runs: Sequence[FinishedRun], needed: Collection[str], now: datetime, keep: timedelta) -> Iterator[Deletion]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from brightrun.cluster.errors import retryable
+from brightrun.cluster.errors import retryable, run_lost
 from brightrun.cluster.models import Run
 from brightrun.contracts.cluster_api import ClusterFile, RunState, RunStatus, SubmitRun
 from brightrun.contracts.reports import (
@@ -16,12 +16,7 @@ from brightrun.contracts.reports import (
 )
 from brightrun.contracts.training import JobError
 
-RUN_LOST = JobError(
-    code="run_lost",
-    message="The trainer died again and again without saying why.",
-    advice="The run's log has its last words; the job can be tried again.",
-    retryable=True,
-)
+RUN_LOST = run_lost("The trainer died again and again without saying why.")
 
 
 def submitted(
@@ -79,12 +74,18 @@ def launch(run: Run, now: datetime, max_restarts: int, queues: bool) -> Run:
         return _finish(run, "cancelled", now)
     if run.launched and not run.interrupted:
         if run.restarts >= max_restarts:
-            return fail(run, RUN_LOST, now)
+            return fail(run, run.last_exit or RUN_LOST, now)
         run = run.model_copy(update={"restarts": run.restarts + 1})
     run = run.model_copy(update={"interrupted": False, "launches": run.launches + 1})
     if queues:
         return _enter(run, "waiting", "for a place on the cluster's machines")
     return _enter(_update(run, started_at=run.status.started_at or now), "loading")
+
+
+def lose_trainer(run: Run, error: JobError | None) -> Run:
+    """The trainer is gone without a last report; `error`: why, if that is known."""
+    run = run.model_copy(update={"last_exit": error})
+    return _update(run, message=error.message) if error else run
 
 
 def wait_for_resources(run: Run, reason: str) -> Run:

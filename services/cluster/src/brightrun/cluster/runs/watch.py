@@ -172,8 +172,12 @@ class Watch:
                 await {"finish": execution.finish, "stop": execution.stop, "kill": execution.kill}[signal]()
             await execution.wait_for_output()
         await self._read_reports()
-        if not self._live.run.finished and (reason := await execution.exit_reason()):
-            await asyncio.to_thread(self._live.folder.append_log, reason)
+        run = self._live.run
+        if not (run.finished or run.interrupted or self._live.stop_requested.is_set()):
+            error = await execution.exit_error()
+            if error:
+                await asyncio.to_thread(self._live.folder.append_log, error.message)
+            await self._live.change(partial(rules.lose_trainer, error=error))
 
     def _stop_request(self) -> StopRequest | None:
         if self._live.run.finished:

@@ -66,7 +66,9 @@ async def end_attempts(conn: Connection, ended: Sequence[tuple[Attempt, RunStatu
     """Runs of these locked attempts are over, with these last statuses."""
     used: dict[UUID, float] = defaultdict(float)
     for attempt, run in ended:
-        if end := await queries.end_attempt(conn, attempt, run.status, rules.error_of(run), run.last_checkpoint_step):
+        error, steps = rules.error_of(run), {"saved_step": run.last_checkpoint_step, "last_step": run.current_step}
+        end = await queries.end_attempt(conn, attempt, run.status, error, **steps)
+        if end:
             await _apply_outcome(conn, attempt, run, max_attempts)
             used[attempt.user_id] += end.excess
     if used:
@@ -110,7 +112,7 @@ async def _apply_outcome(conn: Connection, attempt: Attempt, run: RunStatus, max
                 run=run,
                 segment=segment,
                 before=before,
-                error=rules.error_of(run) if status is JobStatus.FAILED else None,
+                error=rules.final_error(run, requests) if status is JobStatus.FAILED else None,
                 stopped_by=stopped_by,
             )
         case rules.Pause():

@@ -34,7 +34,8 @@ class StopRequests:
     """What was requested of an attempt that has ended.
 
     `finishing`: its user wants what it has. `limit`: the one that it was stopped for. `sent`: the last signal that its
-    cluster was sent. `lost_attempts`: those that its job lost before.
+    cluster was sent. `lost_attempts`: those that its job lost before. `repeated`: the attempt before failed at the same
+    step with the same error.
     """
 
     cancelled: bool
@@ -43,3 +44,4 @@ class StopRequests:
     limit: str | None
     sent: StopSignal | None
     lost_attempts: int
+    repeated: bool

@@ -167,17 +167,23 @@ async def save_late_runs(conn: Connection, runs: Sequence[tuple[Attempt, str]]) 
 
 
 async def end_attempt(
-    conn: Connection, attempt: Attempt, outcome: str, error: JobError | None, saved_step: int | None = None
+    conn: Connection,
+    attempt: Attempt,
+    outcome: str,
+    error: JobError | None,
+    *,
+    saved_step: int | None = None,
+    last_step: int | None = None,
 ) -> EndedAttempt | None:
     """End an attempt whose run is over, or that is given up as `lost`; None if it was over before."""
     row = await conn.fetchrow(
         f"""
         UPDATE attempts SET state = '{END_ATTEMPT.target}', outcome = $3, error = $4, ended_at = now(),
-            saved_step = coalesce($5, saved_step)
+            saved_step = coalesce($5, saved_step), last_step = $6
         WHERE job_id = $1 AND attempt = $2 AND state IN {END_ATTEMPT.allowed}
         RETURNING gpus * coalesce(extract(epoch FROM now() - accepted_at), 0)::float8 - charged, saved_step
         """,
-        *attempt.key, outcome, error.model_dump(mode="json") if error else None, saved_step,
+        *attempt.key, outcome, error.model_dump(mode="json") if error else None, saved_step, last_step,
     )  # fmt: skip
     return EndedAttempt(*row) if row else None
 
@@ -188,7 +194,11 @@ async def read_stop_requests(conn: Connection, attempt: Attempt) -> tuple[JobQue
         """
         SELECT q.job::text, q.cancel_requested_at IS NOT NULL, q.pause_requested_at IS NOT NULL,
                q.finish_requested_at IS NOT NULL,
-               CASE WHEN a.stop_decided_at IS NOT NULL THEN a.limited_by END, a.stop_sent, q.lost_attempts
+               CASE WHEN a.stop_decided_at IS NOT NULL THEN a.limited_by END, a.stop_sent, q.lost_attempts,
+               coalesce((
+                   SELECT (p.error, p.last_step) = (a.error, a.last_step) FROM attempts p
+                   WHERE p.job_id = a.job_id AND p.attempt < a.attempt AND p.error IS NOT NULL
+                   ORDER BY p.attempt DESC LIMIT 1), false)
         FROM queue q JOIN attempts a USING (job_id) WHERE q.job_id = $1 AND a.attempt = $2 FOR UPDATE OF q
         """,
         *attempt.key,

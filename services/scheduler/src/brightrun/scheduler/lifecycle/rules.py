@@ -8,7 +8,7 @@ from typing import Literal
 from brightrun.contracts.cluster_api import RunStatus
 from brightrun.contracts.events import JobQueued, Segment
 from brightrun.contracts.job_status import JobStatus
-from brightrun.contracts.training import JobError
+from brightrun.contracts.training import UNEXPLAINED, JobError
 from brightrun.scheduler.lifecycle.models import StopRequests
 from brightrun.scheduler.limits.rules import billed_until
 
@@ -74,7 +74,13 @@ def decide_outcome(run: RunStatus, requests: StopRequests, max_attempts: int) ->
         return Complete(JobStatus.CANCELLED)
     if requests.paused:
         return Pause()
-    return Retry() if requests.lost_attempts + 1 < max_attempts else Complete(JobStatus.FAILED)
+    final = is_permanent(run, requests) or requests.lost_attempts + 1 >= max_attempts
+    return Complete(JobStatus.FAILED) if final else Retry()
+
+
+def is_permanent(run: RunStatus, requests: StopRequests) -> bool:
+    """Whether an error that nobody can explain has come back: the next attempt would fail in the same way."""
+    return requests.repeated and run.error is not None and run.error.code in UNEXPLAINED
 
 
 def _stopped(requests: StopRequests) -> Outcome:
@@ -102,6 +108,15 @@ def error_of(run: RunStatus) -> JobError | None:
     if run.error is None and run.error_message:
         return JobError(code="run_failed", message=run.error_message)
     return run.error
+
+
+def final_error(run: RunStatus, requests: StopRequests) -> JobError | None:
+    """Why the job failed with this run."""
+    error = error_of(run)
+    if error is None or not is_permanent(run, requests):
+        return error
+    advice = f"It failed twice in the same way at step {run.current_step:,}: give the run's log to the operator."
+    return error.model_copy(update={"advice": advice, "retryable": False})
 
 
 def billed_segment(job: JobQueued, before: Sequence[Segment], run: RunStatus, now: datetime) -> Segment | None:

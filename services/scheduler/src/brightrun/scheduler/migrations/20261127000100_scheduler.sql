@@ -90,6 +90,7 @@ CREATE TABLE attempts (
     -- The end
     outcome             text,                             -- the run's last status, or lost
     error               jsonb,
+    last_step           bigint,                           -- that the run had reached
     ended_at            timestamptz,
     finished_at         timestamptz,                      -- of what is billed, by the cluster's clock
     released_at         timestamptz,                      -- when it gave its GPUs back, if that was later

@@ -24,9 +24,9 @@ async def insert_checkpoints(conn: Connection, events: Sequence[JobProgress]) ->
 
 
 async def list_checkpoints(
-    conn: Connection, job_id: UUID, before: tuple[int, int], limit: int
+    conn: Connection, job_id: UUID, before: tuple[int, int], limit: int, step: int | None = None
 ) -> list[SavedCheckpoint]:
-    """The job's newest checkpoints whose `(attempt, step)` is below `before`, the newest first."""
+    """The job's newest checkpoints whose `(attempt, step)` is below `before`, the newest first; or those of `step`."""
     rows = await conn.fetch(
         f"""
         SELECT saved.attempt, saved.step, saved.saved_at, trained.*, validated.*
@@ -34,9 +34,10 @@ async def list_checkpoints(
         LEFT JOIN LATERAL ({_last_chunk("training_loss", "token_accuracy")}) AS trained ON true
         LEFT JOIN LATERAL ({_last_chunk("validation_loss", "validation_token_accuracy")}) AS validated ON true
         WHERE saved.job_id = $1 AND (saved.attempt, saved.step) < ($2, $3)
+          AND ($5::bigint IS NULL OR saved.step = $5)
         ORDER BY saved.attempt DESC, saved.step DESC LIMIT $4
         """,  # noqa: S608 - names of our own columns
-        job_id, *before, limit,
+        job_id, *before, limit, step,
     )  # fmt: skip
     return [SavedCheckpoint(*row) for row in rows]
 

@@ -21,6 +21,7 @@ from brightrun.contracts.events import (
     Segment,
 )
 from brightrun.contracts.job_status import JobStatus
+from brightrun.contracts.training import JobError
 from brightrun.tracker.models import Cost, Entry, Level
 
 LoggedEvent: TypeAlias = (
@@ -135,7 +136,11 @@ def _outcome(event: JobCompleted) -> tuple[Level, str]:
         case JobStatus.CANCELLED:
             return "warn", "The job was cancelled."
         case JobStatus.FAILED:
-            return "error", event.error.message if event.error else "The job failed; the cluster gave no reason."
+            return "error", _failure(event.error) if event.error else "The job failed; the cluster gave no reason."
+
+
+def _failure(error: JobError) -> str:
+    return f"{error.message} {error.advice}" if error.advice else error.message
 
 
 def _kept(event: JobCompleted) -> str:

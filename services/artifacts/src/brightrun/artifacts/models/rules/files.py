@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from brightrun.artifacts.models.models import Comparison, Model, ModelReport
+from brightrun.cluster_client.responses import ABSENT, ClusterError
 from brightrun.contracts.cluster_api import RunArtifacts
-from brightrun.contracts.events import ArtifactFile
+from brightrun.contracts.events import ADAPTER_FILES, ArtifactFile
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -41,6 +42,23 @@ def check_files(artifacts: RunArtifacts) -> None:
         raise UnusableFiles(f"the cluster announces files without an address: {len(missing)}")
 
 
+def adapter_of(artifacts: RunArtifacts) -> RunArtifacts:
+    """The files that hold the adapter, without others that a checkpoint has. Raises UnusableFiles if one is missing."""
+    if missing := sorted(ADAPTER_FILES - artifacts.download_urls.keys()):
+        raise UnusableFiles(f"the checkpoint has no {missing[0]}")
+    return artifacts.model_copy(
+        update={
+            "download_urls": {name: artifacts.download_urls[name] for name in ADAPTER_FILES},
+            "files": tuple(file for file in artifacts.files if file.name in ADAPTER_FILES),
+        }
+    )
+
+
+def can_retry(error: Exception) -> bool:
+    """Whether a transfer may succeed later: not if the cluster has the files no more."""
+    return not (isinstance(error, ClusterError) and error.status in ABSENT)
+
+
 def retry_pause(tries: int, first: timedelta) -> timedelta:
     """How long to wait after the `tries`-th try failed: `first`, then twice as long each time, 10 minutes at most."""
     return min(first * (1 << min(tries - 1, 20)), MAX_PAUSE)
@@ -51,7 +69,8 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
 
     `training` is what the trainer says of itself: the base model's revision, the chat template's digest, versions of
     its libraries, the comparison on held-out examples. `stopped_by`: the limit that ended it early, if one did.
-    `start`: the artifact whose adapter it went on with, and the files that hold it.
+    `start`: the artifact whose adapter it went on with, and the files that hold it. `checkpoint`: which of the job's
+    checkpoints it is a copy of, if it is one.
     """
     content = {
         "manifest_version": MANIFEST_VERSION,
@@ -70,6 +89,7 @@ def write_manifest(model: Model, files: Sequence[ArtifactFile], metadata: Mappin
         "start": model.start,
         "files": files,
         "stopped_by": model.stopped_by,
+        "checkpoint": {"attempt": model.attempt, "step": model.step} if model.step is not None else None,
         "training": metadata,
     }
     return to_json(content, indent=2, inf_nan_mode="null") + b"\n"
