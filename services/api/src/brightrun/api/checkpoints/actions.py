@@ -10,19 +10,29 @@ from uuid import UUID
 from brightrun.api.checkpoints import queries, rules
 from brightrun.api.checkpoints.models import Availability
 from brightrun.api.datasets.models import PendingDataset
-from brightrun.api.deletions.actions import carry_out
+from brightrun.api.deletions.actions import execute
 from brightrun.api.errors import CheckpointNotCopied, CheckpointNotFound, CheckpointPending, ModelInUse
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs.models import Job, StartedRun
 from brightrun.api.models.actions import decide_deletion
 from brightrun.contracts.checkpoints import CheckpointCopy
 from brightrun.contracts.cluster_api import RunCheckpoints
+from brightrun.contracts.errors import CheckpointGone, CheckpointsUnsupported, ClusterUnavailable, TooManyCopies
 from brightrun.contracts.values import new_id
 from brightrun.runtime.clients import PeerError
 from brightrun.runtime.database import Pool, transaction
 from brightrun.runtime.errors import Unavailable
 from brightrun.runtime.failpoints import failpoint
 
+COPY_ERRORS = (
+    CheckpointPending,
+    CheckpointNotCopied,
+    CheckpointGone,
+    CheckpointsUnsupported,
+    ClusterUnavailable,
+    TooManyCopies,
+)
+"""Why a checkpoint that the job has may not be copied."""
 WAIT_SECONDS = 15.0
 """How long a request waits until its checkpoint is copied."""
 POLL_SECONDS = 0.25
@@ -122,7 +132,7 @@ async def delete_expired_copy(pool: Pool, clients: ServiceClients) -> bool:
             return True
     user_id, model_id = expired
     try:
-        await carry_out(pool, clients, "model", user_id, model_id)
+        await execute(pool, clients, "model", user_id, model_id)
     except (PeerError, Unavailable):
         return True
     async with transaction(pool) as conn:

@@ -12,7 +12,6 @@ from brightrun.api.checkpoints.schemas import CheckpointDownload, Checkpoints, C
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import AppSettings, Clients, Limit
 from brightrun.api.jobs.actions import get_job
-from brightrun.contracts.errors import CheckpointGone, CheckpointsUnsupported, ClusterUnavailable, TooManyCopies
 from brightrun.runtime.database import Db
 from brightrun.runtime.http import BoundedRoute, Envelope
 
@@ -41,15 +40,7 @@ async def list_checkpoints(
 @router.post(
     "/{checkpoint_id}/download",
     summary="Where to fetch a checkpoint's adapter",
-    responses=error_responses(
-        errors.CheckpointNotFound,
-        errors.CheckpointPending,
-        errors.CheckpointNotCopied,
-        CheckpointGone,
-        CheckpointsUnsupported,
-        ClusterUnavailable,
-        TooManyCopies,
-    ),
+    responses=error_responses(errors.CheckpointNotFound, *actions.COPY_ERRORS),
 )
 async def download_checkpoint(
     *,

@@ -62,6 +62,15 @@ async def find_job(conn: Connection | Pool, user_id: UUID, job_id: UUID) -> Job 
     return next(iter(await _select(conn, "id = $1 AND user_id = $2", job_id, user_id)), None)
 
 
+async def find_job_of_model(pool: Pool, user_id: UUID, object_id: UUID) -> Job | None:
+    """The user's job with this id, or whose model has it."""
+    condition = """
+        user_id = $1 AND (id = $2 OR status = 'completed' AND artifact ->> 'artifact_id' = $2::text)
+        ORDER BY id = $2 DESC LIMIT 1
+        """
+    return next(iter(await _select(pool, condition, user_id, object_id)), None)
+
+
 async def lock_job(conn: Connection, user_id: UUID, job_id: UUID) -> Job | None:
     """The user's job, locked until the transaction ends."""
     return next(iter(await _select(conn, "id = $1 AND user_id = $2 FOR UPDATE", job_id, user_id)), None)

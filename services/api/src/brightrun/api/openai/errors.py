@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from brightrun.api.checkpoints.actions import COPY_ERRORS
 from brightrun.api.errors import Invalid
 from brightrun.api.http.error_responses import ErrorBody
 from brightrun.runtime.database import DATABASE_DOWN
@@ -35,7 +36,12 @@ FIELD_CODES = frozenset(
     }
 )
 """Codes of errors whose `details` map fields of the request to problems."""
-PARAMS = {"file_not_found": "file", "dataset_not_found": "training_file", "dataset_not_ready": "training_file"}
+PARAMS = {
+    "file_not_found": "file",
+    "dataset_not_found": "training_file",
+    "dataset_not_ready": "training_file",
+    **{error.code: "model" for error in COPY_ERRORS},
+}
 """The wrong field of errors that name none."""
 
 

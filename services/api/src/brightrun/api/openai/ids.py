@@ -20,6 +20,7 @@ FINE_TUNED = "ft:"
 write = public_ids.write_id
 _HEX = re.compile("[0-9a-f]{32}")
 _CHECKPOINT = re.compile(CHECKPOINT + "[0-9a-f]{32}-([0-9]{1,9}-[0-9]{1,18})")
+_CHECKPOINT_MODEL = re.compile(FINE_TUNED + ".*:([0-9a-f]{32}):ckpt-step-([0-9]{1,15})", re.DOTALL)
 _ENTRY = re.compile("[0-9]{1,18}")
 
 
@@ -63,3 +64,14 @@ def read_model(name: str) -> UUID | None:
     """The artifact of a fine-tuned model's name; None for other names."""
     last = name.rpartition(":")[2]
     return UUID(hex=last) if name.startswith(FINE_TUNED) and _HEX.fullmatch(last) else None
+
+
+def name_checkpoint(model: str, step: int) -> str:
+    """The name of a checkpoint of the training that a model is of."""
+    return f"{model}:ckpt-step-{step}"
+
+
+def read_checkpoint_model(name: str) -> tuple[UUID, int] | None:
+    """The artifact, or the job, of a checkpoint's name, and the step; None for other names."""
+    found = _CHECKPOINT_MODEL.fullmatch(name)
+    return (UUID(hex=found[1]), int(found[2])) if found else None

@@ -206,7 +206,10 @@ class CheckpointMetrics(BaseModel):
 
 
 class FineTuningJobCheckpoint(BaseModel):
-    """A checkpoint of a job."""
+    """A checkpoint of a job. `expires_at`: when it will be deleted; null while its training goes on.
+
+    `available`: whether a job can start from it now; null if its cluster does not answer.
+    """
 
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
@@ -215,6 +218,8 @@ class FineTuningJobCheckpoint(BaseModel):
     fine_tuned_model_checkpoint: str
     step_number: int
     metrics: CheckpointMetrics
+    available: bool | None
+    expires_at: int | None
 
 
 class Checkpoints(BaseModel):

@@ -4,6 +4,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
+from brightrun.api.checkpoints.models import Availability
 from brightrun.api.jobs.models import Job
 from brightrun.api.openai import ids
 from brightrun.api.openai.schemas import (
@@ -93,8 +94,15 @@ def name_of_model(job: Job) -> str | None:
 
 
 def _name_of_start(job: Job) -> str | None:
-    """The name of the model that the job starts from; None for a base model."""
-    return ids.name_model(job.spec.base_model, job.start.suffix, job.start.artifact_id) if job.start else None
+    """The name of the model or checkpoint that the job starts from; None for a base model."""
+    start = job.start
+    if start is None:
+        return None
+    checkpoint = start.checkpoint
+    if checkpoint is None:
+        return ids.name_model(job.spec.base_model, start.suffix, start.artifact_id)
+    model = ids.name_model(job.spec.base_model, start.suffix, checkpoint.named_after)
+    return ids.name_checkpoint(model, checkpoint.step)
 
 
 def view_event(entry: dict[str, Any]) -> FineTuningJobEvent:
@@ -117,7 +125,7 @@ def _metrics(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def view_checkpoint(job: Job, checkpoint: dict[str, Any]) -> FineTuningJobCheckpoint:
+def view_checkpoint(job: Job, checkpoint: dict[str, Any], availability: Availability) -> FineTuningJobCheckpoint:
     """From a checkpoint of the tracker."""
     step = checkpoint["step"]
     model = name_of_model(job) or ids.name_model(job.spec.base_model, job.suffix, job.id)
@@ -125,12 +133,14 @@ def view_checkpoint(job: Job, checkpoint: dict[str, Any]) -> FineTuningJobCheckp
         id=ids.write_checkpoint(job.id, checkpoint["id"]),
         created_at=_seconds(datetime.fromisoformat(checkpoint["saved_at"])),
         fine_tuning_job_id=ids.write(ids.JOB, job.id),
-        fine_tuned_model_checkpoint=f"{model}:ckpt-step-{step}",
+        fine_tuned_model_checkpoint=ids.name_checkpoint(model, step),
         step_number=step,
         metrics=CheckpointMetrics(
             step=step,
             **{name: checkpoint.get(ours) for name, ours in METRICS.items()},
         ),
+        available=availability.available,
+        expires_at=_seconds(availability.until) if availability.until else None,
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request
 
 from brightrun.api import errors
 from brightrun.api.accounts.authentication import Reader, Trainer
+from brightrun.api.checkpoints.actions import COPY_ERRORS, add_availability
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import WHOLE_NUMBER, AppSettings, Clients, IdempotencyKey
 from brightrun.api.jobs import actions, submission
@@ -17,8 +18,8 @@ from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs import rules as repetition
 from brightrun.api.jobs.models import IdempotencyClaim, Job
 from brightrun.api.openai import ids
+from brightrun.api.openai.actions import resolve_model
 from brightrun.api.openai.file_schemas import After, ListOf
-from brightrun.api.openai.routes.models import resolve_model
 from brightrun.api.openai.schemas import Checkpoints, CreateJob, FineTuningJob, FineTuningJobEvent
 from brightrun.api.openai.translation import translate
 from brightrun.api.openai.views import view, view_checkpoint, view_event
@@ -51,6 +52,7 @@ RetryCount = Annotated[
         errors.KeyInFlight,
         errors.KeyReused,
         errors.JobDeletedSince,
+        *COPY_ERRORS,
     ),
 )
 async def create_job(
@@ -64,7 +66,8 @@ async def create_job(
     retry_count: RetryCount = "0",
 ) -> FineTuningJob:
     """The file need not be validated yet. A request that its client repeats returns the same job."""
-    model, default_gpu = await resolve_model(pool, body.model), await _default_gpu(pool, settings)
+    model = await resolve_model(pool, clients, user.id, body.model, keep_copy=settings.copy_lifetime)
+    default_gpu = await _default_gpu(pool, settings)
     try:
         translation = translate(body, model, default_gpu)
     except errors.Invalid as error:
@@ -145,14 +148,16 @@ async def list_events(
 async def list_checkpoints(
     job_id: str, user: Reader, pool: Db, clients: Clients, *, after: After = None, limit: Limit = 10
 ) -> Checkpoints:
-    """With their metrics."""
+    """With their metrics, and how long each can be had."""
     job = await _find(pool, user.id, job_id)
     last = ids.read_checkpoint(after) if after else None
     if after and last is None:
         raise errors.Invalid({"after": ["no identifier of a checkpoint"]})
     fetch = partial(clients.tracker.list_checkpoints, user.id, job.id)
-    found = [view_checkpoint(job, checkpoint) for checkpoint in await _fetch(fetch, last, limit + 1)]
-    shown = found[:limit]
+    found = await _fetch(fetch, last, limit + 1)
+    availabilities = await add_availability(pool, clients, job, found[:limit])
+    pairs = zip(found[:limit], availabilities, strict=True)
+    shown = [view_checkpoint(job, checkpoint, availability) for checkpoint, availability in pairs]
     return Checkpoints(
         data=shown,
         first_id=shown[0].id if shown else None,

@@ -15,7 +15,7 @@ from brightrun.api.jobs import queries as jobs
 from brightrun.api.models import actions
 from brightrun.api.openai import ids
 from brightrun.api.openai.file_schemas import Deleted, Model, Models
-from brightrun.api.openai.translation import base_model_names, is_base_model
+from brightrun.api.openai.translation import base_model_names
 from brightrun.api.pricing import queries as prices
 from brightrun.runtime.database import Db, Pool
 
@@ -98,13 +98,3 @@ def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Mo
         created=int(datetime.fromisoformat(model["created_at"]).timestamp()),
         owned_by=ids.write(ids.ORGANIZATION, user_id),
     )
-
-
-async def resolve_model(pool: Pool, name: str) -> str | UUID:
-    """The name of a base model, or the artifact of a fine-tuned one, whose owner is not checked."""
-    if artifact_id := ids.read_model(name):
-        return artifact_id
-    known = await prices.list_base_models(pool)
-    if not is_base_model(name, known):
-        raise ModelNotFound({"model": [f"{name!a} is not one of {', '.join(base_model_names(known)) or 'none'}"]})
-    return name
