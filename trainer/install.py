@@ -24,7 +24,7 @@ REPOSITORY = TRAINER.parent
 REQUIREMENTS = TRAINER / "requirements.txt"
 CUDA_REQUIREMENTS = TRAINER / "requirements-cuda.txt"
 TORCH = TRAINER / "torch.txt"
-PROJECTS = (REPOSITORY / "libs" / "contracts", TRAINER)
+PROJECTS = (REPOSITORY / "libs" / "contracts", REPOSITORY / "libs" / "datasets", TRAINER)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 STEPS = 4
 DISK_FULL = "No space left on device"
@@ -110,7 +110,7 @@ def build(environment: Environment) -> None:
     pins = sum(1 for file in files for line in file.read_text().splitlines() if "==" in line)
     with step(f"[3/{STEPS}] {pins} pinned packages of {', '.join(file.name for file in files)}"):
         environment.install(*(part for file in files for part in ("-r", str(file))))
-    with step(f"[4/{STEPS}] BrightRun's trainer and contracts"):
+    with step(f"[4/{STEPS}] BrightRun's trainer and libraries"):
         environment.install("--no-deps", *(part for project in PROJECTS for part in ("-e", str(project))))
     environment.stamp.write_text(digest)
     print(f"trainer environment: ready in {time.monotonic() - started:.0f} s", flush=True)

@@ -1,16 +1,17 @@
 """The rules that every platform's ledgers obey once it is quiet. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import get_args
 
 from brightrun.contracts.events import JobCompleted, Pricing
 from brightrun.notifier.rules.notification_templates import NotifiableEvent
+from tests.faults.clients import TERMINAL
 from tests.faults.ledgers import Ledgers, Row, webhook_id
 
 LIVE = ("initializing", "running")
-TERMINAL = ("completed", "failed", "cancelled")
 NOTIFIED = {event.topic for event in get_args(NotifiableEvent)}
 
 
@@ -124,10 +125,11 @@ def _costs(ledgers: Ledgers, events: dict[str, list[Row]]) -> Iterator[str]:
     for body in events["job.completed"]:
         event = JobCompleted.model_validate(body)
         for segment in event.billed:
-            times = (segment.started_at, segment.finished_at)
-            expected.append((str(event.job_id), segment.attempt, "compute", event.pricing.compute_cost(*times)))
+            cost = event.pricing.compute_cost(segment.started_at, segment.finished_at)
+            expected.append((str(event.job_id), segment.attempt, "compute", cost))
             run = runs.get((str(event.job_id), segment.attempt))
-            if run is None or times != tuple(datetime.fromisoformat(run[n]) for n in ("started_at", "finished_at")):
+            held = (segment.started_at, segment.released_at or segment.finished_at)
+            if run is None or held != tuple(datetime.fromisoformat(run[n]) for n in ("started_at", "finished_at")):
                 yield f"job {event.job_id} is billed for other times than those of its run"
     expected += [
         (event["job_id"], 0, "storage", Pricing.model_validate(event["pricing"]).storage)
@@ -135,6 +137,12 @@ def _costs(ledgers: Ledgers, events: dict[str, list[Row]]) -> Iterator[str]:
     ]
     recorded = [(*_attempt(row), row["cost_type"], row["amount"]) for row in ledgers["costs"]]
     yield from _compare("costs due and recorded", expected, recorded)
+    billed: dict[str, Decimal] = defaultdict(Decimal)
+    for row in ledgers["costs"]:
+        billed[str(row["job_id"])] += row["amount"]
+    for row in ledgers["client"]:
+        if row["max_cost"] is not None and billed[row["job_id"]] > Decimal(str(row["max_cost"])):
+            yield f"job {row['job_id']} is billed {billed[row['job_id']]}, more than its limit of {row['max_cost']}"
 
 
 def _artifacts(ledgers: Ledgers, events: dict[str, list[Row]]) -> Iterator[str]:

@@ -20,6 +20,10 @@ from tests.waiting import wait_until
 RETRY_SECONDS = 0.5
 ACCEPT_SECONDS = 240.0
 """How long a request is repeated."""
+MAX_COST = 0.5001
+"""Little more than the fee for storing a model."""
+TERMINAL = ("completed", "failed", "cancelled")
+UNTIMELY = ("not_retryable", "no_checkpoint")
 
 
 class Sink:
@@ -61,12 +65,17 @@ class Sink:
 
 
 class Client:
-    """A user who submits small jobs and cancels some. A request that fails is repeated with its idempotency key."""
+    """A user who submits small jobs, and cancels, pauses, resumes, finishes and retries some.
+
+    A request for a job that fails is repeated with its idempotency key.
+    """
 
     def __init__(self, url: str, webhook: str, dataset: Path, rng: random.Random, ledger: list[Row]) -> None:
         self._http = httpx.Client(base_url=url, timeout=20)
         self._rng = rng
         self._ledger = ledger
+        self._cancelled: list[str] = []
+        self._paused: list[str] = []
         self.refusals: list[str] = []
         account = {"email": f"{uuid4().hex[:12]}@example.com", "password": "a long enough password"}
         self.token: str = self._http.post("/api/auth/register", json=account).raise_for_status().json()["data"]["token"]
@@ -77,41 +86,74 @@ class Client:
         wait_until(lambda: self._http.get(f"/api/datasets/{self._dataset}").json()["data"]["status"] == "ready")
 
     def submit_until(self, stopping: threading.Event, pause: float) -> None:
-        """Submit one job after the other."""
+        """Submit one job after the other. All that was paused is resumed in the end."""
         while not stopping.wait(self._rng.uniform(0, 2 * pause)):
             job_id = self._submit()
-            if job_id and self._rng.random() < 0.15:
-                with suppress(httpx.HTTPError):
-                    self._http.post(f"/api/jobs/{job_id}/cancel")
+            if job_id:
+                self._change_mind(job_id)
+            if self._cancelled and self._rng.random() < 0.3:
+                self._retry(self._cancelled.pop(0))
+            if self._paused and self._rng.random() < 0.5:
+                self._resume(self._paused.pop(0))
+        for job_id in self._paused:
+            self._resume(job_id)
 
     def _submit(self) -> str | None:
+        hyperparameters = {"learning_rate": 1e-3, "rank": 8, "batch_size": 8, "max_steps": self._rng.randint(5, 60)}
+        if self._rng.random() < 0.3:
+            hyperparameters["max_cost"] = MAX_COST
         body = {
             "dataset_id": self._dataset,
             "preset_id": "custom",
             "gpu_config": {"type": "CPU", "count": 1},
-            "hyperparameters": {
-                "learning_rate": 1e-3,
-                "rank": 8,
-                "batch_size": 8,
-                "max_steps": self._rng.randint(5, 60),
-            },
+            "hyperparameters": hyperparameters,
         }
+        return self._create("/api/jobs", body)
+
+    def _change_mind(self, job_id: str) -> None:
+        """What is requested may be done although its response is lost."""
+        request = self._rng.choices(["", "cancel", "pause", "finish"], [70, 15, 10, 5])[0]
+        if request:
+            {"cancel": self._cancelled, "pause": self._paused}.get(request, []).append(job_id)
+            with suppress(httpx.HTTPError):
+                self._http.post(f"/api/jobs/{job_id}/{request}")
+
+    def _retry(self, job_id: str) -> None:
+        """Try a cancelled job again, unless it is not over yet or has completed."""
+        self._create(f"/api/jobs/{job_id}/retry", {"from_checkpoint": self._rng.random() < 0.5})
+
+    def _resume(self, job_id: str) -> None:
+        """Resume a job as soon as it is paused, unless it is over."""
+        for resumed in self._responses(f"/api/jobs/{job_id}/resume", {}):
+            if resumed.is_success or (resumed.json().get("details") or {}).get("status") in TERMINAL:
+                return
+
+    def _create(self, path: str, body: Row) -> str | None:
+        """The id of a new job, written down once it is accepted; None if it cannot be."""
         key = str(UUID(int=self._rng.getrandbits(128)))
+        for response in self._responses(path, body, {"idempotency-key": key}):
+            if response.is_success:
+                job = response.json()["data"]
+                self._ledger.append({"key": key, "job_id": job["id"], "max_cost": job["hyperparameters"]["max_cost"]})
+                return str(job["id"])
+            if response.json().get("code") in UNTIMELY:
+                return None
+            if response.is_client_error and response.status_code not in (409, 429):
+                self.refusals.append(f"a job was refused with {response.status_code}: {response.text[:300]}")
+                return None
+        return None
+
+    def _responses(self, path: str, body: Row, headers: dict[str, str] | None = None) -> Iterator[httpx.Response]:
+        """The responses to a request that is repeated for `ACCEPT_SECONDS`, whatever the connection does."""
         deadline = time.monotonic() + ACCEPT_SECONDS
         while time.monotonic() < deadline:
             with suppress(httpx.HTTPError):
-                response = self._http.post("/api/jobs", json=body, headers={"idempotency-key": key})
-                if response.is_success:
-                    job_id = str(response.json()["data"]["id"])
-                    self._ledger.append({"key": key, "job_id": job_id})
-                    return job_id
-                _expect_json(response, self.refusals)
-                if response.is_client_error and response.status_code not in (409, 429):
-                    self.refusals.append(f"a job was refused with {response.status_code}: {response.text[:300]}")
-                    return None
+                response = self._http.post(path, json=body, headers=headers)
+                if not response.is_success:
+                    _expect_json(response, self.refusals)
+                yield response
             time.sleep(RETRY_SECONDS)
-        self.refusals.append(f"no job was accepted within {ACCEPT_SECONDS} s")
-        return None
+        self.refusals.append(f"POST {path} did not succeed within {ACCEPT_SECONDS} s")
 
     def upload_slowly(self, seconds: float, connections: int = 10) -> None:
         """Send a byte a second on several connections, then leave."""

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from brightrun.local.settings import LocalSettings
-from tests.faults.audit import TERMINAL, breaches
-from tests.faults.clients import Client, Sink
+from tests.faults.audit import breaches
+from tests.faults.clients import TERMINAL, Client, Sink
 from tests.faults.ledgers import Ledgers, Row, read
 from tests.faults.schedule import Say, faults_of, inject
 from tests.flows.live_platform import ROOT, LivePlatform, start_platform

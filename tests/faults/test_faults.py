@@ -84,6 +84,15 @@ def test_a_changed_value_is_noticed(ledgers: Ledgers, name: str, column: str, va
             assert breaches(replace(ledgers, rows=ledgers.rows | {name: rows})), row
 
 
+def test_a_bill_above_a_limit_is_noticed(ledgers: Ledgers) -> None:
+    billed = {str(row["job_id"]) for row in ledgers["costs"]}
+    assert billed
+    for row in ledgers["client"]:
+        if row["job_id"] in billed:
+            rows = [other if other is not row else row | {"max_cost": 0.00001} for other in ledgers["client"]]
+            assert breaches(replace(ledgers, rows=ledgers.rows | {"client": rows})), row
+
+
 def test_a_platform_survives_a_short_series_of_faults(running: Rehearsal, ledgers: Ledgers) -> None:
     with running.submitting(pause=0.5):
         running.inject(10, print, (0.5, 2))

@@ -36,11 +36,17 @@ def test_unsupported_specs_are_rejected(trainer: Trainer, tmp_path: Path, spec: 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("not JSON", "line 2: not JSON"),
-        ("[1]", "line 2: there is no list of messages"),
-        ('{"messages": [{"role": "robot", "content": "Beep"}]}', "line 2: a message needs a role"),
-        ('{"messages": [{"role": "assistant", "content": "Hi", "weight": 2}]}', "line 2: a weight is 0 or 1"),
-        ('{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "line 2: the content"),
+        ("not JSON", "line 2: $: not JSON"),
+        ("[1]", "line 2: $: an example must be a JSON object"),
+        ('{"messages": [{"role": "robot", "content": "Beep"}]}', 'line 2: $.messages[0].role: "robot" is not one of'),
+        (
+            '{"messages": [{"role": "assistant", "content": "Hi", "weight": 2}]}',
+            "line 2: $.messages[0].weight:",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
+            "line 2: $.messages[0].content[0]:",
+        ),
     ],
 )
 def test_unreadable_data_is_reported_with_its_line(trainer: Trainer, tmp_path: Path, line: str, message: str) -> None:

@@ -64,7 +64,7 @@ def test_dpo_starts_from_an_earlier_adapter_and_resumes_after_a_stop(
 def test_conversations_are_rejected_for_dpo(trainer: Trainer, tmp_path: Path) -> None:
     failed = trainer.run(run_folder(tmp_path / "run", method="dpo")).failure
     assert failed.error.code == "data_unreadable"
-    assert "line 1: method dpo needs an input with messages, and two outputs" in failed.error.message
+    assert "line 1: $.input: `input` must be a JSON object with `messages`" in failed.error.message
 
 
 @pytest.mark.parametrize("output", [[], ["text"], [{"role": "user", "content": "Hi"}]])

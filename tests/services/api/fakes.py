@@ -56,6 +56,7 @@ class FakeArtifacts(Fake):
         self.app.post("/uploads/{upload_id}/complete")(self.complete_upload)
         self.app.post("/uploads/{upload_id}/cancel")(self.cancel_upload)
         self.app.get("/datasets/{dataset_id}/errors")(self.get_errors)
+        self.app.get("/datasets/{dataset_id}/warnings")(self.get_warnings)
         self.app.get("/models")(self.list_models)
         self.app.get("/models/{model_id}")(self.get_model)
         self.app.patch("/models/{model_id}")(self.change_model)
@@ -100,7 +101,8 @@ class FakeArtifacts(Fake):
             "created_at": utc_now().isoformat(),
             "errors_by_code": {},
         }
-        self.datasets[dataset_id] = owner, dataset | changes
+        dataset |= changes
+        self.datasets[dataset_id] = owner, dataset | {"training_sha256": dataset["sha256"]}
         return dataset_id
 
     def hold_model(self, owner: UUID, **fields: Any) -> UUID:
@@ -223,6 +225,10 @@ class FakeArtifacts(Fake):
         if owner != caller.user:
             raise NotFound
         return Envelope(data=dataset)
+
+    async def get_warnings(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
+        await self.get_dataset(dataset_id, request, caller)
+        return Envelope(data={"warnings": [], "warnings_by_code": {}, "pagination": PAGINATION})
 
     async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)

@@ -73,6 +73,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "PATCH /api/datasets/{dataset_id}": (OBJECT, "train"),
     "DELETE /api/datasets/{dataset_id}": (OBJECT, "train"),
     "GET /api/datasets/{dataset_id}/errors": (OBJECT, "read"),
+    "GET /api/datasets/{dataset_id}/warnings": (OBJECT, "read"),
     "GET /api/gpus": (OWN, "read"),
     "GET /api/base-models": (OWN, "read"),
     "GET /api/presets": (OWN, "read"),

@@ -6,6 +6,7 @@ import pytest
 from minio import Minio
 
 from brightrun.artifacts.datasets import actions
+from brightrun.artifacts.datasets.models import ReadingOptions
 from brightrun.artifacts.keys import DATASETS, MODELS, dataset_key
 from brightrun.artifacts.source import StoredObject
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
@@ -67,7 +68,7 @@ async def test_an_object_whose_writer_died_is_removed_a_day_later(artifacts: Art
     late = StoredObject(1, "ab" * 32)
     async with transaction(artifacts.pool) as conn:
         with pytest.raises(UploadTooSlow):
-            await actions.record_dataset(conn, dataset_id, user, name="x", file_format="openai_chat", stored=late)
+            await actions.record_dataset(conn, dataset_id, user, name="x", options=ReadingOptions(), stored=late)
 
 
 async def test_a_data_set_is_renamed(artifacts: Artifacts, ask: Ask):

@@ -12,11 +12,13 @@ from minio import Minio
 
 from brightrun.artifacts.datasets import actions
 from brightrun.artifacts.datasets import queries as datasets
+from brightrun.artifacts.datasets.models import ReadingOptions
 from brightrun.artifacts.datasets.rules.validation import Validation
 from brightrun.artifacts.keys import DATASETS
 from brightrun.artifacts.storage import ObjectStore, StoreUnavailable
 from brightrun.contracts.events import DatasetValidated
 from brightrun.contracts.values import new_id
+from brightrun.datasets.examples import FORMATS
 from brightrun.runtime.database import transaction
 from tests.services.artifacts.conftest import Artifacts, Ask
 from tests.waiting import eventually
@@ -84,22 +86,26 @@ async def test_every_error_is_reported_with_its_line(artifacts: Artifacts, ask: 
     dataset = (await ask(user).get(f"/datasets/{dataset['id']}")).json()["data"]
     counts = {
         "invalid_json": 1,
-        "empty_line": 1,
         "unrecognized_role": 1,
         "example_missing_assistant_message": 1,
     }
-    assert (dataset["status"], dataset["error_count"], dataset["errors_by_code"]) == ("invalid", 4, counts)
+    assert (dataset["status"], dataset["error_count"], dataset["errors_by_code"]) == ("invalid", 3, counts)
     pages = [
-        (await ask(user).get(f"/datasets/{dataset['id']}/errors", params={"page": page, "limit": 3})).json()["data"]
+        (await ask(user).get(f"/datasets/{dataset['id']}/errors", params={"page": page, "limit": 2})).json()["data"]
         for page in (1, 2)
     ]
-    assert pages[0]["pagination"] == {"page": 1, "limit": 3, "total": 4, "totalPages": 2}
+    assert pages[0]["pagination"] == {"page": 1, "limit": 2, "total": 3, "totalPages": 2}
     assert [(error["line"], error["path"], error["code"]) for page in pages for error in page["errors"]] == [
         (11, "$", "invalid_json"),
-        (12, "$", "empty_line"),
         (13, "$.messages[0].role", "unrecognized_role"),
         (13, "$.messages", "example_missing_assistant_message"),
     ]
+    of_one_code = await ask(user).get(f"/datasets/{dataset['id']}/errors", params={"code": "invalid_json"})
+    assert [error["line"] for error in of_one_code.json()["data"]["errors"]] == [11]
+    assert of_one_code.json()["data"]["pagination"]["total"] == 1
+    warnings = (await ask(user).get(f"/datasets/{dataset['id']}/warnings")).json()["data"]
+    assert [(warning["line"], warning["code"]) for warning in warnings["warnings"]] == [(0, "blank_lines")]
+    assert warnings["warnings_by_code"] == {"blank_lines": 1}
     (published,) = await artifacts.events("dataset.validated")
     assert DatasetValidated.model_validate_json(published).status == "invalid"
 
@@ -138,9 +144,9 @@ async def test_an_upload_that_cannot_be_recorded_is_removed(
 
 
 async def test_other_formats_and_strange_names_are_refused(artifacts: Artifacts, ask: Ask):
-    answer = await upload(ask, new_id(), LINE, format="alpaca")
+    answer = await upload(ask, new_id(), LINE, format="vicuna")
     assert (answer.status_code, answer.json()["code"]) == (400, "unsupported_format")
-    assert answer.json()["details"] == {"supported": ["openai_chat", "dpo"]}
+    assert answer.json()["details"] == {"supported": list(FORMATS)}
     for name in ("", "a\0b", "a" * 201):
         assert (await upload(ask, new_id(), LINE, name=name)).status_code == 400
 
@@ -148,7 +154,7 @@ async def test_other_formats_and_strange_names_are_refused(artifacts: Artifacts,
 async def test_anothers_data_set_does_not_exist(artifacts: Artifacts, ask: Ask):
     owner, stranger = new_id(), new_id()
     dataset = (await upload(ask, owner, LINE)).json()["data"]
-    for path in ("", "/errors", "/url"):
+    for path in ("", "/errors", "/warnings", "/url"):
         assert (await ask(stranger).get(f"/datasets/{dataset['id']}{path}")).status_code == 404
     assert (await ask(stranger).get("/datasets")).json()["data"]["pagination"]["total"] == 0
     assert (await httpx.AsyncClient(base_url=artifacts.url).get("/datasets")).status_code == 401
@@ -172,7 +178,7 @@ async def test_a_validator_that_lost_its_lease_changes_nothing(artifacts: Artifa
     assert await artifacts.validate()
     assert not await datasets.renew_validation(artifacts.pool, late.lease, timedelta(minutes=1))
     async with transaction(artifacts.pool) as conn:
-        assert await actions.finish_validation(conn, late.lease, Validation().report()) is None
+        assert await actions.finish_validation(conn, late, Validation(ReadingOptions()).run(iter([])), None) is None
     (published,) = await artifacts.events("dataset.validated")
     assert DatasetValidated.model_validate_json(published).status == "ready"
 

@@ -180,7 +180,7 @@ async def test_capabilities_describe_the_cluster(service: ClusterService) -> Non
     assert response["name"] == "workshop"
     assert (response["executor"], response["simulated"]) == ("local", False)
     assert (response["gpu_types"], response["base_models"]) == (["CPU"], ["tiny"])
-    assert (response["fetches_models"], response["elastic"], response["max_gpus"]) == (False, False, {"CPU": 1})
+    assert (response["fetches_models"], response["max_gpus"]) == (False, {"CPU": 1})
     abilities = ("idempotent_submit", "events", "graceful_stop", "logs", "log_follow", "resume", "checkpoints")
     assert all(response[ability] for ability in (*abilities, "runs", "capacity"))
     assert response["stop_modes"] == ["checkpoint", "finish"]

@@ -65,7 +65,6 @@ async def test_what_each_cluster_can_run_is_listed_also_while_it_is_away(
         "base_models": ("tiny",),
         "fetches_models": False,
         "max_gpus": {"CPU": 8},
-        "elastic": False,
     }
     await scheduler.probe()
     other.down = True
@@ -78,7 +77,6 @@ async def test_what_each_cluster_can_run_is_listed_also_while_it_is_away(
         gpus=[GpuLimit(types=["CPU"], free=8, max_total=8)],
         base_models=["tiny"],
         fetches_models=False,
-        elastic=False,
         inputs=True,
     )
     assert not away.usable

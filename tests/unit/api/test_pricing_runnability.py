@@ -42,8 +42,6 @@ LARGE = cluster((["H100", "A100-80GB"], 0, 8), name="large", base_models=["Qwen/
         (CPU, "owner/model", [cluster((["CPU"], 1, 2), fetches_models=True)], {}),
         (CPU, "../../x", [cluster((["CPU"], 1, 2), fetches_models=False)], {"hyperparameters.base_model": "tiny"}),
         (CPU, "nope", [cluster((["CPU"], 1, 2), base_models=None)], {}),
-        (GpuConfig(type="CPU", count=8), "tiny", [cluster((["CPU"], 1, 2), elastic=True)], {}),
-        (GpuConfig(type="H100"), "tiny", [cluster((["CPU"], 1, 2), elastic=True)], {"gpu_config.type": "CPU"}),
         (GpuConfig(type="any", count=8), "tiny", [cluster((None, None, None))], {}),
         (GpuConfig(type="any"), "nope", [SMALL, cluster(gpus=None, base_models=None)], {}),
     ],

@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.artifacts.datasets.models import Report
-from brightrun.artifacts.datasets.rules.validation import Validation
+from brightrun.artifacts.datasets.models import ReadingOptions, Report
+from brightrun.artifacts.datasets.rules.validation import ReadingLimits, Validation
 
 GOOD = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]}).encode()
 
 
 def check(content: bytes, piece: int = 1 << 20, **limits: int) -> Report:
-    run = Validation(**limits)
-    for start in range(0, len(content), piece):
-        run.feed(content[start : start + piece])
-    return run.report()
+    pieces = (content[start : start + piece] for start in range(0, len(content), piece))
+    return Validation(ReadingOptions(), ReadingLimits(**limits)).run(pieces)
 
 
 def lines(*broken: bytes, good: int = 10) -> bytes:
@@ -46,8 +44,6 @@ def test_a_sound_data_set_is_measured():
         (b"[" * 100_000, "invalid_json"),
         (b'{"messages": "\xff"}', "not_utf8"),
         (b'{"messages": "\xed\xa0\x80"}', "not_utf8"),
-        (b"", "empty_line"),
-        (b" \t\r", "empty_line"),
         (b"7", "data_type"),
     ],
 )
@@ -71,15 +67,15 @@ def test_too_few_examples_are_an_error_of_the_whole():
 @pytest.mark.parametrize("piece", [7, 64, 1 << 20])
 def test_a_line_without_end_is_rejected_without_being_kept(piece: int):
     content = lines(b"x" * 1001, GOOD, b"y" * 5000)
-    assert found(check(content, piece, max_line_length=1000)) == [(11, "line_too_long"), (13, "line_too_long")]
-    assert found(check(lines() + b"z" * 5000, piece, max_line_length=1000)) == [(11, "line_too_long")]
+    assert found(check(content, piece, line_bytes=1000)) == [(11, "line_too_long"), (13, "line_too_long")]
+    assert found(check(lines() + b"z" * 5000, piece, line_bytes=1000)) == [(11, "line_too_long")]
 
 
-def test_another_format_is_named_once():
-    report = check(b'{"prompt": "a", "completion": "b"}\n' * 50)
-    assert found(report) == [(1, "unsupported_format")]
-    assert report.format == "prompt_completion"
-    assert "openai_chat" in report.issues[0].message
+def test_empty_lines_are_skipped_and_counted_once():
+    report = check(lines(b"", b" \t\r", GOOD))
+    assert (report.error_count, report.training_pairs) == (0, 11)
+    assert [(issue.line, issue.code, issue.severity) for issue in report.issues] == [(0, "blank_lines", "warning")]
+    assert report.issues[0].message.startswith("2 ")
 
 
 def test_the_first_line_tells_that_a_data_set_holds_preferences():
@@ -92,7 +88,7 @@ def test_the_first_line_tells_that_a_data_set_holds_preferences():
 
 
 def test_all_errors_are_counted_and_the_first_are_kept():
-    report = check(lines(*[b"7"] * 20, b"{"), max_issues=3)
+    report = check(lines(*[b"7"] * 20, b"{"), issues=3)
     assert report.errors_by_code == {"data_type": 20, "invalid_json": 1}
     assert [issue.line for issue in report.issues] == [11, 12, 13]
 

@@ -60,7 +60,7 @@ def test_a_device_is_never_given_twice_and_never_more_than_there_are(
 ) -> None:
     leased = {device for device in leased if device < slots}
     try:
-        devices = admit(request(count), hardware(slots, used_by_others={"CPU": used_by_others}, elastic=True), leased)
+        devices = admit(request(count), hardware(slots, used_by_others={"CPU": used_by_others}), leased)
     except NoCapacity:
         assert count > slots - used_by_others - len(leased)
         return
@@ -78,9 +78,9 @@ def test_all_that_is_unsupported_is_named_at_once() -> None:
 
 def test_more_than_there_will_ever_be_is_unsupported_and_more_than_there_is_now_is_not() -> None:
     with pytest.raises(Unsupported):
-        admit(request(5), hardware(4), set())
+        admit(request(5), hardware(4, max_gpus={"CPU": 4}), set())
     with pytest.raises(NoCapacity):
-        admit(request(5), hardware(4, elastic=True), set())
+        admit(request(5), hardware(4), set())
 
 
 def test_a_cluster_without_base_models_runs_none_and_one_that_does_not_say_runs_any() -> None:

@@ -136,7 +136,13 @@ async def test_gpus_are_counted_by_type_on_the_nodes_that_are_alive(executor: Ra
     hardware = await executor.hardware()
     assert hardware.gpus == {"H100": 12, "V100-32GB": 0, "CPU": 32 + 15 + 4}
     assert hardware.base_models == ("tiny",)
-    assert hardware.elastic
+    assert hardware.max_gpus == {}
+
+
+async def test_an_autoscaler_adds_nodes_for_what_is_submitted(head: FakeHead, settings: Settings) -> None:
+    executor = executor_of(settings.model_copy(update={"ray_max_gpus": {"H100": 16, "CPU": 4}}), head.answer)
+    head.add_node("a", GPU=0, CPU=64)
+    assert (await executor.hardware()).gpus == {"H100": 16, "V100-32GB": 0, "CPU": 32}
 
 
 async def test_gpus_of_others_are_not_free(executor: RayExecutor, head: FakeHead) -> None:

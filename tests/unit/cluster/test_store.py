@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from brightrun.cluster.models import FreeResources, Hardware, ResourceLimits, Run
@@ -125,3 +126,11 @@ async def test_each_file_of_a_completed_run_is_to_be_downloaded(store: Store) ->
         assert (finished.run_id, finished.not_downloaded) == (run.id, not_downloaded)
     await store.transact(retention_queries.record_deletion, run.id, utc_now())
     assert await store.read(retention_queries.finished_runs) == []
+
+
+async def test_a_change_after_the_store_is_closed_fails_at_once(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        pass
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(store.transact(lambda conn: None), 20)

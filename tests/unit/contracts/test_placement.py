@@ -50,7 +50,7 @@ def test_all_that_the_nearest_cluster_lacks_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "unknown", [cluster(gpus=None, base_models=None), ANYTHING, cluster((["H100"], 0), elastic=True, base_models=None)]
+    "unknown", [cluster(gpus=None, base_models=None), ANYTHING, cluster((["H100"], None), base_models=None)]
 )
 def test_what_is_unknown_or_may_come_is_not_lacking(unknown: ClusterCapacity) -> None:
     assert find_lacks([CPU, unknown], needs("H100", 8, "nope")) == {}

@@ -18,18 +18,18 @@ def reply(status: int | None, retry_after: str | None = None) -> Reply:
     return Reply(status, 12, None, retry_after)
 
 
-def judged(answer: Reply, tries: int = 0, chance: float = MIDDLE, now: datetime = NOON) -> Verdict:
-    return evaluate(answer, tries, chance, now)
+def judged(answer: Reply, attempts: int = 0, chance: float = MIDDLE, now: datetime = NOON) -> Verdict:
+    return evaluate(answer, attempts, chance, now)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_every_2xx_is_a_success_at_any_time(status: int) -> None:
-    assert judged(reply(status)) == judged(reply(status), tries=8) == Verdict("delivered")
+    assert judged(reply(status)) == judged(reply(status), attempts=8) == Verdict("delivered")
 
 
 @pytest.mark.parametrize("status", [None, 100, 199, 301, 302, 307, 400, 401, 404, 408, 422, 429, 500, 503])
 def test_everything_else_is_tried_nine_times_over_a_day(status: int | None) -> None:
-    verdicts = [judged(reply(status), tries) for tries in range(9)]
+    verdicts = [judged(reply(status), attempts) for attempts in range(9)]
     assert [verdict.status for verdict in verdicts] == ["pending"] * 8 + ["failed"]
     assert [verdict.pause for verdict in verdicts[:8]] == list(PAUSES)
     assert timedelta(hours=23) < sum(PAUSES, timedelta()) < timedelta(hours=25)
@@ -37,9 +37,9 @@ def test_everything_else_is_tried_nine_times_over_a_day(status: int | None) -> N
 
 
 @given(st.integers(0, 7), st.floats(0, 1, exclude_max=True))
-def test_pauses_are_spread_by_a_tenth(tries: int, chance: float) -> None:
-    pause = judged(reply(500), tries, chance).pause
-    assert PAUSES[tries] * 0.9 <= pause <= PAUSES[tries] * 1.1
+def test_pauses_are_spread_by_a_tenth(attempts: int, chance: float) -> None:
+    pause = judged(reply(500), attempts, chance).pause
+    assert PAUSES[attempts] * 0.9 <= pause <= PAUSES[attempts] * 1.1
 
 
 def test_a_410_is_final() -> None:

@@ -22,6 +22,7 @@ JOB: Json = {
     "hyperparameters": {"learning_rate": 1e-3, "rank": 16, "epochs": 3, "batch_size": 8},
 }
 LINE_SECONDS = 2.0
+UNCHANGED_SECONDS = 10.0
 
 Say = Callable[[str], None]
 
@@ -104,13 +105,14 @@ def verify(adapter: Path, settings: LocalSettings, say: Say) -> None:
 
 
 def show_progress(jobs: Iterable[Json], say: Say) -> Json:
-    """Print the job's progress, a line every two seconds; returns its last state."""
+    """Print the job's progress, a line every two seconds, or ten if nothing changes; returns its last state."""
     job: Json = {}
-    shown = 0.0
+    shown, last = 0.0, ""
     for job in jobs:
-        if time.monotonic() - shown >= LINE_SECONDS:
-            shown = time.monotonic()
-            say(f"  {job['progress'] or 0:3.0f} %  {_stage(job)}  {_numbers(job)}")
+        line = f"  {job['progress'] or 0:3.0f} %  {_stage(job)}  {_numbers(job)}"
+        if time.monotonic() - shown >= (LINE_SECONDS if line != last else UNCHANGED_SECONDS):
+            shown, last = time.monotonic(), line
+            say(line)
     return job
 
 

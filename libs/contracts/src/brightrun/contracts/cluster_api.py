@@ -184,8 +184,8 @@ class Capabilities(Value):
     `runs`, `capacity`, `logs`, `checkpoints`: the endpoints of these names; `log_follow`: logs can be followed.
     `inputs`: a run may have a validation data set of its own, and an adapter to start from. `generation`: models of
     completed runs can be tried, `POST /training/generate/{external_job_id}` with bodies as in contracts.generation.
-    `base_models` are those it has; `fetches_models`: it fetches others from a hub. `elastic`: it may get more GPUs
-    than it has now. `max_gpus`: the most GPUs of a type that a run can have. What is not said rejects no job.
+    `base_models` are those it has; `fetches_models`: it fetches others from a hub. `max_gpus`: the most GPUs of a type
+    that a run can have. What is not said rejects no job.
     `checkpoint_days`: how long the checkpoints of a run that did not complete are kept after its end.
     """
 
@@ -196,7 +196,6 @@ class Capabilities(Value):
     gpu_types: tuple[str, ...]
     base_models: tuple[str, ...] = ()
     fetches_models: bool | None = None
-    elastic: bool | None = None
     max_gpus: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     idempotent_submit: bool = False
     events: bool = False

@@ -42,8 +42,6 @@ def max_gpus(cluster: ClusterCapacity, gpu_type: str) -> int | None:
     if cluster.gpus is None:
         return None
     sizes = [pool.max_total for pool in cluster.gpus if pool.types is None or gpu_type in pool.types]
-    if cluster.elastic and sizes:
-        return None
     return None if None in sizes else max((size for size in sizes if size is not None), default=0)
 
 

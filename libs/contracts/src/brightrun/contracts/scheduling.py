@@ -71,15 +71,13 @@ class ClusterCapacity(Response):
     """What a configured cluster can run, as it last reported.
 
     `gpus` null: it has never answered. `base_models` null: any. `fetches_models`: it fetches base models from a hub.
-    `elastic`: it may get more GPUs than it ever had. `inputs`: jobs may have a validation data set, and an adapter to
-    start from. `usable`: it answers, and takes jobs.
+    `inputs`: jobs may have a validation data set, and an adapter to start from. `usable`: it answers, and takes jobs.
     """
 
     name: str
     gpus: list[GpuLimit] | None
     base_models: list[str] | None
     fetches_models: bool = False
-    elastic: bool = False
     inputs: bool = True
     usable: bool
 

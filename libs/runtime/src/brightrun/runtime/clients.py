@@ -71,7 +71,10 @@ class ServiceClient:
 
     async def upload(self, path: str, user_id: UUID, body: AsyncIterator[bytes], **params: Any) -> Any:
         """Stream `body` at the speed of its source, within the limits of uploads, and return `data`."""
-        content = self.uploads.limited(user_id, body)
+        return await self.relay(path, user_id, self.uploads.limited(user_id, body), **params)
+
+    async def relay(self, path: str, user_id: UUID, content: AsyncIterator[bytes], **params: Any) -> Any:
+        """The same for content that comes from a body within those limits."""
         return await self.send("POST", path, user_id, content=content, params=params, timeout=UPLOAD_TIMEOUT_SECONDS)
 
     async def close(self) -> None:

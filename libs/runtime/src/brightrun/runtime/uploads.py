@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class Uploads:
         self._limits = limits
         self._in_progress: Counter[UUID] = Counter()
 
-    async def limited(self, user_id: UUID, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def limited(self, user_id: UUID, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """The body as it comes. Raises TooManyUploads before its first byte, UploadStalled and UploadTooSlow later."""
         if self._in_progress[user_id] >= self._limits.per_user:
             raise TooManyUploads({"most": self._limits.per_user})

@@ -7,7 +7,7 @@ from brightrun.api.accounts import token_queries as tokens
 from brightrun.api.accounts import user_queries as users
 from brightrun.api.accounts.rules import FORGOTTEN_AFTER, KNOWN_FOR
 from brightrun.api.deletions import queries as deletions
-from brightrun.api.deletions.actions import carry_out
+from brightrun.api.deletions.actions import execute
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.jobs.live import FOLLOWED, Live
@@ -51,5 +51,5 @@ async def finish_deletions(pool: Pool, clients: ServiceClients) -> bool:
     pending = await deletions.list_pending_deletions(pool, DELETIONS_BATCH)
     for kind, user_id, object_id in pending:
         with suppress(PeerError):
-            await carry_out(pool, clients, kind, user_id, object_id)
+            await execute(pool, clients, kind, user_id, object_id)
     return len(pending) == DELETIONS_BATCH

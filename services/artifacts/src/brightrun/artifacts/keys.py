@@ -26,6 +26,11 @@ def dataset_key(user_id: UUID, dataset_id: UUID) -> str:
     return f"{user_id}/{dataset_id}/data.jsonl"
 
 
+def examples_key(user_id: UUID, dataset_id: UUID, fence: int) -> str:
+    """Where the examples of a data set lie that were converted for trainers, by the fence of their validation."""
+    return f"{user_id}/{dataset_id}/examples-{fence}.jsonl"
+
+
 def dataset_prefix(user_id: UUID, dataset_id: UUID) -> str:
     """What the keys of all objects of a data set begin with."""
     return f"{user_id}/{dataset_id}/"

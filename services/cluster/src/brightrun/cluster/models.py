@@ -16,14 +16,14 @@ from brightrun.contracts.values import Value
 class Hardware:
     """What a cluster can run: GPUs by type, and its base models (None: any).
 
-    `used_by_others` are GPUs that do not work for this service; an `elastic` cluster may get more than it has now.
+    `used_by_others` are GPUs that do not work for this service. `max_gpus`: the most that a run can have, where known.
     """
 
     gpus: Mapping[str, int]
     base_models: tuple[str, ...] | None
     simulated: bool
     used_by_others: Mapping[str, int] = field(default_factory=dict)
-    elastic: bool = False
+    max_gpus: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

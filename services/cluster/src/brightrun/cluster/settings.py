@@ -1,7 +1,7 @@
 """The cluster service's settings."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -45,6 +45,9 @@ class Settings(ServiceSettings):
     ray_url: str | None = Field(None, description="Dashboard of the Ray head.")
     ray_token: SecretStr | None = Field(None, description="Token of a Ray cluster with authentication.")
     ray_gpu_types: dict[str, str] = Field({}, description="JSON: rows of the price table to Ray's accelerator types.")
+    ray_max_gpus: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="JSON: how many GPUs of which row a Ray cluster with an autoscaler grows to."
+    )
     ray_cpus_per_gpu: float = Field(1.0, gt=0, description="CPUs that a run takes for each of its GPUs.")
 
     def limits(self) -> ResourceLimits:

@@ -83,16 +83,20 @@ class Store:
         self._wake()
 
     async def _commit_pending(self) -> None:
+        """Whatever happens, every caller hears of it, and the next change is committed."""
         while self._pending:
             changes, self._pending = self._pending, []
-            outcomes = await self._writer.run(partial(_commit, changes))
-            for change, (result, error) in zip(changes, outcomes, strict=True):
+            try:
+                outcomes = await self._writer.run(partial(_commit, changes))
+            except Exception as error:
+                outcomes = [(None, error)] * len(changes)
+            for change, (result, failure) in zip(changes, outcomes, strict=True):
                 if change.done.done():  # its caller was cancelled
                     continue
-                if error is None:
+                if failure is None:
                     change.done.set_result(result)
                 else:
-                    change.done.set_exception(error)
+                    change.done.set_exception(failure)
             self._wake()
         self._committing = None
 
@@ -129,7 +133,7 @@ def _commit(changes: list[_Change], conn: sqlite3.Connection) -> list[Outcome]:
         conn.execute("BEGIN IMMEDIATE")
         outcomes = [_attempt(conn, change) for change in changes]
         conn.execute("COMMIT")
-    except sqlite3.Error as error:
+    except Exception as error:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         return [(None, error)] * len(changes)

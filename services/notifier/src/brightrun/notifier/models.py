@@ -90,7 +90,7 @@ class LeasedDelivery:
     delivery_id: UUID
     endpoint_id: UUID
     fence: int
-    tries: int
+    attempts: int
     event: WebhookEvent
 
 
@@ -108,7 +108,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a delivery."""
+    """One attempt of a delivery."""
 
     delivery_id: UUID
     number: int
@@ -135,7 +135,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a delivery after a try; a pending one is tried again after `pause`."""
+    """What becomes of a delivery after an attempt; a pending one is attempted again after `pause`."""
 
     status: DeliveryStatus
     pause: timedelta = timedelta(0)

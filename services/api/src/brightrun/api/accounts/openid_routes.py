@@ -87,11 +87,11 @@ async def finish_oidc(
         if error or not code:
             raise errors.SignInRefused(error)
         who = _read(await provider.redeem(authorization, code, _callback(request)))
-        told = {"code": await _admit(pool, settings, who, authorization)}
+        result = {"code": await _admit(pool, settings, who, authorization)}
     except ServiceError as refused:
         log.warning("sign_in.refused", code=refused.code, details=refused.details)
-        told = {"error": refused.code}
-    answer = RedirectResponse(str(URL(settings.oidc_return_url).copy_merge_params(told)), 303)
+        result = {"error": refused.code}
+    answer = RedirectResponse(str(URL(settings.oidc_return_url).copy_merge_params(result)), 303)
     answer.delete_cookie(COOKIE, PATH)
     return answer
 

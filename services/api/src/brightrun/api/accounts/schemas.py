@@ -212,8 +212,8 @@ def _trim(name: Any) -> str:
     return "".join(filter(str.isprintable, str(name or "")))[:200]
 
 
-def _is_true(told: Any) -> bool:
-    return told is True
+def _is_true(value: Any) -> bool:
+    return value is True
 
 
 class Claims(BaseModel):

@@ -10,7 +10,7 @@ from uuid import UUID
 from brightrun.api.checkpoints import queries, rules
 from brightrun.api.checkpoints.models import Availability
 from brightrun.api.datasets.models import PendingDataset
-from brightrun.api.deletions.actions import carry_out
+from brightrun.api.deletions.actions import execute
 from brightrun.api.errors import CheckpointNotCopied, CheckpointNotFound, CheckpointPending, ModelInUse
 from brightrun.api.http.clients import ServiceClients
 from brightrun.api.jobs.models import Job, StartedRun
@@ -132,7 +132,7 @@ async def delete_expired_copy(pool: Pool, clients: ServiceClients) -> bool:
             return True
     user_id, model_id = expired
     try:
-        await carry_out(pool, clients, "model", user_id, model_id)
+        await execute(pool, clients, "model", user_id, model_id)
     except (PeerError, Unavailable):
         return True
     async with transaction(pool) as conn:

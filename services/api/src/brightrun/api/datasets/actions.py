@@ -5,7 +5,7 @@ from uuid import UUID
 from brightrun.api.datasets import queries
 from brightrun.api.datasets.models import Dataset
 from brightrun.api.deletions import queries as deletions
-from brightrun.api.deletions.actions import carry_out_or_leave
+from brightrun.api.deletions.actions import execute_or_defer
 from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.runtime.clients import ServiceClient
@@ -21,7 +21,7 @@ async def delete_dataset(pool: Pool, clients: ServiceClients, user_id: UUID, dat
         raise DatasetNotFound
     async with transaction(pool) as conn:
         await decide_deletion(conn, user_id, dataset_id)
-    await carry_out_or_leave(pool, clients, "dataset", user_id, dataset_id)
+    await execute_or_defer(pool, clients, "dataset", user_id, dataset_id)
 
 
 async def decide_deletion(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
@@ -45,5 +45,5 @@ async def fetch_dataset(artifacts: ServiceClient, user_id: UUID, dataset_id: UUI
         status=found["status"],
         training_pairs=found["total_training_pairs"] or 0,
         tokens=found["total_tokens"] or 0,
-        sha256=found["sha256"],
+        sha256=found["training_sha256"],
     )

@@ -12,7 +12,7 @@ from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.bodies import Body, JsonObject, Passed, example
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.contracts.artifacts import DatasetChanges, Name
+from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, DatasetChanges, Name
 from brightrun.contracts.errors import TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow
 from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db, transaction
@@ -33,18 +33,38 @@ class DatasetErrors(Passed):
     pagination: Pagination
 
 
+class DatasetWarnings(Passed):
+    """A page of the warnings about a data set, in the order of its lines."""
+
+    warnings: list[JsonObject]
+    pagination: Pagination
+
+
 class RenameDataset(DatasetChanges, Body):
     """The new name of a data set."""
 
     model_config = example({"name": "Workshop replies"})
 
 
+MEDIA_TYPES = ("application/jsonl", "text/csv", "application/gzip", "application/zstd")
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
 DatasetName = Annotated[Name, Query(description="the name of the data set")]
 Format = Annotated[
-    str, Query(pattern=r"^[a-z0-9_-]{1,40}$", description="such as openai_chat; detected when not given")
+    str,
+    Query(
+        pattern=r"^[a-z0-9_-]{1,40}$",
+        description="openai_chat, prompt_completion, alpaca, sharegpt or dpo; detected when not given",
+    ),
 ]
+ColumnNames = Annotated[
+    str,
+    Query(
+        max_length=MAX_COLUMNS_LENGTH,
+        description='keys of the format that have other names in the file, such as {"prompt": "question"}',
+    ),
+]
+Code = Annotated[str, Query(max_length=60, description="list those with this code only")]
 
 
 @uploads.post(
@@ -55,19 +75,25 @@ Format = Annotated[
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/jsonl": {"schema": {"contentMediaType": "application/jsonl"}}},
+            "content": {name: {"schema": {"contentMediaType": name}} for name in MEDIA_TYPES},
         }
     },
 )
 async def upload_dataset(
+    *,
     request: Request,
     name: DatasetName,
     user: Trainer,
     clients: Clients,
     format: Format | None = None,  # noqa: A002
+    columns: ColumnNames | None = None,
 ) -> Envelope[JsonObject]:
-    """The body is the file itself, JSON Lines in UTF-8. It is streamed on and validated in the background."""
-    params = {"name": name} if format is None else {"name": name, "format": format}
+    """The body is the file itself in UTF-8: JSON Lines, a JSON array or CSV, plain or compressed by gzip or zstd.
+
+    It is streamed on and validated in the background.
+    """
+    params = {"name": name, "format": format, "columns": columns}
+    params = {key: value for key, value in params.items() if value is not None}
     try:
         return Envelope(data=await clients.artifacts.upload("/datasets", user.id, request.stream(), **params))
     except ClientDisconnect:
@@ -106,7 +132,17 @@ async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Cli
 
 @router.get("/{dataset_id}/errors", summary="Validation errors of a data set")
 async def list_dataset_errors(
-    dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20
+    *, dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20, code: Code | None = None
 ) -> Envelope[DatasetErrors]:
-    """Each with its line, in the order of the lines."""
-    return Envelope(data=await clients.artifacts.get(f"/datasets/{dataset_id}/errors", user.id, page=page, limit=limit))
+    """Each with its line, in the order of the lines. `errors_by_code` counts them."""
+    path = f"/datasets/{dataset_id}/errors"
+    return Envelope(data=await clients.artifacts.get(path, user.id, page=page, limit=limit, code=code))
+
+
+@router.get("/{dataset_id}/warnings", summary="Warnings about a data set")
+async def list_dataset_warnings(
+    *, dataset_id: UUID, user: Reader, clients: Clients, page: Page = 1, limit: Limit = 20, code: Code | None = None
+) -> Envelope[DatasetWarnings]:
+    """Each with its line (0: the whole data set). Warnings do not keep a data set from being trained on."""
+    path = f"/datasets/{dataset_id}/warnings"
+    return Envelope(data=await clients.artifacts.get(path, user.id, page=page, limit=limit, code=code))

@@ -1,4 +1,4 @@
-"""Have the artifacts service carry out what is decided."""
+"""Deletions that are decided are executed by the artifacts service."""
 
 import contextlib
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from brightrun.runtime.errors import NotFound, Unavailable
 from brightrun.runtime.failpoints import failpoint
 
 
-async def carry_out(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
+async def execute(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
     """Delete the object, whose deletion is decided. Raises Unavailable, and PeerError where it cannot be deleted."""
     failpoint("deletion.decided")
     refused: PeerError | None = None
@@ -29,7 +29,7 @@ async def carry_out(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UU
         raise refused
 
 
-async def carry_out_or_leave(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
+async def execute_or_defer(pool: Pool, clients: ServiceClients, kind: Kind, user_id: UUID, object_id: UUID) -> None:
     """The same; if the artifacts service does not answer, a loop repeats the request later."""
     with contextlib.suppress(Unavailable):
-        await carry_out(pool, clients, kind, user_id, object_id)
+        await execute(pool, clients, kind, user_id, object_id)

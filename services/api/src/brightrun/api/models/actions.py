@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from brightrun.api.deletions import queries as deletions
-from brightrun.api.deletions.actions import carry_out_or_leave
+from brightrun.api.deletions.actions import execute_or_defer
 from brightrun.api.errors import ModelInUse
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.models import queries
@@ -30,7 +30,7 @@ async def delete_model(pool: Pool, clients: ServiceClients, user_id: UUID, model
         raise NotFound
     async with transaction(pool) as conn:
         await decide_deletion(conn, user_id, model_id)
-    await carry_out_or_leave(pool, clients, "model", user_id, model_id)
+    await execute_or_defer(pool, clients, "model", user_id, model_id)
 
 
 async def decide_deletion(conn: Connection, user_id: UUID, model_id: UUID) -> None:

@@ -1,6 +1,7 @@
 """Rows of data sets, and the report of a validation."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -8,13 +9,27 @@ from brightrun.artifacts.leases import Lease
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """What the user says about a file: its format, or None to detect it, and the columns that have other names."""
+
+    format: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
-    """An uploaded data set and the result of its validation."""
+    """An uploaded data set and the result of its validation.
+
+    `requested_format`: the user named it. `examples_key`: where the examples lie if they had to be converted for
+    trainers. `training_sha256`: digest of the file that trainers read; None unless the data set is ready.
+    """
 
     id: UUID
     user_id: UUID
     name: str
     format: str
+    requested_format: str | None
+    columns: dict[str, str]
     status: str
     size: int
     sha256: str
@@ -23,6 +38,10 @@ class Dataset:
     duplicates: int
     error_count: int
     errors_by_code: dict[str, int]
+    warnings_by_code: dict[str, int]
+    validated_bytes: int
+    examples_key: str | None
+    training_sha256: str | None
     created_at: datetime
     validated_at: datetime | None
     fence: int
@@ -33,6 +52,11 @@ class Dataset:
         return self.status == "ready"
 
     @property
+    def options(self) -> ReadingOptions:
+        """What the user said about the file."""
+        return ReadingOptions(self.requested_format, self.columns)
+
+    @property
     def lease(self) -> Lease:
         """The lease under which this row was read."""
         return Lease(self.id, self.fence)
@@ -40,24 +64,27 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One error of a data set: `line` counts from 1 (0: the whole data set), `path` is a JSON path within the line."""
+    """An error or a warning: `line` counts from 1 (0: the whole data set), `path` is a JSON path within the line."""
 
     line: int
     path: str
     code: str
     message: str
+    severity: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a validation found. `issues` are the first of the `error_count` errors."""
+    """What a validation found. `issues` are the first ones; `needs_conversion`: trainers cannot read the file."""
 
     format: str
     training_pairs: int
     tokens: int
     duplicates: int
     errors_by_code: dict[str, int]
+    warnings_by_code: dict[str, int]
     issues: tuple[Issue, ...]
+    needs_conversion: bool
 
     @property
     def error_count(self) -> int:

@@ -8,19 +8,20 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.datasets import actions, queries
-from brightrun.artifacts.datasets.models import Dataset
-from brightrun.artifacts.datasets.rules.chat_format import OPENAI_CHAT
-from brightrun.artifacts.datasets.rules.validation import FORMATS
-from brightrun.artifacts.datasets.schemas import Datasets, DatasetSlice, DatasetView, Errors
-from brightrun.artifacts.dependencies import LimitsOf, PageOf, SliceOf, Store
+from brightrun.artifacts.datasets.models import Dataset, ReadingOptions
+from brightrun.artifacts.datasets.schemas import Datasets, DatasetSlice, DatasetView, Errors, IssueView, Warnings
+from brightrun.artifacts.dependencies import LimitsOf, Page, PageOf, SliceOf, Store
 from brightrun.artifacts.keys import CLUSTER_URL_LIFETIME, DATASETS, dataset_key
 from brightrun.artifacts.storage import ObjectMissing
-from brightrun.contracts.artifacts import DatasetChanges, Name, SignedUrl
+from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, DatasetChanges, Name, SignedUrl
 from brightrun.contracts.errors import UploadAborted
+from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import new_id
+from brightrun.datasets.examples import FORMATS, KEYS
 from brightrun.runtime.database import Db, Pool, transaction
 from brightrun.runtime.errors import NotFound, ServiceError
 from brightrun.runtime.http import Envelope
@@ -30,10 +31,16 @@ log = structlog.get_logger()
 router = APIRouter(prefix="/datasets")
 
 JSONL = "application/jsonl"
+Code = Annotated[str | None, Query(max_length=60)]
+COLUMNS = TypeAdapter(dict[str, Annotated[str, StringConstraints(min_length=1, max_length=200)]])
 
 
 class UnsupportedFormat(ServiceError, status=400, code="unsupported_format"):
     """Data sets of this format are not supported."""
+
+
+class InvalidColumns(ServiceError, status=400, code="invalid_columns"):
+    """`columns` must be a JSON object: keys of the format, and what the file calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,11 @@ async def upload_dataset(
     pool: Db,
     store: Store,
     limits: LimitsOf,
-    file_format: Annotated[str, Query(alias="format")] = OPENAI_CHAT,
+    file_format: Annotated[str | None, Query(alias="format")] = None,
+    columns: Annotated[str, Query(max_length=MAX_COLUMNS_LENGTH)] = "{}",
 ) -> Envelope[DatasetView]:
-    """Take a JSONL file of up to 5 GiB as the request's body; it is validated afterwards."""
-    if file_format not in FORMATS:
-        raise UnsupportedFormat({"supported": list(FORMATS)})
+    """Take a file of up to 5 GiB as the request's body; it is validated afterwards."""
+    options = _options(file_format, columns)
     dataset_id = new_id()
     key = dataset_key(caller.user, dataset_id)
     async with transaction(pool) as conn:
@@ -81,7 +88,7 @@ async def upload_dataset(
     try:
         async with transaction(pool) as conn:
             dataset = await actions.record_dataset(
-                conn, dataset_id, caller.user, name=name, file_format=file_format, stored=stored
+                conn, dataset_id, caller.user, name=name, options=options, stored=stored
             )
     except BaseException:
         await store.remove(DATASETS, key)
@@ -138,23 +145,37 @@ async def read_content(content: Content) -> StreamingResponse:
 
 
 @router.get("/{dataset_id}/errors")
-async def list_errors(dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db) -> Envelope[Errors]:
-    """The errors of a data set in the order of its lines."""
+async def list_errors(
+    dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db, code: Code = None
+) -> Envelope[Errors]:
+    """The errors of a data set in the order of its lines, or those of one code."""
     dataset = await _find(pool, caller.user, dataset_id)
-    errors = Errors(
-        errors=list(await queries.list_errors(pool, dataset_id, page.offset, page.limit)),
-        error_count=dataset.error_count,
-        errors_by_code=dataset.errors_by_code,
-        pagination=page.of(await queries.count_errors(pool, dataset_id)),
+    issues, pagination = await _list_issues(pool, dataset, "error", code, page)
+    return Envelope(
+        data=Errors(
+            errors=issues,
+            error_count=dataset.error_count,
+            errors_by_code=dataset.errors_by_code,
+            pagination=pagination,
+        )
     )
-    return Envelope(data=errors)
+
+
+@router.get("/{dataset_id}/warnings")
+async def list_warnings(
+    dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db, code: Code = None
+) -> Envelope[Warnings]:
+    """The warnings about a data set in the order of its lines, or those of one code."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    issues, pagination = await _list_issues(pool, dataset, "warning", code, page)
+    return Envelope(data=Warnings(warnings=issues, warnings_by_code=dataset.warnings_by_code, pagination=pagination))
 
 
 @router.get("/{dataset_id}/url")
 async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrl]:
-    """A URL that a cluster fetches the data set from."""
-    await _find(pool, caller.user, dataset_id)
-    url = store.sign(DATASETS, dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
+    """A URL that a cluster fetches the examples from, in OpenAI's shape."""
+    dataset = await _find(pool, caller.user, dataset_id)
+    url = store.sign(DATASETS, dataset.examples_key or dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
     return Envelope(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
@@ -163,3 +184,26 @@ async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:
     if dataset is None:
         raise NotFound
     return dataset
+
+
+async def _list_issues(
+    pool: Pool, dataset: Dataset, severity: str, code: str | None, page: Page
+) -> tuple[list[IssueView], Pagination]:
+    issues = await queries.list_issues(pool, dataset.id, severity, code, offset=page.offset, limit=page.limit)
+    total = await queries.count_issues(pool, dataset.id, severity, code)
+    return [IssueView.model_validate(issue) for issue in issues], page.of(total)
+
+
+def _options(file_format: str | None, columns: str) -> ReadingOptions:
+    if file_format is not None and file_format not in FORMATS:
+        raise UnsupportedFormat({"supported": list(FORMATS)})
+    keys = {key for name in FORMATS if file_format in (None, name) for key in KEYS[name]}
+    try:
+        names = COLUMNS.validate_json(columns)
+    except ValidationError as error:
+        raise InvalidColumns({"columns": [problem["msg"] for problem in error.errors()]}) from None
+    if unknown := sorted(names.keys() - keys):
+        raise InvalidColumns(
+            {"columns": [f"{key} is not a key of the format" for key in unknown], "keys": sorted(keys)}
+        )
+    return ReadingOptions(file_format, names)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brightrun.artifacts.datasets.models import Issue
 from brightrun.contracts.pagination import Pagination
 
 
@@ -18,6 +17,7 @@ class DatasetView(BaseModel):
     id: UUID
     name: str
     format: str
+    columns: dict[str, str]
     status: str
     training_ready: bool
     total_training_pairs: Annotated[int, Field(validation_alias="training_pairs")]
@@ -27,7 +27,10 @@ class DatasetView(BaseModel):
     sha256: str
     error_count: int
     errors_by_code: dict[str, int]
+    warnings_by_code: dict[str, int]
     duplicates: int
+    validated_bytes: int
+    training_sha256: str | None
     created_at: datetime
     validated_at: datetime | None
 
@@ -45,10 +48,29 @@ class DatasetSlice(BaseModel):
     datasets: list[DatasetView]
 
 
+class IssueView(BaseModel):
+    """An error or a warning, with its place: `line` 0 is the whole data set."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    line: int
+    path: str
+    code: str
+    message: str
+
+
 class Errors(BaseModel):
     """A page of a data set's errors. `error_count` counts all; `pagination` those that are kept with their place."""
 
-    errors: list[Issue]
+    errors: list[IssueView]
     error_count: int
     errors_by_code: dict[str, int]
+    pagination: Pagination
+
+
+class Warnings(BaseModel):
+    """A page of the warnings about a data set. `warnings_by_code` counts all, `pagination` those that are kept."""
+
+    warnings: list[IssueView]
+    warnings_by_code: dict[str, int]
     pagination: Pagination

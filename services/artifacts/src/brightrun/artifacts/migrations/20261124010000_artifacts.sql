@@ -35,6 +35,8 @@ CREATE TABLE datasets (
     user_id         uuid        NOT NULL,
     name            text        NOT NULL,
     format          text        NOT NULL,
+    requested_format text,                                      -- named by the user; null: detected
+    columns         jsonb       NOT NULL DEFAULT '{}',          -- keys of the format, and their names in the file
     status          text        NOT NULL DEFAULT 'uploaded'
                     CHECK (status IN ('uploaded', 'validating', 'ready', 'invalid')),
     size            bigint      NOT NULL,
@@ -44,6 +46,10 @@ CREATE TABLE datasets (
     duplicates      bigint      NOT NULL DEFAULT 0,
     error_count     bigint      NOT NULL DEFAULT 0,
     errors_by_code  jsonb       NOT NULL DEFAULT '{}',
+    warnings_by_code jsonb      NOT NULL DEFAULT '{}',
+    validated_bytes bigint      NOT NULL DEFAULT 0,
+    examples_key    text,                                       -- the file that trainers read, if it is not the upload
+    training_sha256 text,                                       -- of the file that trainers read, when ready
     created_at      timestamptz NOT NULL DEFAULT now(),
     validated_at    timestamptz,
     fence           integer     NOT NULL DEFAULT 0,
@@ -53,14 +59,15 @@ CREATE INDEX datasets_of_user ON datasets (user_id, created_at DESC);
 CREATE INDEX datasets_by_age ON datasets (user_id, created_at, id);
 CREATE INDEX datasets_to_validate ON datasets (leased_until) WHERE status IN ('uploaded', 'validating');
 
--- The first errors of a data set, with their places; `error_count` counts all.
-CREATE TABLE dataset_errors (
+-- The first errors and warnings of a data set, with their places; `errors_by_code` and `warnings_by_code` count all.
+CREATE TABLE dataset_issues (
     dataset_id  uuid    NOT NULL REFERENCES datasets ON DELETE CASCADE,
     position    integer NOT NULL,
     line        bigint  NOT NULL,
     path        text    NOT NULL,
     code        text    NOT NULL,
     message     text    NOT NULL,
+    severity    text    NOT NULL CHECK (severity IN ('error', 'warning')),
     PRIMARY KEY (dataset_id, position)
 );
 
@@ -136,4 +143,4 @@ COMMENT ON COLUMN discards.sweeping IS 'Removal has begun: the objects cannot be
 CREATE INDEX discards_due ON discards (due_at);
 
 -- migrate:down
-DROP TABLE discards, curves, model_reports, model_files, models, dataset_errors, datasets, upload_parts, uploads;
+DROP TABLE discards, curves, model_reports, model_files, models, dataset_issues, datasets, upload_parts, uploads;

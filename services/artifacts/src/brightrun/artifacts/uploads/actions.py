@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from brightrun.artifacts.datasets.actions import announce_object, record_dataset
-from brightrun.artifacts.datasets.models import Dataset
-from brightrun.artifacts.datasets.rules.chat_format import OPENAI_CHAT
+from brightrun.artifacts.datasets.models import Dataset, ReadingOptions
 from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
 from brightrun.artifacts.keys import DATASETS, dataset_key, part_key, upload_prefix
 from brightrun.artifacts.leases import LEASE
@@ -64,7 +63,7 @@ async def complete_upload(conn: Connection, assembly: Assembly, stored: StoredOb
         return None
     await _delete_parts(conn, upload)
     return await record_dataset(
-        conn, assembly.dataset_id, upload.user_id, name=upload.filename, file_format=OPENAI_CHAT, stored=stored
+        conn, assembly.dataset_id, upload.user_id, name=upload.filename, options=ReadingOptions(), stored=stored
     )
 
 

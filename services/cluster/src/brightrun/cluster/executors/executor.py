@@ -67,14 +67,13 @@ class Execution(ABC):
 class Executor(Protocol):
     """Starts trainers.
 
-    `max_gpus`: the most GPUs of a type that a run can have; None where the cluster may get more. `queues`: a started
-    trainer may have to wait, and is billed from its first report. `outlasts`: trainers work on while this service is
-    stopped on purpose.
+    `max_gpus`: the most GPUs of a type that a run can have, where that is known. `queues`: a started trainer may have
+    to wait, and is billed from its first report. `outlasts`: trainers work on while this service is stopped on purpose.
     """
 
     name: str
     gpu_types: tuple[str, ...]
-    max_gpus: Mapping[str, int] | None
+    max_gpus: Mapping[str, int]
     simulated: bool
     queues: bool
     outlasts: bool

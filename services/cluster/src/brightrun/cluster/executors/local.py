@@ -94,14 +94,15 @@ class LocalExecutor:
         self._python, self._models = trainer_paths(settings)
         self._runs = settings.run_path("")
         self.gpu_types: tuple[str, ...] = (settings.gpu_type,)
-        self.max_gpus: Mapping[str, int] | None = {settings.gpu_type: settings.slots}
+        self.max_gpus: Mapping[str, int] = {settings.gpu_type: settings.slots}
         self._has_gpus = settings.gpu_type != "CPU"
         # A core is left to the services: PyTorch's threads all wait for the one that has to share its core.
         self._threads = max(1, ((os.cpu_count() or 1) - 1) // settings.slots)
         self._max_file_bytes = settings.run_file_bytes
 
     async def hardware(self) -> Hardware:
-        return Hardware(self.max_gpus or {}, await asyncio.to_thread(base_models_in, self._models), simulated=False)
+        base_models = await asyncio.to_thread(base_models_in, self._models)
+        return Hardware(self.max_gpus, base_models, simulated=False, max_gpus=self.max_gpus)
 
     async def start(self, run: Run, folder: RunFolder, resume: bool) -> LocalExecution:
         command = [str(self._python), "-m", MODULE, str(folder.path), "--launch", str(run.launches)]

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from brightrun.cluster.errors import run_lost
 from brightrun.cluster.executors import report_parser
@@ -92,7 +93,7 @@ class RayExecution(Execution):
 
 class RayExecutor:
     name = "ray"
-    max_gpus: Mapping[str, int] | None = None
+    max_gpus: Mapping[str, int] = MappingProxyType({})
     simulated = False
     queues = True
     outlasts = True
@@ -103,13 +104,14 @@ class RayExecutor:
         self._cluster = settings.cluster_name
         self._types = settings.ray_gpu_types or {settings.gpu_type: ANY_GPU}
         self.gpu_types = tuple(self._types)
+        self._grows_to = settings.ray_max_gpus
         self._cpus = settings.ray_cpus_per_gpu
         self._max_silence = settings.patience_seconds
         self._others: list[tuple[float, dict[str, int]]] = []  # when others had how many GPUs of which type
         self._run_path = settings.run_path
 
     async def hardware(self) -> Hardware:
-        """The GPUs of the nodes by type, and how many of them others have had for a while.
+        """The GPUs of the nodes by type, or those that an autoscaler adds, and how many others have had for a while.
 
         Ray's report of what is in use lags behind its jobs: what others seem to use for a moment only is our own.
         """
@@ -123,11 +125,10 @@ class RayExecutor:
         self._others = [(at, gpus) for at, gpus in self._others if now - at < REPORT_LAG_SECONDS]
         self._others.append((now, {kind: max(0, used[kind] - ours[kind]) for kind in self._types}))
         return Hardware(
-            gpus=self._count(nodes, used=False),
+            gpus={kind: max(count, self._grows_to.get(kind, 0)) for kind, count in self._count(nodes).items()},
             base_models=await asyncio.to_thread(base_models_in, self._models),
             simulated=False,
             used_by_others={kind: min(gpus[kind] for _, gpus in self._others) for kind in self._types},
-            elastic=True,
         )
 
     async def start(self, run: Run, folder: RunFolder, resume: bool) -> RayExecution:
@@ -191,7 +192,7 @@ class RayExecutor:
             f" >> {folder.output.name} 2>> {folder.log.name}"
         )
 
-    def _count(self, nodes: list[RayNode], used: bool) -> Counter[str]:
+    def _count(self, nodes: list[RayNode], *, used: bool = False) -> Counter[str]:
         """GPUs (of CPUs: as many as would be GPUs) of each of our types, in all or in use."""
         counts = Counter(dict.fromkeys(self._types, 0))
         for node in nodes:

@@ -14,6 +14,8 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Literal, Self
 
+import structlog
+
 from brightrun.cluster.executors.executor import Execution
 from brightrun.cluster.files.checkpoints import complete_checkpoints
 from brightrun.cluster.files.run_folder import RunFolder
@@ -21,6 +23,8 @@ from brightrun.cluster.models import Hardware, Run
 from brightrun.contracts.reports import CheckpointReport, FinishedReport, PlanReport, PointsReport, Report, StageReport
 from brightrun.contracts.run_folder import CHECKPOINT_PREFIX, CHECKPOINT_STATE, MAX_STEPS_BETWEEN_CHECKPOINTS
 from brightrun.contracts.training import MetricPoint, TrainingSpec
+
+log = structlog.get_logger()
 
 TOKENS_PER_STEP = 2048
 MAX_REPORTS_PER_SECOND = 10
@@ -78,10 +82,14 @@ class SimulatedExecution(Execution):
         self.wake()
 
     def advance(self, pace: Pace | None = None) -> None:
-        """Report what is due, and be due again one report later."""
+        """Report what is due, and be due again one report later. On a full disk it dies, as a trainer would."""
         if self.working:
             self._pace = pace or self._pace
-            self.working = next(self._training, None) is not None
+            try:
+                self.working = next(self._training, None) is not None
+            except OSError as error:
+                log.warning("simulation.died", folder=str(self.folder.path), error=repr(error))
+                self.working = False
             self.due += self._pace.seconds
             self.wake()
 
@@ -183,8 +191,8 @@ class SimulatedExecutor:
 
     def __init__(self, gpu_type: str, slots: int, steps_per_second: float) -> None:
         self.gpu_types: tuple[str, ...] = (gpu_type,)
-        self.max_gpus: Mapping[str, int] | None = {gpu_type: slots}
-        self._hardware = Hardware({gpu_type: slots}, base_models=None, simulated=True)
+        self.max_gpus: Mapping[str, int] = {gpu_type: slots}
+        self._hardware = Hardware(self.max_gpus, base_models=None, simulated=True, max_gpus=self.max_gpus)
         self._steps_per_second = steps_per_second
         self._executions: dict[Path, SimulatedExecution] = {}
         self._schedule: list[tuple[float, int, SimulatedExecution]] = []  # a heap

@@ -53,8 +53,8 @@ def _problems(request: SubmitRun, hardware: Hardware) -> dict[str, list[str]]:
     gpu, base_model = request.gpu_config, request.hyperparameters.base_model
     if gpu.type not in hardware.gpus:
         problems["gpu_config.type"] = [f"this cluster has {', '.join(hardware.gpus)}"]
-    elif not hardware.elastic and gpu.count > hardware.gpus[gpu.type]:
-        problems["gpu_config.count"] = [f"this cluster has {hardware.gpus[gpu.type]}"]
+    elif gpu.count > hardware.max_gpus.get(gpu.type, gpu.count):
+        problems["gpu_config.count"] = [f"this cluster has {hardware.max_gpus[gpu.type]}"]
     if hardware.base_models is not None and base_model not in hardware.base_models:
         problems["hyperparameters.base_model"] = [f"this cluster has {', '.join(hardware.base_models) or 'none'}"]
     return problems

@@ -83,7 +83,7 @@ async def replay(conn: Connection, user_id: UUID, endpoint_id: UUID, delivery_id
 async def record(conn: Connection, lease: LeasedDelivery, reply: Reply, *, chance: float, now: datetime) -> bool:
     """Record a reply and what follows from it; False, and nothing is changed, if the lease is lost."""
     endpoint = await webhooks.lock_endpoint(conn, lease.endpoint_id)
-    verdict = evaluate(reply, lease.tries, chance, now)
+    verdict = evaluate(reply, lease.attempts, chance, now)
     if endpoint is None or not await deliveries.save_verdict(conn, lease, verdict):
         return False
     await deliveries.insert_attempt(conn, lease.delivery_id, now, reply)

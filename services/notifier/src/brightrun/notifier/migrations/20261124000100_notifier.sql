@@ -47,14 +47,14 @@ CREATE TABLE webhook_deliveries (
     event_type    text         NOT NULL,
     body          text         NOT NULL,
     status        text         NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'delivered', 'failed')),
-    tries         integer      NOT NULL DEFAULT 0,
+    attempts      integer      NOT NULL DEFAULT 0,
     due_at        timestamptz  NOT NULL DEFAULT now(),
     leased_until  timestamptz,
     fence         bigint       NOT NULL DEFAULT 0,
     created_at    timestamptz  NOT NULL DEFAULT now(),
     UNIQUE (endpoint_id, event_id)
 );
-COMMENT ON COLUMN webhook_deliveries.tries IS 'since the event was new, or last replayed';
+COMMENT ON COLUMN webhook_deliveries.attempts IS 'since the event was new, or last replayed';
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due_at) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_leased ON webhook_deliveries (endpoint_id) WHERE leased_until IS NOT NULL;
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (endpoint_id, id DESC);

@@ -52,21 +52,21 @@ async def lease_next(conn: Connection, duration: timedelta, per_user: int, to_fa
               AND coalesce(u.sent, 0) < $2
               AND (e.failing_since IS NULL OR (SELECT count(*) FROM sending WHERE fails) < $3)
             ORDER BY coalesce(u.sent, 0), d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
-        RETURNING id, endpoint_id, fence, tries, event_id, event_type, body
+        RETURNING id, endpoint_id, fence, attempts, event_id, event_type, body
         """,
         duration, per_user, to_failing,
     )  # fmt: skip
     if row is None:
         return None
     event = WebhookEvent(row["event_id"], row["event_type"], row["body"])
-    return LeasedDelivery(row["id"], row["endpoint_id"], row["fence"], row["tries"], event)
+    return LeasedDelivery(row["id"], row["endpoint_id"], row["fence"], row["attempts"], event)
 
 
 async def save_verdict(conn: Connection, lease: LeasedDelivery, verdict: Verdict) -> bool:
     """Give the delivery back with what becomes of it; False, and nothing done, if another sender has taken it."""
     saved = await conn.fetchval(
         """
-        UPDATE webhook_deliveries SET status = $3, due_at = now() + $4, leased_until = NULL, tries = tries + 1
+        UPDATE webhook_deliveries SET status = $3, due_at = now() + $4, leased_until = NULL, attempts = attempts + 1
         WHERE id = $1 AND fence = $2 RETURNING true
         """,
         lease.delivery_id, lease.fence, verdict.status, verdict.pause,
@@ -95,7 +95,7 @@ async def make_due(conn: Connection, endpoint_id: UUID) -> None:
 
 
 async def insert_attempt(conn: Connection, delivery_id: UUID, at: datetime, reply: Reply) -> None:
-    """Note one try in the delivery's log; the caller holds the delivery."""
+    """Note one attempt in the delivery's log; the caller holds the delivery."""
     await conn.execute(
         """
         INSERT INTO webhook_attempts (delivery_id, number, at, status_code, duration_ms, error)
@@ -120,7 +120,7 @@ async def count(conn: Connection, endpoint_id: UUID) -> int:
 
 
 async def list_attempts(conn: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Attempt]]:
-    """The newest tries of each delivery, newest first."""
+    """The newest attempts of each delivery, newest first."""
     rows = await conn.fetch(
         """
         SELECT a.* FROM unnest($1::uuid[]) AS d (id) CROSS JOIN LATERAL (
@@ -144,7 +144,7 @@ async def replay(conn: Connection, endpoint_id: UUID, delivery_id: UUID) -> Deli
     row = await conn.fetchrow(
         f"""
         UPDATE webhook_deliveries SET
-            status = 'pending', tries = 0, due_at = now(), leased_until = NULL, fence = fence + 1
+            status = 'pending', attempts = 0, due_at = now(), leased_until = NULL, fence = fence + 1
         WHERE id = $1 AND endpoint_id = $2 RETURNING {DELIVERY}
         """,
         delivery_id, endpoint_id,

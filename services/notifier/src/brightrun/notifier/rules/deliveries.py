@@ -26,13 +26,13 @@ MAX_BREAKER_PAUSE = timedelta(minutes=10)
 OLD_SECRET_SIGNS = timedelta(hours=24)
 
 
-def evaluate(reply: Reply, tries: int, chance: float, now: datetime) -> Verdict:
-    """What `reply` means for a delivery after `tries` others; `chance` in [0, 1) spreads retries out."""
+def evaluate(reply: Reply, attempts: int, chance: float, now: datetime) -> Verdict:
+    """What `reply` means for a delivery after `attempts` others; `chance` in [0, 1) spreads retries out."""
     if reply.succeeded:
         return Verdict("delivered")
-    if reply.status_code == HTTPStatus.GONE or tries >= len(PAUSES):
+    if reply.status_code == HTTPStatus.GONE or attempts >= len(PAUSES):
         return Verdict("failed")
-    pause = PAUSES[tries] * (1 - JITTER + 2 * JITTER * chance)
+    pause = PAUSES[attempts] * (1 - JITTER + 2 * JITTER * chance)
     return Verdict("pending", max(pause, _asked_pause(reply.retry_after, now)))
 
 

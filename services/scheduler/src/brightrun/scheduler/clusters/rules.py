@@ -73,7 +73,6 @@ def capacity_of(report: ClusterReport) -> ClusterCapacity:
         ],
         base_models=list(said.base_models) if knows_models else None,
         fetches_models=bool(said.fetches_models),
-        elastic=bool(said.elastic),
         inputs=said.inputs,
         usable=report.available,
     )

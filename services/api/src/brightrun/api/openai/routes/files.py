@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -100,13 +101,14 @@ CONTENT: Responses = {200: {"description": "The file", "content": {"application/
 )
 async def create_file(request: Request, user: Trainer, clients: Clients, limits: AppLimits) -> FileObject:
     """JSON Lines of up to 512 MiB with `purpose=fine-tune`, validated afterwards; larger files come in parts."""
-    form = Form(request.headers.get("content-type", ""), request.stream(), "file", limits.file_bytes)
+    body = clients.artifacts.uploads.limited(user.id, request.stream())
+    form = Form(request.headers.get("content-type", ""), body, "file", limits.file_bytes)
     try:
-        found = await form.find_file()
-        check_fields(form.fields, complete=not found, has_file=found)
-        content = _checked(form)
-        name = clean_name(form.filename or "")
-        dataset = await clients.artifacts.upload("/datasets", user.id, content, name=name)
+        async with aclosing(body):
+            found = await form.find_file()
+            check_fields(form.fields, complete=not found, has_file=found)
+            name = clean_name(form.filename or "")
+            dataset = await clients.artifacts.relay("/datasets", user.id, _checked(form), name=name)
     except ClientDisconnect:
         raise UploadAborted from None
     return FileObject.model_validate(of_dataset(dataset))

@@ -1,5 +1,6 @@
 """HTTP routes of uploads in parts."""
 
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -62,11 +63,13 @@ async def create_upload(body: CreateUpload, user: Trainer, clients: Clients) -> 
 async def create_part(upload_id: str, request: Request, user: Trainer, clients: Clients) -> UploadPart:
     """Up to 64 MiB. Parts may be sent in any order and concurrently."""
     path = f"/uploads/{_read(upload_id)}/parts"
-    form = Form(request.headers.get("content-type", ""), request.stream(), "data", MAX_PART_BYTES)
+    body = clients.artifacts.uploads.limited(user.id, request.stream())
+    form = Form(request.headers.get("content-type", ""), body, "data", MAX_PART_BYTES)
     try:
-        if not await form.find_file():
-            raise Invalid({"data": ["Field required"]})
-        return UploadPart.model_validate(await clients.artifacts.upload(path, user.id, form.read_file()))
+        async with aclosing(body):
+            if not await form.find_file():
+                raise Invalid({"data": ["Field required"]})
+            return UploadPart.model_validate(await clients.artifacts.relay(path, user.id, form.read_file()))
     except ClientDisconnect:
         raise UploadAborted from None
 

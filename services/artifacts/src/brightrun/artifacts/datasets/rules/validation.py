@@ -1,151 +1,149 @@
-"""The validation of a JSONL data set, fed with its bytes piece by piece; memory does not grow with the data set."""
+"""The validation of a data set in one pass over its bytes; memory does not grow with the data set."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from pydantic_core import from_json
+import msgspec
 
-from brightrun.artifacts.datasets.models import Issue, Report
-from brightrun.artifacts.datasets.rules import chat_format, preference_format
-from brightrun.artifacts.datasets.rules.chat_format import DPO, OPENAI_CHAT
+from brightrun.artifacts.datasets.models import Issue, ReadingOptions, Report
+from brightrun.contracts.artifacts import MAX_UPLOAD_BYTES
+from brightrun.datasets import typed
+from brightrun.datasets.containers import Lines, Unreadable
+from brightrun.datasets.examples import ExampleReader, detect_format
+from brightrun.datasets.models import MAX_LINE_BYTES, OPENAI_CHAT, InvalidExample
 
-FORMATS = {OPENAI_CHAT: chat_format, DPO: preference_format}
-"""Formats that can be trained on. The first example decides the format of a data set."""
 MIN_DATASET_EXAMPLES = 10
 """OpenAI's minimum too."""
-MAX_LINE_LENGTH = 8 * 1024 * 1024
 MAX_ISSUES = 10_000
-"""Errors that are kept with their place; all are counted."""
+"""Errors that are kept with their place, and warnings likewise; all are counted."""
 DUPLICATES_AMONG = 100_000
 """Duplicates are counted among the first examples only."""
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """How long a line may be and how large the file when decompressed, in bytes; how many issues are kept."""
+
+    line_bytes: int = MAX_LINE_BYTES
+    file_bytes: int = MAX_UPLOAD_BYTES
+    issues: int = MAX_ISSUES
 
 
 class Validation:
-    """One pass over a data set: `feed` every piece of it, then read the `report`."""
+    """One pass over a data set. The first example decides the format unless it is named."""
 
-    def __init__(self, max_line_length: int = MAX_LINE_LENGTH, max_issues: int = MAX_ISSUES) -> None:
-        self._max_line_length = max_line_length
-        self._max_issues = max_issues
-        self._rest = bytearray()
-        self._overlong = False
-        self._line = 0
-        self._format: str | None = None
-        self._examples = self._tokens = self._duplicates = 0
+    def __init__(self, options: ReadingOptions, limits: ReadingLimits | None = None) -> None:
+        self._options = options
+        self._limits = limits or ReadingLimits()
+        self._reader: ExampleReader | None = None
+        self._line = self._rows = self._examples = self._tokens = self._duplicates = self._blank_lines = 0
         self._seen: set[int] = set()
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = {"error": Counter(), "warning": Counter()}
         self._issues: list[Issue] = []
+        if options.format:
+            self._reader = ExampleReader(options.format, options.columns)
 
-    @property
-    def unsupported(self) -> bool:
-        """Whether the format cannot be validated, so that the rest need not be read."""
-        return self._format is not None and self._format not in FORMATS
-
-    def feed(self, piece: bytes) -> None:
-        """Check the lines that end in `piece`."""
-        for line in self._split(piece):
-            if self.unsupported:
-                return
-            self._check_line(line)
-
-    def report(self) -> Report:
-        """The result, once everything was fed."""
-        if (self._rest or self._overlong) and not self.unsupported:
-            self._check_line(bytes(self._rest))
-            self._rest.clear()
-        if self._line < MIN_DATASET_EXAMPLES and not self.unsupported:
-            self._add(0, "$", "too_few_examples", f"{MIN_DATASET_EXAMPLES} examples are needed, these are {self._line}")
+    def run(self, pieces: Iterator[bytes]) -> Report:
+        """Check everything."""
+        as_is = False
+        try:
+            lines = Lines(pieces, self._options.columns, self._limits.file_bytes, self._limits.line_bytes)
+            self._line, as_is = lines.first_line - 1, lines.as_is
+            for block in lines:
+                self._check_block(block)
+        except Unreadable as problem:
+            self._add(self._line + 1, "$", problem.code, problem.message)
+        else:
+            self._check_whole()
+        reader = self._reader or ExampleReader(OPENAI_CHAT, self._options.columns)
         return Report(
-            format=self._format or OPENAI_CHAT,
+            format=reader.format,
             training_pairs=self._examples,
             tokens=self._tokens,
             duplicates=self._duplicates,
-            errors_by_code=dict(self._counts),
+            errors_by_code=dict(self._counts["error"]),
+            warnings_by_code=dict(self._counts["warning"]),
             issues=tuple(self._issues),
+            needs_conversion=not (as_is and reader.reads_openai),
         )
 
-    def _split(self, piece: bytes) -> Iterator[bytes]:
-        """Complete lines; one that is too long is cut to nothing while it passes and marked as `_overlong`."""
-        start = 0
-        while (end := piece.find(b"\n", start)) >= 0:
-            if self._rest or self._overlong:
-                self._keep(piece[start:end])
-                line = bytes(self._rest)
-                self._rest.clear()
-            else:
-                line = piece[start:end]
-            yield line
-            start = end + 1
-        self._keep(piece[start:])
+    def _check_whole(self) -> None:
+        if self._rows < MIN_DATASET_EXAMPLES:
+            message = f"{MIN_DATASET_EXAMPLES} examples are needed, these are {self._rows}"
+            self._add(0, "$", "too_few_examples", message)
+        if self._blank_lines:
+            self._add(0, "$", "blank_lines", f"{self._blank_lines} empty lines are skipped", "warning")
 
-    def _keep(self, part: bytes) -> None:
-        if self._overlong or len(self._rest) + len(part) > self._max_line_length:
-            self._overlong = True
-            self._rest.clear()
-        else:
-            self._rest += part
+    def _check_block(self, block: bytes) -> None:
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        conversations = None
+        if self._reader and self._reader.reads_openai and self._reader.format == OPENAI_CHAT:
+            conversations = typed.read_block(block) if len(block) <= self._limits.line_bytes else None
+        if conversations is None or len(conversations) != len(lines):
+            for line in lines:
+                self._check_line(line)
+            return
+        self._line += len(lines)
+        self._rows += len(lines)
+        for line, conversation in zip(lines, conversations, strict=True):
+            self._count(line, [conversation])
 
     def _check_line(self, line: bytes) -> None:
         self._line += 1
-        if self._overlong or len(line) > self._max_line_length:
-            self._overlong = False
-            message = f"a line may have {self._max_line_length // 1024 // 1024} MiB at most"
+        if not line.strip():
+            self._blank_lines += 1
+            return
+        self._rows += 1
+        if len(line) > self._limits.line_bytes:
+            message = f"a line may have {self._limits.line_bytes // 1024 // 1024} MiB at most"
             self._add(self._line, "$", "line_too_long", message)
-            return
-        if self._line == 1:
-            line = line.removeprefix(BYTE_ORDER_MARK)
-        line = line.strip(b" \t\r")
-        if not line:
-            self._add(self._line, "$", "empty_line", "the line is empty; remove it")
-            return
+        else:
+            try:
+                self._count(line, typed.conversations_of(self._reader_of(line).read(line)))
+            except InvalidExample as invalid:
+                for problem in invalid.problems:
+                    self._add(self._line, *problem)
+
+    def _reader_of(self, line: bytes) -> ExampleReader:
+        """The reader of the data set, which the first line with the keys of a format decides."""
+        if self._reader:
+            return self._reader
+        columns = self._options.columns
         try:
-            example = from_json(line, allow_inf_nan=False, cache_strings="keys")
-        except ValueError as error:
-            self._add(self._line, "$", *_explain(line, error))
-            return
-        self._check_example(line, example)
+            keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ExampleReader(OPENAI_CHAT, columns)
+        if detected := detect_format(keys, columns):
+            self._reader = ExampleReader(detected, columns)
+        return self._reader or ExampleReader(OPENAI_CHAT, columns)
 
-    def _check_example(self, line: bytes, example: Any) -> None:
-        if self._format is None:
-            self._format = chat_format.detect_format(example)
-        if self.unsupported:
-            message = f"this is {self._format}; supported are {', '.join(FORMATS)}"
-            self._add(self._line, "$", "unsupported_format", message)
-            return
-        rules, error_count = FORMATS[self._format], self._counts.total()
-        for path, code, message in rules.find_problems(example):
-            self._add(self._line, path, code, message)
-        if self._counts.total() == error_count:
-            self._examples += 1
-            self._tokens += rules.estimate_tokens(example)
-            self._count_duplicate(hash(line))
-
-    def _count_duplicate(self, digest: int) -> None:
+    def _count(self, line: bytes, conversations: list[typed.Conversation]) -> None:
+        self._examples += 1
+        self._tokens += sum(map(typed.estimate_tokens, conversations))
+        digest = hash(line)
         if digest in self._seen:
             self._duplicates += 1
         elif len(self._seen) < DUPLICATES_AMONG:
             self._seen.add(digest)
 
-    def _add(self, line: int, path: str, code: str, message: str) -> None:
-        self._counts[code] += 1
-        if len(self._issues) < self._max_issues:
-            self._issues.append(Issue(line, path, code, message))
+    def _add(self, line: int, path: str, code: str, message: str, severity: str = "error") -> None:
+        counts = self._counts[severity]
+        counts[code] += 1
+        if counts.total() <= self._limits.issues:
+            self._issues.append(Issue(line, path, code, message, severity))
+
+
+def convert(pieces: Iterator[bytes], file_format: str, columns: Mapping[str, str]) -> Iterator[bytes]:
+    """A valid data set as JSON Lines in OpenAI's shape, the one form that trainers read."""
+    reader, encode = ExampleReader(file_format, columns), msgspec.json.Encoder().encode
+    for block in Lines(pieces, columns, MAX_UPLOAD_BYTES):
+        yield b"".join(encode(reader.read(line)) + b"\n" for line in block.split(b"\n") if line.strip())
 
 
 def report_missing(file_format: str) -> Report:
     """The report on a data set whose file the store has lost."""
     issue = Issue(0, "$", "file_missing", "the file is not in the store; upload it again")
-    return Report(file_format, 0, 0, 0, {issue.code: 1}, (issue,))
-
-
-def _explain(line: bytes, error: ValueError) -> tuple[str, str]:
-    """Code and message of a line that the parser refused."""
-    try:
-        line.decode()
-    except UnicodeDecodeError as broken:
-        return "not_utf8", f"byte {broken.start + 1} of the line is not UTF-8"
-    cause = str(error).replace(" at line 1 column ", " at column ")
-    if "recursion limit" in cause:
-        return "invalid_json", f"nested too deeply: {cause}"
-    return "invalid_json", f"not JSON: {cause} (NaN, Infinity and half surrogate pairs are not JSON either)"
+    return Report(file_format, 0, 0, 0, {issue.code: 1}, {}, (issue,), needs_conversion=False)

@@ -4,13 +4,25 @@ from typing import Any
 
 import pytest
 
-from brightrun.artifacts.datasets.rules import chat_format
-from brightrun.artifacts.datasets.rules.preference_format import estimate_tokens, find_problems
+from brightrun.datasets.examples import ExampleReader
+from brightrun.datasets.models import DPO, InvalidExample, Problem
+from brightrun.datasets.typed import conversations_of, estimate_tokens
 
 QUESTION = {"role": "user", "content": "The door squeaks."}
 BETTER, WORSE = {"role": "assistant", "content": "Oil the hinge."}, {"role": "assistant", "content": "Sell the house."}
 TOOL = {"type": "function", "function": {"name": "find_part", "parameters": {"type": "object"}}}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "find_part", "arguments": "{}"}}
+
+
+READER = ExampleReader(DPO)
+
+
+def find_problems(example: Any) -> list[Problem]:
+    try:
+        READER.normalize(example)
+    except InvalidExample as invalid:
+        return invalid.problems
+    return []
 
 
 def example(**changes: Any) -> dict[str, Any]:
@@ -80,5 +92,6 @@ def test_every_error_of_an_example_is_found():
 
 
 def test_tokens_are_those_of_both_conversations():
-    conversations = [chat_format.estimate_tokens({"messages": [QUESTION, output]}) for output in (BETTER, WORSE)]
-    assert estimate_tokens(example()) == sum(conversations)
+    pair = conversations_of(READER.normalize(example()))
+    alone = [conversations_of({"messages": [QUESTION, output]})[0] for output in (BETTER, WORSE)]
+    assert list(map(estimate_tokens, pair)) == list(map(estimate_tokens, alone))
