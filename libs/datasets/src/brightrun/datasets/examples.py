@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from brightrun.datasets import chat, preferences, translations
+from brightrun.datasets import chat, preferences, translations, typed
 from brightrun.datasets.models import (
     ALPACA,
     DPO,
@@ -86,6 +86,8 @@ class ExampleReader:
         if translate:
             example, translation = translate(row)
             problems, paths = translation.problems, translation.paths
+        if not problems and self.format != DPO and translate and typed.is_normal(example):
+            return example
         rules = preferences if self.format == DPO else chat
         known = {problem.path for problem in problems}
         found = (problem._replace(path=_origin(problem.path, paths)) for problem in rules.find_problems(example))
