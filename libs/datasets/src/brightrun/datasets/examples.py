@@ -78,13 +78,13 @@ class ExampleReader:
         if not isinstance(row, dict):
             message = f"an example must be a JSON object, not {kind(row)}: {quote(row)}"
             raise InvalidExample([Problem("$", "data_type", message)])
-        row = self._rename(chat.without_nulls(row))
-        example, problems, paths = row, list[Problem](), translations.Paths()
+        example: dict[str, Any] = self._rename(chat.without_nulls(row))
+        problems, paths = list[Problem](), translations.Paths()
         translate = _TRANSLATORS.get(self.format)
-        if self.format == DPO and row.keys() & {"chosen", "rejected"}:
+        if self.format == DPO and example.keys() & {"chosen", "rejected"}:
             translate = translations.preference
         if translate:
-            example, translation = translate(row)
+            example, translation = translate(example)
             problems, paths = translation.problems, translation.paths
         if not problems and self.format != DPO and translate and typed.is_normal(example):
             return example
