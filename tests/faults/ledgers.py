@@ -28,7 +28,7 @@ TABLES = {
     "log": ("tracker", "SELECT job_id, id, type FROM job_events"),
     "costs": ("tracker", "SELECT job_id, attempt, cost_type, amount FROM cost_records"),
     "datasets": ("artifacts", "SELECT id, user_id, size, sha256, status FROM datasets"),
-    "models": ("artifacts", "SELECT id, job_id, user_id, status FROM models"),
+    "models": ("artifacts", "SELECT id, job_id, user_id, status FROM models WHERE step IS NULL"),
     "model_files": (
         "artifacts",
         "SELECT model_id, user_id, f.name, size, sha256 FROM model_files f JOIN models ON models.id = model_id",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.models import make_models
 from tests.trainer.processes import ForkServer, FreshPython
 from tests.trainer.runs import REPOSITORY, Outcome, Trainer, run_folder
 
@@ -30,6 +31,13 @@ def trainer(fresh_trainer: Trainer) -> Iterator[Trainer]:
     """The same, with processes forked from one that has imported PyTorch, which saves seconds a start."""
     with ForkServer(fresh_trainer.python, fresh_trainer.environment) as server:
         yield Trainer(fresh_trainer.python, fresh_trainer.environment, server)
+
+
+@pytest.fixture(scope="session")
+def unusual(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """The trainer with unusual base models."""
+    models = make_models(Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny", tmp_path_factory.mktemp("unusual"))
+    return Trainer(trainer.python, trainer.environment | {"BRIGHTRUN_MODELS": str(models)}, trainer.launcher)
 
 
 @pytest.fixture(scope="session")

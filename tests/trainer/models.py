@@ -1,4 +1,4 @@
-"""Base models with a fault each, made from copies of the tiny one."""
+"""Base models that differ from the tiny one in one thing each: a fault, or what is common elsewhere."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ REFUSING_TEMPLATE = """\
 
 def make_models(tiny: Path, folder: Path) -> Path:
     """The folder with these models: BRIGHTRUN_MODELS."""
-    for name in ("tiny", "larger_tokenizer", "end_in_config", "endless", "quantized", "torn", "refusing"):
+    for name in ("tiny", "larger_tokenizer", "end_in_config", "endless", "quantized", "torn", "refusing", "two_ends"):
         shutil.copytree(tiny, folder / name)
     _edit(folder / "larger_tokenizer" / "tokenizer.json", _add_token)
     for name in ("end_in_config", "endless"):
@@ -34,7 +34,19 @@ def make_models(tiny: Path, folder: Path) -> Path:
     weights = folder / "torn" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     (folder / "refusing" / "chat_template.jinja").write_text(REFUSING_TEMPLATE)
+    _give_second_end(folder / "two_ends")
     return folder
+
+
+def _give_second_end(model: Path) -> None:
+    """A base model without a chat template, whose texts end with another token than turns of ChatML."""
+    names = {"<|end|>": "<|endoftext|>", "<|system|>": "<|im_start|>", "<|user|>": "<|im_end|>"}
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        text = (model / file).read_text()
+        for old, new in names.items():
+            text = text.replace(json.dumps(old), json.dumps(new))
+        (model / file).write_text(text)
+    (model / "chat_template.jinja").unlink()
 
 
 def _edit(path: Path, change: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from brightrun.contracts.reports import REPORT, FailedReport, PointsReport
-from tests.trainer.models import make_models
 from tests.trainer.runs import Trainer, preferences, run_folder
 
 pytestmark = pytest.mark.xdist_group("trainer")
@@ -186,27 +185,19 @@ CAUSES = {
 }
 
 
-@pytest.fixture(scope="module")
-def faulty(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
-    """The trainer with faulty base models."""
-    folder = tmp_path_factory.mktemp("faulty")
-    models = make_models(Path(trainer.environment["BRIGHTRUN_MODELS"]) / "tiny", folder)
-    return Trainer(trainer.python, trainer.environment | {"BRIGHTRUN_MODELS": str(models)}, trainer.launcher)
-
-
 @pytest.mark.parametrize("name", CAUSES)
-def test_a_failure_names_its_cause(faulty: Trainer, tmp_path: Path, name: str) -> None:
+def test_a_failure_names_its_cause(unusual: Trainer, tmp_path: Path, name: str) -> None:
     cause = CAUSES[name]
     folder = run_folder(tmp_path / "run", data="\n".join(cause.data), **{"max_steps": 4} | cause.spec)
     if cause.prepare:
         cause.prepare(folder)
     if cause.fault:
-        called = faulty.call("-c", INJECT.format(fault=cause.fault), str(folder))
+        called = unusual.call("-c", INJECT.format(fault=cause.fault), str(folder))
         reports = [REPORT.validate_json(line) for line in called.stdout.splitlines()]
         steps = [point.step for report in reports if isinstance(report, PointsReport) for point in report.points]
         assert steps[:2] == [1, 2], "the steps before the failure are reported"
     else:
-        reports = faulty.run(folder).reports
+        reports = unusual.run(folder).reports
     failed = reports[-1]
     assert isinstance(failed, FailedReport)
     assert (failed.error.code, failed.error.retryable) == (cause.code, cause.retryable), failed.error
@@ -214,17 +205,17 @@ def test_a_failure_names_its_cause(faulty: Trainer, tmp_path: Path, name: str) -
     assert failed.error.advice
 
 
-def test_a_tokenizer_without_end_takes_that_of_the_model(faulty: Trainer, tmp_path: Path) -> None:
-    outcome = faulty.run(run_folder(tmp_path / "run", base_model="end_in_config", chat_template="plain", max_steps=2))
+def test_a_tokenizer_without_end_takes_that_of_the_model(unusual: Trainer, tmp_path: Path) -> None:
+    outcome = unusual.run(run_folder(tmp_path / "run", base_model="end_in_config", chat_template="plain", max_steps=2))
     assert outcome.finished.outcome == "completed"
     config = json.loads((tmp_path / "run" / "adapter" / "tokenizer_config.json").read_text())
     assert config["eos_token"] == "<|end|>"
 
 
-def test_the_same_error_reads_the_same_in_every_process(faulty: Trainer, tmp_path: Path) -> None:
+def test_the_same_error_reads_the_same_in_every_process(unusual: Trainer, tmp_path: Path) -> None:
     fault = "raise KeyError(object())"
     messages = set()
     for number in range(2):
-        called = faulty.call("-c", INJECT.format(fault=fault), str(run_folder(tmp_path / str(number), max_steps=3)))
+        called = unusual.call("-c", INJECT.format(fault=fault), str(run_folder(tmp_path / str(number), max_steps=3)))
         messages.add(json.loads(called.stdout.splitlines()[-1])["error"]["message"])
     assert len(messages) == 1

@@ -91,5 +91,9 @@ def test_the_model_card_has_the_evaluation_and_a_serving_command(
     assert f"{metadata['comparison']['adapter_loss']:.4f}" in card
     assert metadata["revision"] in card
     assert metadata["chat_template"]["sha256"] in card
-    assert "vllm serve tiny --enable-lora --lora-modules" in card
+    served = card.replace(" \\\n ", "")
+    assert (
+        "vllm serve tiny --enable-lora --lora-modules adapter=path/to/this/folder --generation-config path/to" in served
+    )
+    assert "--chat-template path/to/this/folder/chat_template.jinja --dtype float32" in served
     assert metadata["samples"][0]["expected"] in card

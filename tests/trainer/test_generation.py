@@ -38,9 +38,9 @@ print(json.dumps([
 class Conversation:
     """A process of `brightrun_trainer.generate` and its requests."""
 
-    def __init__(self, trainer: Trainer, folder: Path, *options: str) -> None:
+    def __init__(self, trainer: Trainer, folder: Path, *options: str, base: str = "tiny") -> None:
         (requests, stdin), (stdout, answers) = os.pipe(), os.pipe()
-        command = ["-m", "brightrun_trainer.generate", str(folder), "--base", "tiny", *options]
+        command = ["-m", "brightrun_trainer.generate", str(folder), "--base", base, *options]
         with open(requests, "rb") as theirs, open(answers, "wb") as output, open(os.devnull, "wb") as log:
             self.process = trainer.launch(command, (theirs, output, log))
         self._stdin, self._stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")

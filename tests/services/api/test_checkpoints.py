@@ -1,11 +1,17 @@
 """Checkpoints are listed with how long they can be had, downloaded, and started from."""
 
+import asyncio
+import os
+import signal
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from httpx import Response
+from pydantic import SecretStr
 
 from brightrun.api.checkpoints import actions
 from brightrun.api.http.clients import open_clients
@@ -13,6 +19,7 @@ from brightrun.api.settings import Settings
 from brightrun.contracts.errors import CheckpointsUnsupported, ClusterUnavailable, ServiceError, TooManyCopies
 from brightrun.contracts.job_status import JobStatus
 from brightrun.contracts.values import new_id, utc_now
+from brightrun.local.engines import Postgres
 from brightrun.runtime.database import Pool
 from tests.builders import job_completed, job_started
 from tests.services.api.conftest import User, submission, validated_dataset
@@ -96,6 +103,10 @@ async def test_a_checkpoint_is_copied_once_and_downloaded_by_signed_urls(
     assert first.json()["data"]["download_urls"].keys() == {"adapter_config.json", "adapter_model.safetensors"}
     artifacts.on_clusters = {}
     assert (await download(ada, job)).json() == first.json()
+    url = f"/api/jobs/{job['id']}/checkpoints/1-20/download"
+    weights = await ada.post(url, json={"files": ["adapter_model.safetensors"]})
+    assert weights.json()["data"]["download_urls"].keys() == {"adapter_model.safetensors"}
+    assert (await ada.post(url, json={"names": []})).status_code == 400
     (copy,) = artifacts.copies
     assert (str(copy.job_id), copy.attempt, copy.step) == (job["id"], 1, 20)
     assert (copy.cluster, copy.external_job_id, copy.name) == ("local", "run-1", "Harbour · step 20")
@@ -132,6 +143,7 @@ async def test_the_reason_why_a_checkpoint_cannot_be_copied_is_passed_on(
     artifacts.copy_error = error()
     answer = await download(ada, job)
     assert (answer.status_code, answer.json()["code"]) == (error.status, error.code)
+    assert answer.headers.get("retry-after") == error.headers.get("Retry-After")
 
 
 async def test_a_copy_that_takes_long_is_found_again(
@@ -146,6 +158,33 @@ async def test_a_copy_that_takes_long_is_found_again(
     (model_id,) = artifacts.models
     artifacts.model_fields[model_id]["status"] = "stored"
     assert (await download(ada, job)).json()["data"]["model_id"] == str(model_id)
+
+
+@pytest.mark.parametrize("moment", ["checkpoint.reserved", "checkpoint.requested"])
+async def test_a_copy_that_a_killed_process_began_is_found_again_or_expires(
+    *, ada: User, pool: Pool, postgres: Postgres, settings: Settings, job: Json, artifacts: FakeArtifacts, moment: str
+):
+    values = settings.model_copy(update={"database_url": postgres.url("api")}).model_dump(exclude_defaults=True)
+    environment = {f"BRIGHTRUN_{name.upper()}": _text(value) for name, value in values.items()}
+    script = str(Path(__file__).parent / "copy_once.py")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, script, str(ada.id), job["id"], "1", "20"),
+        env=os.environ | environment | {"FAILPOINT": moment},
+    )
+    assert await process.wait() == -signal.SIGKILL
+    assert len(artifacts.models) == (moment == "checkpoint.requested")
+    (began,) = await pool.fetch("SELECT model_id, stored FROM checkpoint_copies")
+    assert not began["stored"]
+    assert (await download(ada, job)).json()["data"]["model_id"] == str(began["model_id"])
+    assert len(artifacts.copies) == 1
+
+    await pool.execute("UPDATE checkpoint_copies SET stored = false, expires_at = now()")
+    await expire(pool, settings)
+    assert artifacts.models == {}, "nobody has fetched it"
+
+
+def _text(value: Any) -> str:
+    return str(value.get_secret_value()) if isinstance(value, SecretStr) else str(value)
 
 
 async def test_a_copy_that_failed_tells_why(ada: User, job: Json, artifacts: FakeArtifacts):

@@ -74,6 +74,8 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "DELETE /api/datasets/{dataset_id}": (OBJECT, "train"),
     "GET /api/datasets/{dataset_id}/errors": (OBJECT, "read"),
     "GET /api/datasets/{dataset_id}/warnings": (OBJECT, "read"),
+    "GET /api/datasets/{dataset_id}/report": (OBJECT, "read"),
+    "POST /api/datasets/{dataset_id}/drop-invalid": (OBJECT, "train"),
     "GET /api/gpus": (OWN, "read"),
     "GET /api/base-models": (OWN, "read"),
     "GET /api/presets": (OWN, "read"),

@@ -79,6 +79,9 @@ FIRST_MESSAGES = {
 }
 
 
+WARNINGS = {"blank-lines": {"blank_lines": 1}}
+
+
 @pytest.mark.parametrize("case", FIRST_MESSAGES)
 async def test_what_the_schema_of_openai_allows_is_ready_and_read_by_trainers(
     artifacts: Artifacts, ask: Ask, case: str
@@ -86,7 +89,7 @@ async def test_what_the_schema_of_openai_allows_is_ready_and_read_by_trainers(
     user, content = new_id(), (CASES / f"{case}.jsonl").read_bytes()
     dataset = await validated(artifacts, ask, user, content)
     assert (dataset["status"], dataset["total_training_pairs"], dataset["errors_by_code"]) == ("ready", 12, {})
-    assert dataset["warnings_by_code"] == ({"blank_lines": 1} if case == "blank-lines" else {})
+    assert dataset["warnings_by_code"] == WARNINGS.get(case, {})
     assert dataset["training_sha256"] == dataset["sha256"], "no second file is written for what trainers read"
     examples = await training_data(ask, user, dataset)
     assert len(examples) == 12
@@ -176,6 +179,39 @@ async def test_an_invalid_file_of_another_format_names_its_own_keys_and_is_not_c
     (error,) = (await ask(user).get(f"/datasets/{dataset['id']}/errors")).json()["data"]["errors"]
     assert (error["line"], error["path"], error["code"]) == (14, "$.output", "missing_key")
     assert left_over(s3, user) == [f"{user}/{dataset['id']}/data.jsonl"]
+
+
+async def test_invalid_examples_are_left_out_in_one_call(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT))
+    path = f"/datasets/{dataset['id']}"
+    assert (dataset["status"], dataset["error_count"]) == ("invalid", 1)
+    again = (await ask(user).post(f"{path}/drop-invalid")).json()["data"]
+    assert (again["status"], again["drop_invalid"]) == ("uploaded", True)
+    twice = await ask(user).post(f"{path}/drop-invalid")
+    assert (twice.status_code, twice.json()["code"]) == (409, "dataset_not_invalid")
+    assert (await ask(new_id()).post(f"{path}/drop-invalid")).status_code == 404
+    assert await artifacts.validate()
+    dataset = (await ask(user).get(path)).json()["data"]
+    assert (dataset["status"], dataset["total_training_pairs"], dataset["error_count"]) == ("ready", 12, 1)
+    assert await training_data(ask, user, dataset) == [CHAT] * 12
+    (error,) = (await ask(user).get(f"{path}/errors")).json()["data"]["errors"]
+    assert (error["line"], error["code"]) == (1, "invalid_json")
+    events = [DatasetValidated.model_validate_json(event) for event in await artifacts.events("dataset.validated")]
+    assert [event.status for event in events] == ["invalid", "ready"]
+
+
+async def test_the_report_is_downloaded_with_the_lines(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT, 10))
+    path = f"/datasets/{dataset['id']}/report"
+    rows = [json.loads(row) for row in (await ask(user).get(path)).text.splitlines()]
+    assert [(row["line"], row["code"]) for row in rows[:2]] == [(1, "invalid_json"), (3, "duplicate_example")]
+    assert (rows[0]["text"], json.loads(rows[1]["text"])) == ("broken", CHAT)
+    table = list(csv.DictReader(io.StringIO((await ask(user).get(path, params={"format": "csv"})).text)))
+    assert [row["text"] for row in table] == [row["text"] for row in rows]
+    assert (await ask(user).get(path, params={"format": "xlsx"})).status_code == 400
+    assert (await ask(new_id()).get(path)).status_code == 404
 
 
 @pytest.mark.parametrize(

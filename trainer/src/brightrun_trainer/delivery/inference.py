@@ -19,7 +19,7 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from brightrun.contracts.generation import Generate, Side
-from brightrun_trainer.model.base_model import load_base
+from brightrun_trainer.model.base_model import context_of, load_files
 from brightrun_trainer.model.stop_tokens import stop_tokens
 from brightrun_trainer.process.failures import TrainingFailure
 
@@ -57,14 +57,14 @@ class AdapterModel:
 
     def __init__(self, folder: Path, base_name: str, revision: str | None = None) -> None:
         """Raises TrainingFailure if the adapter or its base model is missing."""
-        base = load_base(base_name, revision)
+        tokenizer, base = load_files(base_name, revision)
         if not (folder / "adapter_config.json").is_file():
             raise TrainingFailure(
                 "adapter_missing", "The adapter's files do not exist any more.", "Train the model again."
             )
-        self._model = PeftModel.from_pretrained(base.model, str(folder))
+        self._context = context_of(base, tokenizer)
+        self._model = PeftModel.from_pretrained(base, str(folder))
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        self._context = base.context
 
     def answer(self, request: Generate, seconds: float, on_text: OnText) -> tuple[int, dict[Side, Completion]]:
         """The prompt's length in tokens, and the completion of each side. Raises TrainingFailure."""

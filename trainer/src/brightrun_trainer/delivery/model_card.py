@@ -14,14 +14,29 @@ LEARNED = {
 }
 LOAD = """\
 ```python
+import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer{quantization_import}, GenerationConfig
 
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
-model = AutoModelForCausalLM.from_pretrained({base_model})
-model = PeftModel.from_pretrained(model, "path/to/this/folder")
+folder = "path/to/this/folder"
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained({base_model}, {options})
+model = PeftModel.from_pretrained(model, folder).eval()
+model.generation_config = GenerationConfig.from_pretrained(folder)
+
+messages = [{{"role": "user", "content": "Hello!"}}]
+prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+output = model.generate(**prompt.to(model.device), max_new_tokens=120, do_sample=False)
+print(tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
 ```
+
+`generation_config.json` has the tokens that end an answer: {ends}. Sample answers are generated as above: greedily,
+with {dtype} weights and the chat template in this folder.
 """
+QUANTIZED = """\
+quantization_config=BitsAndBytesConfig(
+    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.{dtype}
+)"""
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 LIMITS = """\
 ## Limits
@@ -117,12 +132,28 @@ def _training(spec: TrainingSpec, facts: Mapping[str, Any]) -> Iterator[tuple[st
 
 def _use(spec: TrainingSpec, facts: Mapping[str, Any]) -> str:
     serving = Serving.model_validate(facts["serving"])
-    lines = ["## Use", "", LOAD.format(base_model=json.dumps(spec.base_model))]
+    lines = ["## Use", "", _load(spec, facts)]
     if serving.vllm:
-        options = " ".join(("--enable-lora", *serving.vllm_options))
-        lines += [f"```sh\nvllm serve {spec.base_model} {options} --lora-modules adapter=path/to/this/folder\n```", ""]
+        options = (
+            *("--enable-lora", *serving.vllm_options, "--lora-modules adapter=path/to/this/folder"),
+            "--generation-config path/to/this/folder",
+            "--chat-template path/to/this/folder/chat_template.jinja",
+            f"--dtype {facts['dtype']}",
+        )
+        lines += ["```sh", " \\\n  ".join((f"vllm serve {spec.base_model}", *options)), "```", ""]
     lines += [f"- {finding.message}" for finding in serving.findings]
     return "\n".join(lines)
+
+
+def _load(spec: TrainingSpec, facts: Mapping[str, Any]) -> str:
+    nf4, dtype = spec.quantization == "nf4", facts["dtype"]
+    return LOAD.format(
+        base_model=json.dumps(spec.base_model),
+        options=QUANTIZED.format(dtype=dtype) if nf4 else f"dtype=torch.{dtype}",
+        quantization_import=", BitsAndBytesConfig" if nf4 else "",
+        ends=", ".join(f"`{token}`" for token in facts["stop_tokens"]),
+        dtype=f"4-bit (nf4) {dtype}" if nf4 else dtype,
+    )
 
 
 def _table(title: str, rows: Iterable[tuple[str, Any]]) -> str:

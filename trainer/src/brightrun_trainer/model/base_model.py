@@ -43,6 +43,23 @@ def load_base(
     It is loaded to the current GPU if there is one; `nf4` quantizes it to 4 bits. Raises TrainingFailure if it is not
     available, has no chat template to train with, or has a tokenizer that does not fit it.
     """
+    tokenizer, model = load_files(name, revision, nf4=nf4)
+    chat_template = use_template(tokenizer, template) if template else _marked_template(name, tokenizer)
+    fit_tokenizer(name, tokenizer, model)
+    path = _locate(name)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        chat_template=chat_template,
+        revision=_weights_digest(Path(path)) if Path(path).is_dir() else str(model.config._commit_hash),
+        context=context_of(model, tokenizer),
+    )
+
+
+def load_files(
+    name: str, revision: str | None = None, *, nf4: bool = False
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Tokenizer and weights of a base model as they are. Raises TrainingFailure if it is not available."""
     path = _locate(name)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options = _nf4() if nf4 else {}
@@ -54,15 +71,12 @@ def load_base(
         if known_cause(error):
             raise
         raise _unloadable(name, Path(path), error) from error
-    chat_template = use_template(tokenizer, template) if template else _marked_template(name, tokenizer)
-    fit_tokenizer(name, tokenizer, model)
-    return LoadedModel(
-        model=model,
-        tokenizer=tokenizer,
-        chat_template=chat_template,
-        revision=_weights_digest(Path(path)) if Path(path).is_dir() else str(model.config._commit_hash),
-        context=getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length),
-    )
+    return tokenizer, model
+
+
+def context_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The longest text that the model takes, in tokens."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", tokenizer.model_max_length))
 
 
 def precision() -> torch.dtype:

@@ -20,13 +20,15 @@ UPLOAD_TIMEOUT_SECONDS = 60.0
 
 
 class PeerError(ServiceError):
-    """A peer service's error, passed on with its status, code and message."""
+    """A peer service's error, passed on with its status, code, message and Retry-After."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    def __init__(self, status: int, body: dict[str, Any], retry_after: str | None = None) -> None:
         super().__init__(body.get("details"))
         self.status = status
         self.code = body.get("code", "refused")
         self._message = str(body.get("error", "refused"))
+        if retry_after is not None:
+            self.headers = {"Retry-After": retry_after}
 
     @property
     def message(self) -> str:
@@ -92,5 +94,6 @@ class ServiceClient:
         if response.status_code == Unavailable.status:
             raise Unavailable(f"{self.name} is not ready")
         if not response.is_success:
-            raise PeerError(response.status_code, from_json(response.content))
+            body, retry_after = from_json(response.content), response.headers.get("retry-after")
+            raise PeerError(response.status_code, body, retry_after)
         return response.content

@@ -12,6 +12,7 @@ from brightrun.api.checkpoints.schemas import CheckpointDownload, Checkpoints, C
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import AppSettings, Clients, Limit
 from brightrun.api.jobs.actions import get_job
+from brightrun.api.models.routes import DownloadModel
 from brightrun.runtime.database import Db
 from brightrun.runtime.http import BoundedRoute, Envelope
 
@@ -50,10 +51,12 @@ async def download_checkpoint(
     pool: Db,
     clients: Clients,
     settings: AppSettings,
+    body: DownloadModel | None = None,
 ) -> Envelope[CheckpointDownload]:
     """Signed URLs that expire. The checkpoint is copied from its cluster first, and the copy is kept for a while."""
     job = await get_job(pool, user.id, job_id)
     attempt, step = map(int, checkpoint_id.split("-"))
     model_id = await actions.copy_checkpoint(pool, clients, job, attempt, step, keep=settings.copy_lifetime)
-    signed = await clients.artifacts.send("POST", f"/models/{model_id}/download", user.id, json={})
+    files = (body or DownloadModel()).model_dump(exclude_none=True)
+    signed = await clients.artifacts.send("POST", f"/models/{model_id}/download", user.id, json=files)
     return Envelope(data=CheckpointDownload(**signed, model_id=model_id))

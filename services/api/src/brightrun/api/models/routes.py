@@ -37,7 +37,7 @@ class ModelPage(Passed):
 
 
 class DownloadModel(Body):
-    """Which files of a model to sign URLs for; all of them unless some are named."""
+    """Which files of a model or checkpoint to sign URLs for; all of them unless some are named."""
 
     model_config = example({"files": ["adapter_model.safetensors"]})
 

@@ -101,7 +101,7 @@ class CreateJob(Body):
         ),
     )
 
-    model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    model: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     training_file: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     validation_file: Annotated[str, StringConstraints(max_length=100)] | None = None
     suffix: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None

@@ -1,7 +1,7 @@
 """Bodies of data sets."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,8 @@ class DatasetView(BaseModel):
     errors_by_code: dict[str, int]
     warnings_by_code: dict[str, int]
     duplicates: int
+    drop_invalid: bool
+    statistics: dict[str, Any]
     validated_bytes: int
     training_sha256: str | None
     created_at: datetime
