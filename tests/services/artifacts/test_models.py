@@ -328,7 +328,7 @@ async def test_models_are_sorted_by_age_quality_or_cost(artifacts: Artifacts, as
     user = new_id()
     jobs = [job_completed(user_id=user, pricing=pricing(storage=storage)) for storage in ("1.0000", "3.0000", "2.0000")]
     for job, adapter_loss in zip(jobs, (0.9, 1.9, 1.4), strict=True):
-        fake_cluster.metadata = {"comparison": {"base_loss": 2.0, "adapter_loss": adapter_loss, "examples": 9}}
+        fake_cluster.metadata = {"comparison": {"base_loss": 2.0, "adapter_loss": adapter_loss, "examples": 24}}
         await deliver(artifacts, job)
         await artifacts.transfer()
 

@@ -1,1 +1,0 @@
-"""Costs: the tracker owns the ledger; here they are grouped, compared with estimates, and exported."""
