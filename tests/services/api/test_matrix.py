@@ -75,6 +75,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "GET /api/datasets/{dataset_id}/errors": (OBJECT, "read"),
     "GET /api/datasets/{dataset_id}/warnings": (OBJECT, "read"),
     "GET /api/datasets/{dataset_id}/report": (OBJECT, "read"),
+    "GET /api/datasets/{dataset_id}/preview": (OBJECT, "read"),
     "POST /api/datasets/{dataset_id}/drop-invalid": (OBJECT, "train"),
     "GET /api/gpus": (OWN, "read"),
     "GET /api/base-models": (OWN, "read"),

@@ -201,6 +201,48 @@ async def test_invalid_examples_are_left_out_in_one_call(artifacts: Artifacts, a
     assert [event.status for event in events] == ["invalid", "ready"]
 
 
+async def test_a_preview_shows_what_is_trained(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    content = b"broken\n\n" + lines(ALPACA, 10) + json.dumps(ALPACA | {"output": "Grüße " * 50}).encode()
+    waiting = (await upload(ask, user, content)).json()["data"]
+    early = await ask(user).get(f"/datasets/{waiting['id']}/preview")
+    assert (early.status_code, early.json()["code"]) == (409, "dataset_not_validated")
+    await artifacts.validate()
+    path = f"/datasets/{waiting['id']}/preview"
+
+    async def shown(**params: Any) -> dict[str, Any]:
+        answer = await ask(user).get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    first = await shown(limit=2)
+    broken, example = first["examples"]
+    assert (first["next_offset"], first["complete"]) == (2, False)
+    assert (broken["line"], broken["raw"], broken["errors"][0]["code"]) == (1, "broken", "invalid_json")
+    assert (example["line"], json.loads(example["raw"])) == (3, ALPACA)
+    assert [(message["role"], message["trained"], message["cut"]) for message in example["messages"]] == [
+        ("user", False, False),
+        ("assistant", True, False),
+    ]
+    rest = await shown(offset=2, limit=50)
+    assert ([example["line"] for example in rest["examples"]], rest["next_offset"]) == ([*range(4, 14)], None)
+    assert rest["complete"]
+    (found,) = (await shown(text="Grüße", max_length=32))["examples"]
+    assert (found["line"], [message["cut"] for message in found["messages"]]) == (13, [False, True])
+    assert (await ask(new_id()).get(path)).status_code == 404
+    assert (await ask(user).get(path, params={"limit": 51})).status_code == 400
+
+
+async def test_a_preview_of_a_pair_shows_both_answers(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, lines(PAIR))
+    answer = await ask(user).get(f"/datasets/{dataset['id']}/preview", params={"limit": 1})
+    (pair,) = answer.json()["data"]["examples"]
+    assert [(message["content"], message["trained"]) for message in pair["messages"]] == [("Hi", False), ("Ahoy", True)]
+    assert (pair["rejected"]["content"], pair["rejected"]["trained"]) == ("No", True)
+
+
 async def test_the_report_is_downloaded_with_the_lines(artifacts: Artifacts, ask: Ask):
     user = new_id()
     dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT, 10))

@@ -15,9 +15,17 @@ from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.bodies import Body, JsonObject, Passed, example
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, DatasetChanges, Name
-from brightrun.contracts.errors import DatasetNotInvalid, TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow
+from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, MAX_PREVIEWED, DatasetChanges, Name
+from brightrun.contracts.errors import (
+    DatasetNotInvalid,
+    DatasetNotValidated,
+    TooManyUploads,
+    UploadAborted,
+    UploadStalled,
+    UploadTooSlow,
+)
 from brightrun.contracts.pagination import Pagination
+from brightrun.runtime.clients import UPLOAD_TIMEOUT_SECONDS
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import BoundedRoute, Envelope
 
@@ -41,6 +49,14 @@ class DatasetWarnings(Passed):
 
     warnings: list[JsonObject]
     pagination: Pagination
+
+
+class DatasetPreview(Passed):
+    """Some examples of a data set; `next_offset` is null when there are no more in the part that is previewed."""
+
+    examples: list[JsonObject]
+    next_offset: int | None
+    complete: bool
 
 
 ReportFormat = Literal["jsonl", "csv"]
@@ -170,6 +186,28 @@ async def list_dataset_warnings(
     """Each with its line (0: the whole data set). Warnings do not keep a data set from being trained on."""
     path = f"/datasets/{dataset_id}/warnings"
     return Envelope(data=await clients.artifacts.get(path, user.id, page=page, limit=limit, code=code))
+
+
+@router.get(
+    "/{dataset_id}/preview",
+    summary="Examples as they are trained",
+    responses=error_responses(DatasetNotValidated),
+)
+async def get_dataset_preview(
+    *,
+    dataset_id: UUID,
+    user: Reader,
+    clients: Clients,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PREVIEWED)] = 10,
+    text: Annotated[str, Query(max_length=200, description="examples whose line contains it")] = "",
+    max_length: Annotated[int, Query(ge=16, le=1_048_576, description="as in the hyperparameters of a job")] = 1024,
+) -> Envelope[DatasetPreview]:
+    """Messages with `trained` and `cut`, errors of invalid examples, and raw lines. Tokens are estimated."""
+    params = {"offset": offset, "limit": limit, "text": text, "max_length": max_length}
+    path = f"/datasets/{dataset_id}/preview"
+    found = await clients.artifacts.send("GET", path, user.id, params=params, timeout=UPLOAD_TIMEOUT_SECONDS)
+    return Envelope(data=found)
 
 
 async def _report(

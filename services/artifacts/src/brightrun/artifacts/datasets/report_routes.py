@@ -1,5 +1,6 @@
-"""The result of a validation: errors, warnings, and both as a file."""
+"""The result of a validation: errors, warnings, both as a file, and a preview."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
@@ -11,10 +12,14 @@ from brightrun.artifacts.datasets import queries
 from brightrun.artifacts.datasets.content import Content, in_threads
 from brightrun.artifacts.datasets.models import Dataset
 from brightrun.artifacts.datasets.routes import find_dataset
+from brightrun.artifacts.datasets.rules.preview import Selection, preview
 from brightrun.artifacts.datasets.rules.report import ReportFormat, write_report
-from brightrun.artifacts.datasets.schemas import Errors, IssueView, Warnings
+from brightrun.artifacts.datasets.rules.statistics import LONG_TOKENS
+from brightrun.artifacts.datasets.schemas import Errors, IssueView, PreviewView, Warnings
 from brightrun.artifacts.dependencies import Page, PageOf, Store
 from brightrun.artifacts.storage import ObjectMissing
+from brightrun.contracts.artifacts import MAX_PREVIEWED
+from brightrun.contracts.errors import DatasetNotValidated
 from brightrun.contracts.pagination import Pagination
 from brightrun.runtime.database import Db, Pool
 from brightrun.runtime.errors import NotFound
@@ -75,6 +80,31 @@ async def _report(
 async def read_report(report: Annotated[AsyncIterator[bytes], Depends(_report)]) -> StreamingResponse:
     """All stored errors and warnings, each beside the line that it speaks of."""
     return StreamingResponse(report)
+
+
+@router.get("/{dataset_id}/preview")
+async def read_preview(
+    *,
+    dataset_id: UUID,
+    caller: CallerOf,
+    pool: Db,
+    store: Store,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PREVIEWED)] = 10,
+    text: Annotated[str, Query(max_length=200)] = "",
+    max_length: Annotated[int, Query(ge=1)] = LONG_TOKENS,
+) -> Envelope[PreviewView]:
+    """Examples as they are trained, valid or not, from the first 64 MiB of the file's lines."""
+    dataset = await find_dataset(pool, caller.user, dataset_id)
+    if dataset.validated_at is None:
+        raise DatasetNotValidated({"status": dataset.status})
+    selection = Selection(offset, limit, text, max_length)
+    try:
+        async with Content(store, dataset).open() as pieces:
+            found = await asyncio.to_thread(preview, pieces, dataset.format, dataset.options, selection)
+    except ObjectMissing:
+        raise NotFound from None
+    return Envelope(data=PreviewView.model_validate(found))
 
 
 async def _list_issues(

@@ -76,3 +76,13 @@ class Warnings(BaseModel):
     warnings: list[IssueView]
     warnings_by_code: dict[str, int]
     pagination: Pagination
+
+
+class PreviewView(BaseModel):
+    """Examples as they are trained; see `Preview`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    examples: list[dict[str, Any]]
+    next_offset: int | None
+    complete: bool
