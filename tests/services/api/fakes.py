@@ -57,6 +57,9 @@ class FakeArtifacts(Fake):
         self.app.post("/uploads/{upload_id}/cancel")(self.cancel_upload)
         self.app.get("/datasets/{dataset_id}/errors")(self.get_errors)
         self.app.get("/datasets/{dataset_id}/warnings")(self.get_warnings)
+        self.app.get("/datasets/{dataset_id}/report")(self.get_report)
+        self.app.get("/datasets/{dataset_id}/preview")(self.get_preview)
+        self.app.post("/datasets/{dataset_id}/drop-invalid")(self.get_dataset)
         self.app.get("/models")(self.list_models)
         self.app.get("/models/{model_id}")(self.get_model)
         self.app.patch("/models/{model_id}")(self.change_model)
@@ -229,6 +232,14 @@ class FakeArtifacts(Fake):
     async def get_warnings(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)
         return Envelope(data={"warnings": [], "warnings_by_code": {}, "pagination": PAGINATION})
+
+    async def get_preview(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
+        await self.get_dataset(dataset_id, request, caller)
+        return Envelope(data={"examples": [], "next_offset": None, "complete": True})
+
+    async def get_report(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Response:
+        await self.get_dataset(dataset_id, request, caller)
+        return Response(f"a report as {request.query_params['format']}")
 
     async def get_errors(self, dataset_id: UUID, request: Request, caller: CallerOf) -> Envelope[Any]:
         await self.get_dataset(dataset_id, request, caller)

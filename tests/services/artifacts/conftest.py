@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from minio import Minio
 from pydantic import SecretStr
 
+from brightrun.artifacts.datasets import report_routes
 from brightrun.artifacts.datasets import routes as datasets
 from brightrun.artifacts.datasets.loops import validate_next
 from brightrun.artifacts.deletions.loops import delete_next
@@ -116,7 +117,7 @@ async def artifacts(slice_pool: SlicePool, settings: Settings) -> AsyncIterator[
     app.state.pool, app.state.store, app.state.settings = pool, store, settings
     app.state.limits = Limits()
     app.state.clusters = {cluster.name: cluster}
-    for routes in (datasets, uploads, models, generation, checkpoints):
+    for routes in (datasets, report_routes, uploads, models, generation, checkpoints):
         app.include_router(routes.router)
     async with serve(app) as url:
         yield Artifacts(pool, store, cluster, settings, url, app)

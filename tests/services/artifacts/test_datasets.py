@@ -103,9 +103,13 @@ async def test_every_error_is_reported_with_its_line(artifacts: Artifacts, ask: 
     of_one_code = await ask(user).get(f"/datasets/{dataset['id']}/errors", params={"code": "invalid_json"})
     assert [error["line"] for error in of_one_code.json()["data"]["errors"]] == [11]
     assert of_one_code.json()["data"]["pagination"]["total"] == 1
-    warnings = (await ask(user).get(f"/datasets/{dataset['id']}/warnings")).json()["data"]
-    assert [(warning["line"], warning["code"]) for warning in warnings["warnings"]] == [(0, "blank_lines")]
-    assert warnings["warnings_by_code"] == {"blank_lines": 1}
+    warnings = (await ask(user).get(f"/datasets/{dataset['id']}/warnings", params={"limit": 2})).json()["data"]
+    assert [(warning["line"], warning["code"]) for warning in warnings["warnings"]] == [
+        (0, "blank_lines"),
+        (2, "duplicate_example"),
+    ]
+    assert warnings["warnings_by_code"] == {"blank_lines": 1, "duplicate_example": 9}
+    assert warnings["pagination"]["total"] == 10
     (published,) = await artifacts.events("dataset.validated")
     assert DatasetValidated.model_validate_json(published).status == "invalid"
 

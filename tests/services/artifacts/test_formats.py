@@ -79,6 +79,9 @@ FIRST_MESSAGES = {
 }
 
 
+WARNINGS = {"blank-lines": {"blank_lines": 1}}
+
+
 @pytest.mark.parametrize("case", FIRST_MESSAGES)
 async def test_what_the_schema_of_openai_allows_is_ready_and_read_by_trainers(
     artifacts: Artifacts, ask: Ask, case: str
@@ -86,7 +89,7 @@ async def test_what_the_schema_of_openai_allows_is_ready_and_read_by_trainers(
     user, content = new_id(), (CASES / f"{case}.jsonl").read_bytes()
     dataset = await validated(artifacts, ask, user, content)
     assert (dataset["status"], dataset["total_training_pairs"], dataset["errors_by_code"]) == ("ready", 12, {})
-    assert dataset["warnings_by_code"] == ({"blank_lines": 1} if case == "blank-lines" else {})
+    assert dataset["warnings_by_code"] == WARNINGS.get(case, {})
     assert dataset["training_sha256"] == dataset["sha256"], "no second file is written for what trainers read"
     examples = await training_data(ask, user, dataset)
     assert len(examples) == 12
@@ -176,6 +179,81 @@ async def test_an_invalid_file_of_another_format_names_its_own_keys_and_is_not_c
     (error,) = (await ask(user).get(f"/datasets/{dataset['id']}/errors")).json()["data"]["errors"]
     assert (error["line"], error["path"], error["code"]) == (14, "$.output", "missing_key")
     assert left_over(s3, user) == [f"{user}/{dataset['id']}/data.jsonl"]
+
+
+async def test_invalid_examples_are_left_out_in_one_call(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT))
+    path = f"/datasets/{dataset['id']}"
+    assert (dataset["status"], dataset["error_count"]) == ("invalid", 1)
+    again = (await ask(user).post(f"{path}/drop-invalid")).json()["data"]
+    assert (again["status"], again["drop_invalid"]) == ("uploaded", True)
+    twice = await ask(user).post(f"{path}/drop-invalid")
+    assert (twice.status_code, twice.json()["code"]) == (409, "dataset_not_invalid")
+    assert (await ask(new_id()).post(f"{path}/drop-invalid")).status_code == 404
+    assert await artifacts.validate()
+    dataset = (await ask(user).get(path)).json()["data"]
+    assert (dataset["status"], dataset["total_training_pairs"], dataset["error_count"]) == ("ready", 12, 1)
+    assert await training_data(ask, user, dataset) == [CHAT] * 12
+    (error,) = (await ask(user).get(f"{path}/errors")).json()["data"]["errors"]
+    assert (error["line"], error["code"]) == (1, "invalid_json")
+    events = [DatasetValidated.model_validate_json(event) for event in await artifacts.events("dataset.validated")]
+    assert [event.status for event in events] == ["invalid", "ready"]
+
+
+async def test_a_preview_shows_what_is_trained(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    content = b"broken\n\n" + lines(ALPACA, 10) + json.dumps(ALPACA | {"output": "Grüße " * 50}).encode()
+    waiting = (await upload(ask, user, content)).json()["data"]
+    early = await ask(user).get(f"/datasets/{waiting['id']}/preview")
+    assert (early.status_code, early.json()["code"]) == (409, "dataset_not_validated")
+    await artifacts.validate()
+    path = f"/datasets/{waiting['id']}/preview"
+
+    async def shown(**params: Any) -> dict[str, Any]:
+        answer = await ask(user).get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    first = await shown(limit=2)
+    broken, example = first["examples"]
+    assert (first["next_offset"], first["complete"]) == (2, False)
+    assert (broken["line"], broken["raw"], broken["errors"][0]["code"]) == (1, "broken", "invalid_json")
+    assert (example["line"], json.loads(example["raw"])) == (3, ALPACA)
+    assert [(message["role"], message["trained"], message["cut"]) for message in example["messages"]] == [
+        ("user", False, False),
+        ("assistant", True, False),
+    ]
+    rest = await shown(offset=2, limit=50)
+    assert ([example["line"] for example in rest["examples"]], rest["next_offset"]) == ([*range(4, 14)], None)
+    assert rest["complete"]
+    (found,) = (await shown(text="Grüße", max_length=32))["examples"]
+    assert (found["line"], [message["cut"] for message in found["messages"]]) == (13, [False, True])
+    assert (await ask(new_id()).get(path)).status_code == 404
+    assert (await ask(user).get(path, params={"limit": 51})).status_code == 400
+
+
+async def test_a_preview_of_a_pair_shows_both_answers(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, lines(PAIR))
+    answer = await ask(user).get(f"/datasets/{dataset['id']}/preview", params={"limit": 1})
+    (pair,) = answer.json()["data"]["examples"]
+    assert [(message["content"], message["trained"]) for message in pair["messages"]] == [("Hi", False), ("Ahoy", True)]
+    assert (pair["rejected"]["content"], pair["rejected"]["trained"]) == ("No", True)
+
+
+async def test_the_report_is_downloaded_with_the_lines(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT, 10))
+    path = f"/datasets/{dataset['id']}/report"
+    rows = [json.loads(row) for row in (await ask(user).get(path)).text.splitlines()]
+    assert [(row["line"], row["code"]) for row in rows[:2]] == [(1, "invalid_json"), (3, "duplicate_example")]
+    assert (rows[0]["text"], json.loads(rows[1]["text"])) == ("broken", CHAT)
+    table = list(csv.DictReader(io.StringIO((await ask(user).get(path, params={"format": "csv"})).text)))
+    assert [row["text"] for row in table] == [row["text"] for row in rows]
+    assert (await ask(user).get(path, params={"format": "xlsx"})).status_code == 400
+    assert (await ask(new_id()).get(path)).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Version = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
+MAX_PREVIEWED = 50
+"""Examples in one preview."""
 MAX_COLUMNS_LENGTH = 4000
 """Characters of the JSON text that names the columns of a data set."""
 

@@ -56,6 +56,14 @@ class UploadMismatch(ServiceError, status=400, code="upload_mismatch"):
     """The parts do not make up the file that was announced."""
 
 
+class DatasetNotInvalid(ServiceError, status=409, code="dataset_not_invalid"):
+    """The data set is not invalid, so there is nothing to leave out."""
+
+
+class DatasetNotValidated(ServiceError, status=409, code="dataset_not_validated"):
+    """The data set is not validated yet: try again in a moment."""
+
+
 class ModelNotStored(ServiceError, status=409, code="model_not_stored"):
     """The model's files are not all stored, or not what was stored: `status` and `problem` say more."""
 

@@ -100,18 +100,29 @@ def conversations_of(example: dict[str, Any]) -> list[Conversation]:
 
 def estimate_tokens(conversation: Conversation) -> int:
     """Tokens by rule of thumb: one for 4 bytes of UTF-8 of contents, tools and calls, and 4 for each message."""
-    size = len(msgspec.json.encode(conversation.tools)) if conversation.tools else 0
-    for message in conversation.messages:
-        content = message.content
-        if content:
-            size += len(content) if content.isascii() else len(content.encode())
-        if isinstance(message, Assistant) and message.tool_calls:
+    messages = conversation.messages
+    text = "".join([message.content or "" for message in messages])
+    size = len(text) if text.isascii() else len(text.encode())
+    size += len(msgspec.json.encode(conversation.tools)) if conversation.tools else 0
+    for message in messages:
+        if type(message) is Assistant and message.tool_calls:
             size += len(msgspec.json.encode(message.tool_calls))
-    return -(-size // 4) + 4 * len(conversation.messages)
+    return -(-size // 4) + 4 * len(messages)
 
 
 def is_valid(conversation: Conversation) -> bool:
     """Whether it has none of the errors that its types do not exclude."""
+    messages = conversation.messages
+    contents = [message.content for message in messages]
+    if conversation.tools or not all(contents) or any(type(message) is Tool for message in messages):
+        return _is_valid_with_tools(conversation)
+    answers = [message for message in messages if type(message) is Assistant]
+    if any(answer.tool_calls for answer in answers):
+        return _is_valid_with_tools(conversation)
+    return any(answer.weight != 0 for answer in answers) and not any(map(str.isspace, contents))  # type: ignore[arg-type]
+
+
+def _is_valid_with_tools(conversation: Conversation) -> bool:
     if conversation.tools and any(problems_of_tools("$", {"tools": conversation.tools})):
         return False
     learned, called = False, set[str]()

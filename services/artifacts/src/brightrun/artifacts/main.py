@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from brightrun.artifacts import subscribers
+from brightrun.artifacts.datasets import report_routes
 from brightrun.artifacts.datasets import routes as datasets
 from brightrun.artifacts.datasets.loops import validate_next
 from brightrun.artifacts.deletions.loops import delete_next
@@ -37,7 +38,7 @@ async def start(settings: Settings) -> None:
         service.app.state.settings = settings
         service.app.state.limits = Limits()
         service.app.state.clusters = {cluster.name: cluster for cluster in clusters}
-        for routes in (datasets, uploads, models, generation, checkpoints):
+        for routes in (datasets, report_routes, uploads, models, generation, checkpoints):
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)

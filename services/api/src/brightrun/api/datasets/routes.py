@@ -1,9 +1,12 @@
 """HTTP routes of data sets, which the artifacts service owns."""
 
-from typing import Annotated
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from brightrun.api.accounts.authentication import Reader, Trainer
@@ -12,9 +15,17 @@ from brightrun.api.errors import DatasetInUse, DatasetNotFound
 from brightrun.api.http.bodies import Body, JsonObject, Passed, example
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients, Limit, Page
-from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, DatasetChanges, Name
-from brightrun.contracts.errors import TooManyUploads, UploadAborted, UploadStalled, UploadTooSlow
+from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, MAX_PREVIEWED, DatasetChanges, Name
+from brightrun.contracts.errors import (
+    DatasetNotInvalid,
+    DatasetNotValidated,
+    TooManyUploads,
+    UploadAborted,
+    UploadStalled,
+    UploadTooSlow,
+)
 from brightrun.contracts.pagination import Pagination
+from brightrun.runtime.clients import UPLOAD_TIMEOUT_SECONDS
 from brightrun.runtime.database import Db, transaction
 from brightrun.runtime.http import BoundedRoute, Envelope
 
@@ -38,6 +49,25 @@ class DatasetWarnings(Passed):
 
     warnings: list[JsonObject]
     pagination: Pagination
+
+
+class DatasetPreview(Passed):
+    """Some examples of a data set; `next_offset` is null when there are no more in the part that is previewed."""
+
+    examples: list[JsonObject]
+    next_offset: int | None
+    complete: bool
+
+
+ReportFormat = Literal["jsonl", "csv"]
+MEDIA_TYPE_OF: dict[ReportFormat, str] = {"jsonl": "application/jsonl", "csv": "text/csv"}
+REPORT = {name: {"schema": {"type": "string", "format": "binary"}} for name in MEDIA_TYPE_OF.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    content: AsyncIterator[bytes]
+    format: ReportFormat
 
 
 class RenameDataset(DatasetChanges, Body):
@@ -123,6 +153,16 @@ async def rename_dataset(
     return Envelope(data=changed)
 
 
+@router.post(
+    "/{dataset_id}/drop-invalid",
+    summary="Leave invalid examples out",
+    responses=error_responses(DatasetNotInvalid),
+)
+async def drop_invalid(dataset_id: UUID, user: Trainer, clients: Clients) -> Envelope[JsonObject]:
+    """Validates an invalid data set once more and trains on what is left, if that is enough. Its errors stay listed."""
+    return Envelope(data=await clients.artifacts.send("POST", f"/datasets/{dataset_id}/drop-invalid", user.id))
+
+
 @router.delete("/{dataset_id}", summary="Delete a data set", responses=error_responses(DatasetInUse, DatasetNotFound))
 async def delete_dataset(dataset_id: UUID, user: Trainer, pool: Db, clients: Clients) -> Envelope[None]:
     """Rejected while a job uses it. Models trained on it stay."""
@@ -146,3 +186,49 @@ async def list_dataset_warnings(
     """Each with its line (0: the whole data set). Warnings do not keep a data set from being trained on."""
     path = f"/datasets/{dataset_id}/warnings"
     return Envelope(data=await clients.artifacts.get(path, user.id, page=page, limit=limit, code=code))
+
+
+@router.get(
+    "/{dataset_id}/preview",
+    summary="Examples as they are trained",
+    responses=error_responses(DatasetNotValidated),
+)
+async def get_dataset_preview(
+    *,
+    dataset_id: UUID,
+    user: Reader,
+    clients: Clients,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PREVIEWED)] = 10,
+    text: Annotated[str, Query(max_length=200, description="examples whose line contains it")] = "",
+    max_length: Annotated[int, Query(ge=16, le=1_048_576, description="as in the hyperparameters of a job")] = 1024,
+) -> Envelope[DatasetPreview]:
+    """Messages with `trained` and `cut`, errors of invalid examples, and raw lines. Tokens are estimated."""
+    params = {"offset": offset, "limit": limit, "text": text, "max_length": max_length}
+    path = f"/datasets/{dataset_id}/preview"
+    found = await clients.artifacts.send("GET", path, user.id, params=params, timeout=UPLOAD_TIMEOUT_SECONDS)
+    return Envelope(data=found)
+
+
+async def _report(
+    dataset_id: UUID,
+    user: Reader,
+    clients: Clients,
+    format: ReportFormat = "jsonl",  # noqa: A002
+) -> AsyncIterator[_Report]:
+    """The report, open until the response ends."""
+    path = f"/datasets/{dataset_id}/report"
+    async with clients.artifacts.open(path, user.id, params={"format": format}) as content:
+        yield _Report(content, format)
+
+
+@router.get(
+    "/{dataset_id}/report",
+    summary="Errors and warnings as a file",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The report", "content": REPORT}},
+)
+async def get_report(report: Annotated[_Report, Depends(_report)]) -> StreamingResponse:
+    """Those that are kept, each beside the line that it speaks of, as JSON lines or CSV."""
+    headers = {"content-disposition": f'attachment; filename="report.{report.format}"'}
+    return StreamingResponse(report.content, headers=headers, media_type=MEDIA_TYPE_OF[report.format])

@@ -9,7 +9,7 @@ from brightrun.artifacts.datasets.models import Dataset, ReadingOptions, Report
 from brightrun.artifacts.deletions.queries import cancel_deletion, schedule_deletion
 from brightrun.artifacts.keys import DATASETS, dataset_key, dataset_prefix, examples_key
 from brightrun.artifacts.source import StoredObject
-from brightrun.contracts.errors import UploadTooSlow
+from brightrun.contracts.errors import DatasetNotInvalid, UploadTooSlow
 from brightrun.contracts.events import DatasetValidated
 from brightrun.runtime import outbox
 from brightrun.runtime.database import Connection
@@ -40,6 +40,15 @@ async def record_dataset(
     return dataset
 
 
+async def drop_invalid(conn: Connection, user_id: UUID, dataset_id: UUID) -> Dataset:
+    """Validate the user's invalid data set once more, without its invalid examples. Raises DatasetNotInvalid."""
+    dataset = await queries.drop_invalid(conn, user_id, dataset_id)
+    if dataset is None:
+        raise DatasetNotInvalid
+    await notify(conn, "validation")
+    return dataset
+
+
 async def delete_dataset(conn: Connection, user_id: UUID, dataset_id: UUID) -> None:
     """Forget the user's data set at once; its object goes soon after."""
     if not await queries.delete_dataset(conn, user_id, dataset_id):
@@ -54,7 +63,7 @@ async def finish_validation(
 
     `examples`: the announced object of the converted examples.
     """
-    status: Literal["ready", "invalid"] = "invalid" if report.error_count else "ready"
+    status: Literal["ready", "invalid"] = "ready" if report.is_ready(validated.options) else "invalid"
     sha256 = (examples.sha256 if examples else validated.sha256) if status == "ready" else None
     key = examples_key(validated.user_id, validated.id, validated.fence) if examples else None
     dataset = await queries.save_report(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from brightrun.artifacts.leases import Lease
@@ -10,10 +11,14 @@ from brightrun.artifacts.leases import Lease
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """What the user says about a file: its format, or None to detect it, and the columns that have other names."""
+    """What the user says about a file: its format, or None to detect it, and the columns that have other names.
+
+    `drop_invalid`: examples with errors are left out.
+    """
 
     format: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    drop_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Dataset:
     format: str
     requested_format: str | None
     columns: dict[str, str]
+    drop_invalid: bool
     status: str
     size: int
     sha256: str
@@ -42,6 +48,7 @@ class Dataset:
     validated_bytes: int
     examples_key: str | None
     training_sha256: str | None
+    statistics: dict[str, Any]
     created_at: datetime
     validated_at: datetime | None
     fence: int
@@ -54,7 +61,7 @@ class Dataset:
     @property
     def options(self) -> ReadingOptions:
         """What the user said about the file."""
-        return ReadingOptions(self.requested_format, self.columns)
+        return ReadingOptions(self.requested_format, self.columns, self.drop_invalid)
 
     @property
     def lease(self) -> Lease:
@@ -75,16 +82,26 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a validation found. `issues` are the first ones; `needs_conversion`: trainers cannot read the file."""
+    """What a validation found. `issues` are the first ones; `needs_conversion`: trainers cannot read the file as
+    it is. `unreadable`: it was not read to its end.
+    """
 
     format: str
     training_pairs: int
     tokens: int
     duplicates: int
+    statistics: dict[str, Any]
     errors_by_code: dict[str, int]
     warnings_by_code: dict[str, int]
     issues: tuple[Issue, ...]
     needs_conversion: bool
+    unreadable: bool
+
+    def is_ready(self, options: ReadingOptions) -> bool:
+        """Whether jobs may train on the data set: without errors, or on what is left without invalid examples."""
+        if not options.drop_invalid:
+            return not self.error_count
+        return not (self.unreadable or "too_few_examples" in self.errors_by_code)
 
     @property
     def error_count(self) -> int:

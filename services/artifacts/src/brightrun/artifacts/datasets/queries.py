@@ -14,7 +14,7 @@ from brightrun.runtime.database import Connection, Pool
 
 COLUMNS = """id, user_id, name, format, requested_format, columns, status, size, sha256, training_pairs, tokens,
              duplicates, error_count, errors_by_code, warnings_by_code, validated_bytes, examples_key, training_sha256,
-             created_at, validated_at, fence"""
+             drop_invalid, statistics, created_at, validated_at, fence"""
 
 
 async def insert_dataset(
@@ -78,6 +78,17 @@ async def count_datasets(pool: Pool, user_id: UUID) -> int:
     return int(await pool.fetchval("SELECT count(*) FROM datasets WHERE user_id = $1", user_id))
 
 
+async def drop_invalid(conn: Connection, user_id: UUID, dataset_id: UUID) -> Dataset | None:
+    """Have the user's invalid data set validated once more, without its invalid examples; None if there is none."""
+    row = await conn.fetchrow(
+        f"""UPDATE datasets SET drop_invalid = true, status = 'uploaded', leased_until = now(), validated_at = NULL,
+                                validated_bytes = 0
+            WHERE id = $1 AND user_id = $2 AND status = 'invalid' RETURNING {COLUMNS}""",
+        dataset_id, user_id,
+    )  # fmt: skip
+    return Dataset(**row) if row else None
+
+
 async def list_issues(
     pool: Pool, dataset_id: UUID, severity: str, code: str | None, *, offset: int, limit: int
 ) -> Sequence[Issue]:
@@ -85,7 +96,7 @@ async def list_issues(
     rows = await pool.fetch(
         """SELECT line, path, code, message, severity FROM dataset_issues
            WHERE dataset_id = $1 AND severity = $2 AND ($3::text IS NULL OR code = $3)
-           ORDER BY position OFFSET $4 LIMIT $5""",
+           ORDER BY line, position OFFSET $4 LIMIT $5""",
         dataset_id, severity, code, offset, limit,
     )  # fmt: skip
     return [Issue(**row) for row in rows]
@@ -99,6 +110,16 @@ async def count_issues(pool: Pool, dataset_id: UUID, severity: str, code: str | 
         dataset_id, severity, code,
     )  # fmt: skip
     return int(count)
+
+
+async def list_all_issues(pool: Pool, dataset_id: UUID) -> Sequence[Issue]:
+    """All stored errors and warnings of a data set, in the order of its lines."""
+    rows = await pool.fetch(
+        """SELECT line, path, code, message, severity FROM dataset_issues
+           WHERE dataset_id = $1 ORDER BY line, position""",
+        dataset_id,
+    )
+    return [Issue(**row) for row in rows]
 
 
 async def lease_dataset(conn: Connection, duration: timedelta) -> Dataset | None:
@@ -141,16 +162,18 @@ async def save_report(
     row = await conn.fetchrow(
         f"""UPDATE datasets SET status = $3, format = $4, training_pairs = $5, tokens = $6, duplicates = $7,
                                 error_count = $8, errors_by_code = $9, warnings_by_code = $10, examples_key = $11,
-                                training_sha256 = $12, validated_bytes = size, validated_at = now()
+                                training_sha256 = $12, statistics = $13, validated_bytes = size, validated_at = now()
             WHERE id = $1 AND fence = $2 AND status = 'validating' RETURNING {COLUMNS}""",
         lease.id, lease.fence, status, report.format, report.training_pairs, report.tokens, report.duplicates,
         report.error_count, report.errors_by_code, report.warnings_by_code, examples_key, training_sha256,
+        report.statistics,
     )  # fmt: skip
     return Dataset(**row) if row else None
 
 
 async def insert_issues(conn: Connection, dataset_id: UUID, issues: Sequence[Issue]) -> None:
-    """Store the errors and warnings of a data set in their order."""
+    """Store the errors and warnings of a data set in their order, instead of those of an earlier validation."""
+    await conn.execute("DELETE FROM dataset_issues WHERE dataset_id = $1", dataset_id)
     await conn.copy_records_to_table(
         "dataset_issues",
         records=(

@@ -13,13 +13,12 @@ from starlette.requests import ClientDisconnect
 
 from brightrun.artifacts.datasets import actions, queries
 from brightrun.artifacts.datasets.models import Dataset, ReadingOptions
-from brightrun.artifacts.datasets.schemas import Datasets, DatasetSlice, DatasetView, Errors, IssueView, Warnings
-from brightrun.artifacts.dependencies import LimitsOf, Page, PageOf, SliceOf, Store
+from brightrun.artifacts.datasets.schemas import Datasets, DatasetSlice, DatasetView
+from brightrun.artifacts.dependencies import LimitsOf, PageOf, SliceOf, Store
 from brightrun.artifacts.keys import CLUSTER_URL_LIFETIME, DATASETS, dataset_key
 from brightrun.artifacts.storage import ObjectMissing
 from brightrun.contracts.artifacts import MAX_COLUMNS_LENGTH, DatasetChanges, Name, SignedUrl
 from brightrun.contracts.errors import UploadAborted
-from brightrun.contracts.pagination import Pagination
 from brightrun.contracts.values import new_id
 from brightrun.datasets.examples import FORMATS, KEYS
 from brightrun.runtime.database import Db, Pool, transaction
@@ -31,7 +30,6 @@ log = structlog.get_logger()
 router = APIRouter(prefix="/datasets")
 
 JSONL = "application/jsonl"
-Code = Annotated[str | None, Query(max_length=60)]
 COLUMNS = TypeAdapter(dict[str, Annotated[str, StringConstraints(min_length=1, max_length=200)]])
 
 
@@ -51,7 +49,7 @@ class _Content:
 
 async def _content(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> AsyncIterator[_Content]:
     """The file, open until it is answered."""
-    dataset = await _find(pool, caller.user, dataset_id)
+    dataset = await find_dataset(pool, caller.user, dataset_id)
     try:
         async with store.open(DATASETS, dataset_key(caller.user, dataset_id)) as pieces:
             yield _Content(pieces, dataset.size)
@@ -117,7 +115,7 @@ async def slice_datasets(part: SliceOf, caller: CallerOf, pool: Db) -> Envelope[
 @router.get("/{dataset_id}")
 async def get_dataset(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
     """One data set."""
-    return Envelope(data=DatasetView.model_validate(await _find(pool, caller.user, dataset_id)))
+    return Envelope(data=DatasetView.model_validate(await find_dataset(pool, caller.user, dataset_id)))
 
 
 @router.patch("/{dataset_id}")
@@ -127,6 +125,15 @@ async def rename_dataset(dataset_id: UUID, body: DatasetChanges, caller: CallerO
         dataset = await queries.rename_dataset(conn, caller.user, dataset_id, body.name)
     if dataset is None:
         raise NotFound
+    return Envelope(data=DatasetView.model_validate(dataset))
+
+
+@router.post("/{dataset_id}/drop-invalid")
+async def drop_invalid(dataset_id: UUID, caller: CallerOf, pool: Db) -> Envelope[DatasetView]:
+    """Validate an invalid data set once more, without its invalid examples."""
+    await find_dataset(pool, caller.user, dataset_id)
+    async with transaction(pool) as conn:
+        dataset = await actions.drop_invalid(conn, caller.user, dataset_id)
     return Envelope(data=DatasetView.model_validate(dataset))
 
 
@@ -144,54 +151,19 @@ async def read_content(content: Content) -> StreamingResponse:
     return StreamingResponse(content.pieces, headers={"content-length": str(content.size)}, media_type=JSONL)
 
 
-@router.get("/{dataset_id}/errors")
-async def list_errors(
-    dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db, code: Code = None
-) -> Envelope[Errors]:
-    """The errors of a data set in the order of its lines, or those of one code."""
-    dataset = await _find(pool, caller.user, dataset_id)
-    issues, pagination = await _list_issues(pool, dataset, "error", code, page)
-    return Envelope(
-        data=Errors(
-            errors=issues,
-            error_count=dataset.error_count,
-            errors_by_code=dataset.errors_by_code,
-            pagination=pagination,
-        )
-    )
-
-
-@router.get("/{dataset_id}/warnings")
-async def list_warnings(
-    dataset_id: UUID, page: PageOf, caller: CallerOf, pool: Db, code: Code = None
-) -> Envelope[Warnings]:
-    """The warnings about a data set in the order of its lines, or those of one code."""
-    dataset = await _find(pool, caller.user, dataset_id)
-    issues, pagination = await _list_issues(pool, dataset, "warning", code, page)
-    return Envelope(data=Warnings(warnings=issues, warnings_by_code=dataset.warnings_by_code, pagination=pagination))
-
-
 @router.get("/{dataset_id}/url")
 async def sign_dataset(dataset_id: UUID, caller: CallerOf, pool: Db, store: Store) -> Envelope[SignedUrl]:
     """A URL that a cluster fetches the examples from, in OpenAI's shape."""
-    dataset = await _find(pool, caller.user, dataset_id)
+    dataset = await find_dataset(pool, caller.user, dataset_id)
     url = store.sign(DATASETS, dataset.examples_key or dataset_key(caller.user, dataset_id), CLUSTER_URL_LIFETIME)
     return Envelope(data=SignedUrl(url=url, expires_in=int(CLUSTER_URL_LIFETIME.total_seconds())))
 
 
-async def _find(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:
+async def find_dataset(pool: Pool, user_id: UUID, dataset_id: UUID) -> Dataset:
     dataset = await queries.find_dataset(pool, user_id, dataset_id)
     if dataset is None:
         raise NotFound
     return dataset
-
-
-async def _list_issues(
-    pool: Pool, dataset: Dataset, severity: str, code: str | None, page: Page
-) -> tuple[list[IssueView], Pagination]:
-    issues = await queries.list_issues(pool, dataset.id, severity, code, offset=page.offset, limit=page.limit)
-    total = await queries.count_issues(pool, dataset.id, severity, code)
-    return [IssueView.model_validate(issue) for issue in issues], page.of(total)
 
 
 def _options(file_format: str | None, columns: str) -> ReadingOptions:

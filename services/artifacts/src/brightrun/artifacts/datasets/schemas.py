@@ -1,7 +1,7 @@
 """Bodies of data sets."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,8 @@ class DatasetView(BaseModel):
     errors_by_code: dict[str, int]
     warnings_by_code: dict[str, int]
     duplicates: int
+    drop_invalid: bool
+    statistics: dict[str, Any]
     validated_bytes: int
     training_sha256: str | None
     created_at: datetime
@@ -74,3 +76,13 @@ class Warnings(BaseModel):
     warnings: list[IssueView]
     warnings_by_code: dict[str, int]
     pagination: Pagination
+
+
+class PreviewView(BaseModel):
+    """Examples as they are trained; see `Preview`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    examples: list[dict[str, Any]]
+    next_offset: int | None
+    complete: bool

@@ -37,6 +37,7 @@ CREATE TABLE datasets (
     format          text        NOT NULL,
     requested_format text,                                      -- named by the user; null: detected
     columns         jsonb       NOT NULL DEFAULT '{}',          -- keys of the format, and their names in the file
+    drop_invalid    boolean     NOT NULL DEFAULT false,         -- examples with errors are left out
     status          text        NOT NULL DEFAULT 'uploaded'
                     CHECK (status IN ('uploaded', 'validating', 'ready', 'invalid')),
     size            bigint      NOT NULL,
@@ -47,6 +48,7 @@ CREATE TABLE datasets (
     error_count     bigint      NOT NULL DEFAULT 0,
     errors_by_code  jsonb       NOT NULL DEFAULT '{}',
     warnings_by_code jsonb      NOT NULL DEFAULT '{}',
+    statistics      jsonb       NOT NULL DEFAULT '{}',
     validated_bytes bigint      NOT NULL DEFAULT 0,
     examples_key    text,                                       -- the file that trainers read, if it is not the upload
     training_sha256 text,                                       -- of the file that trainers read, when ready

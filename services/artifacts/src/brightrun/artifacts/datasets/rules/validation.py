@@ -1,12 +1,14 @@
 """The validation of a data set in one pass over its bytes; memory does not grow with the data set."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from brightrun.artifacts.datasets.models import Issue, ReadingOptions, Report
+from brightrun.artifacts.datasets.rules.sensitive import find_sensitive
+from brightrun.artifacts.datasets.rules.statistics import Statistics
 from brightrun.contracts.artifacts import MAX_UPLOAD_BYTES
 from brightrun.datasets import typed
 from brightrun.datasets.containers import Lines, Unreadable
@@ -18,7 +20,8 @@ MIN_DATASET_EXAMPLES = 10
 MAX_ISSUES = 10_000
 """Errors that are kept with their place, and warnings likewise; all are counted."""
 DUPLICATES_AMONG = 100_000
-"""Duplicates are counted among the first examples only."""
+"""Duplicates of the first examples are found, so that memory stays flat."""
+SENSITIVE = {"possible_secret": "a secret", "email_address": "an e-mail address"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,9 @@ class Validation:
         self._options = options
         self._limits = limits or ReadingLimits()
         self._reader: ExampleReader | None = None
-        self._line = self._rows = self._examples = self._tokens = self._duplicates = self._blank_lines = 0
-        self._seen: set[int] = set()
+        self._line = self._rows = self._examples = self._duplicates = self._blank_lines = 0
+        self._line_of: dict[int, int] = {}
+        self._statistics = Statistics()
         self._counts: dict[str, Counter[str]] = {"error": Counter(), "warning": Counter()}
         self._issues: list[Issue] = []
         if options.format:
@@ -46,13 +50,14 @@ class Validation:
 
     def run(self, pieces: Iterator[bytes]) -> Report:
         """Check everything."""
-        as_is = False
+        as_is = unreadable = False
         try:
             lines = Lines(pieces, self._options.columns, self._limits.file_bytes, self._limits.line_bytes)
             self._line, as_is = lines.first_line - 1, lines.as_is
             for block in lines:
                 self._check_block(block)
         except Unreadable as problem:
+            unreadable = True
             self._add(self._line + 1, "$", problem.code, problem.message)
         else:
             self._check_whole()
@@ -60,17 +65,20 @@ class Validation:
         return Report(
             format=reader.format,
             training_pairs=self._examples,
-            tokens=self._tokens,
+            tokens=self._statistics.tokens,
             duplicates=self._duplicates,
+            statistics=self._statistics.figures(),
             errors_by_code=dict(self._counts["error"]),
             warnings_by_code=dict(self._counts["warning"]),
             issues=tuple(self._issues),
-            needs_conversion=not (as_is and reader.reads_openai),
+            needs_conversion=not (as_is and reader.reads_openai) or bool(self._counts["error"]),
+            unreadable=unreadable,
         )
 
     def _check_whole(self) -> None:
-        if self._rows < MIN_DATASET_EXAMPLES:
-            message = f"{MIN_DATASET_EXAMPLES} examples are needed, these are {self._rows}"
+        count = self._examples if self._options.drop_invalid else self._rows
+        if count < MIN_DATASET_EXAMPLES:
+            message = f"{MIN_DATASET_EXAMPLES} examples are needed, these are {count}"
             self._add(0, "$", "too_few_examples", message)
         if self._blank_lines:
             self._add(0, "$", "blank_lines", f"{self._blank_lines} empty lines are skipped", "warning")
@@ -79,6 +87,9 @@ class Validation:
         lines = block.split(b"\n")
         if not lines[-1]:
             lines.pop()
+        for position, code, masked in find_sensitive(block):
+            number = self._line + 1 + block.count(b"\n", 0, position)
+            self._add(number, "$", code, f"this looks like {SENSITIVE[code]}: {masked}", "warning")
         conversations = None
         if self._reader and self._reader.reads_openai and self._reader.format == OPENAI_CHAT:
             conversations = typed.read_block(block) if len(block) <= self._limits.line_bytes else None
@@ -86,9 +97,9 @@ class Validation:
             for line in lines:
                 self._check_line(line)
             return
-        self._line += len(lines)
         self._rows += len(lines)
         for line, conversation in zip(lines, conversations, strict=True):
+            self._line += 1
             self._count(line, [conversation])
 
     def _check_line(self, line: bytes) -> None:
@@ -122,12 +133,14 @@ class Validation:
 
     def _count(self, line: bytes, conversations: list[typed.Conversation]) -> None:
         self._examples += 1
-        self._tokens += sum(map(typed.estimate_tokens, conversations))
+        for code, message in self._statistics.add(conversations):
+            self._add(self._line, "$", code, message, "warning")
         digest = hash(line)
-        if digest in self._seen:
+        if digest in self._line_of:
             self._duplicates += 1
-        elif len(self._seen) < DUPLICATES_AMONG:
-            self._seen.add(digest)
+            self._add(self._line, "$", "duplicate_example", f"the same as line {self._line_of[digest]}", "warning")
+        elif len(self._line_of) < DUPLICATES_AMONG:
+            self._line_of[digest] = self._line
 
     def _add(self, line: int, path: str, code: str, message: str, severity: str = "error") -> None:
         counts = self._counts[severity]
@@ -136,14 +149,25 @@ class Validation:
             self._issues.append(Issue(line, path, code, message, severity))
 
 
-def convert(pieces: Iterator[bytes], file_format: str, columns: Mapping[str, str]) -> Iterator[bytes]:
-    """A valid data set as JSON Lines in OpenAI's shape, the one form that trainers read."""
-    reader, encode = ExampleReader(file_format, columns), msgspec.json.Encoder().encode
-    for block in Lines(pieces, columns, MAX_UPLOAD_BYTES):
-        yield b"".join(encode(reader.read(line)) + b"\n" for line in block.split(b"\n") if line.strip())
+def convert(pieces: Iterator[bytes], file_format: str, options: ReadingOptions) -> Iterator[bytes]:
+    """The valid examples of a data set as JSON Lines in OpenAI's shape, the one form that trainers read.
+
+    Raises InvalidExample unless invalid ones are to be dropped.
+    """
+    reader, encode = ExampleReader(file_format, options.columns), msgspec.json.Encoder().encode
+    for block in Lines(pieces, options.columns, MAX_UPLOAD_BYTES):
+        output = bytearray()
+        for line in block.split(b"\n"):
+            try:
+                if line.strip():
+                    output += encode(reader.read(line)) + b"\n"
+            except InvalidExample:
+                if not options.drop_invalid:
+                    raise
+        yield bytes(output)
 
 
 def report_missing(file_format: str) -> Report:
     """The report on a data set whose file the store has lost."""
     issue = Issue(0, "$", "file_missing", "the file is not in the store; upload it again")
-    return Report(file_format, 0, 0, 0, {issue.code: 1}, {}, (issue,), needs_conversion=False)
+    return Report(file_format, 0, 0, 0, {}, {issue.code: 1}, {}, (issue,), needs_conversion=False, unreadable=True)
