@@ -334,9 +334,13 @@ class FakeTracker(Fake):
         self.app.get("/jobs/{job_id}/events")(self.events)
         self.app.get("/jobs/{job_id}/checkpoints")(self.checkpoints)
         self.app.get("/costs")(self.costs)
+        self.app.get("/costs/groups")(self.cost_groups)
+        self.app.get("/costs/records")(self.all_costs)
 
     def reset(self) -> None:
         super().reset()
+        self.spent: list[dict[str, str]] = []
+        self.ledger: list[dict[str, Any]] = []
         self.unavailable = False
         self.knows_job = True
         self.points: list[dict[str, Any]] = [{"step": 1, "training_loss": 2.5}]
@@ -411,6 +415,18 @@ class FakeTracker(Fake):
                 "truncated": False,
             }
         )
+
+    async def cost_groups(self, request: Request, caller: CallerOf) -> Envelope[Any]:
+        self.remember(request)
+        return Envelope(data={"groups": self.spent})
+
+    async def all_costs(self, request: Request, caller: CallerOf, after_id: str | None = None) -> Envelope[Any]:
+        """Two records a page."""
+        self.remember(request)
+        ids = [record["id"] for record in self.ledger]
+        start = ids.index(after_id) + 1 if after_id else 0
+        page = self.ledger[start : start + 2]
+        return Envelope(data={"records": page, "next": page[-1] if len(page) == 2 else None})
 
 
 class FakeNotifier(Fake):

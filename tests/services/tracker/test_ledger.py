@@ -124,6 +124,48 @@ async def test_records_are_bounded_while_sums_cover_all(pool, ask) -> None:
     assert costs["records"][0]["recorded_at"] == "2026-11-24T14:46:41Z"
 
 
+async def test_costs_are_grouped_by_day_and_by_job(pool, ask) -> None:
+    user = new_id()
+    done = job_completed(user_id=user, occurred_at=NOON)
+    stored = artifact_ready(user_id=user, job_id=done.job_id, occurred_at=NOON + timedelta(days=1))
+    await deliver(pool, done, stored, artifact_ready(user_id=user, occurred_at=NOON), artifact_ready())
+    compute = f"{sum(done.pricing.compute_cost(part.started_at, part.finished_at) for part in done.billed):.4f}"
+
+    async def groups(by: str) -> list[dict[str, str]]:
+        return (await ask(user).get("/costs/groups", params=YEAR | {"by": by})).json()["data"]["groups"]
+
+    day = str(NOON.date())
+    assert await groups("day") == [
+        {"key": day, "compute": compute, "storage": "0.5000"},
+        {"key": str((NOON + timedelta(days=1)).date()), "compute": "0.0000", "storage": "0.5000"},
+    ]
+    assert {"key": str(done.job_id), "compute": compute, "storage": "0.5000"} in await groups("job")
+    assert len(await groups("job")) == 2
+
+
+async def test_records_are_read_in_pages_of_which_none_is_lost(pool, ask) -> None:
+    user = new_id()
+    await pool.execute(
+        """
+        INSERT INTO cost_records (id, job_id, user_id, attempt, cost_type, amount, recorded_at, details)
+        SELECT uuidv7(), uuidv7(), $1, 1, 'compute', 0.0001, $2::timestamptz + n / 700 * '1 s'::interval, '{}'
+        FROM generate_series(0, 1999) AS n
+        """,
+        user,
+        NOON,
+    )
+    seen, after = [], {}
+    while True:
+        params = YEAR | {"start": NOON.isoformat()} | after
+        page = (await ask(user).get("/costs/records", params=params)).json()["data"]
+        seen += [(record["recorded_at"], record["id"]) for record in page["records"]]
+        if page["next"] is None:
+            break
+        after = {"after_time": page["next"]["recorded_at"], "after_id": page["next"]["id"]}
+    assert len(set(seen)) == len(seen) == 2000
+    assert seen == sorted(seen)
+
+
 async def test_costs_of_another_user_are_not_seen(pool, ask) -> None:
     await deliver(pool, artifact_ready())
     costs = (await ask(new_id()).get("/costs", params=YEAR)).json()["data"]

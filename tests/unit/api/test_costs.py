@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brightrun.api.costs import between, last
+from brightrun.api.costs.rules import between, last
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

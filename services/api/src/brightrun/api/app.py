@@ -12,12 +12,13 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from brightrun.api import costs, notifications, queue, webhooks
+from brightrun.api import notifications, queue, webhooks
 from brightrun.api.accounts import openid_routes as openid
 from brightrun.api.accounts import routes as accounts
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.checkpoints import routes as checkpoints
+from brightrun.api.costs import routes as costs
 from brightrun.api.datasets import routes as datasets
 from brightrun.api.http import documents
 from brightrun.api.http.clients import ServiceClients

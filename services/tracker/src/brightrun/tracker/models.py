@@ -162,6 +162,15 @@ class CostRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SpentOn:
+    """What a day or a job, the `key`, cost in a period."""
+
+    key: str
+    compute: Decimal
+    storage: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class DailyCost:
     """What one type of cost came to on one day, in UTC."""
 

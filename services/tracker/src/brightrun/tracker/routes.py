@@ -15,6 +15,8 @@ from brightrun.tracker.queries import checkpoints, ledger, log
 from brightrun.tracker.schemas import (
     CheckpointsView,
     CheckpointView,
+    CostGroupsView,
+    CostRecordsView,
     CostsView,
     EventsView,
     JobCostsView,
@@ -23,6 +25,8 @@ from brightrun.tracker.schemas import (
 )
 
 MAX_RECORDS = 10_000
+RECORDS_PAGE = 1000
+FIRST_ID = UUID(int=0)
 LATEST = (2**31 - 1, 2**63 - 1)
 
 router = APIRouter()
@@ -89,6 +93,33 @@ async def read_job_costs(job_id: UUID, caller: CallerOf, pool: Db) -> Envelope[J
         await actions.require_owner(conn, job_id, caller.user)
         records = await ledger.list_job_costs(conn, job_id)
     return Envelope(data=JobCostsView.model_validate({"cost_records": records}))
+
+
+@router.get("/costs/groups")
+async def read_cost_groups(
+    caller: CallerOf, pool: Db, start: AwareDatetime, end: AwareDatetime, by: Literal["day", "job"]
+) -> Envelope[CostGroupsView]:
+    """What each of the user's days or jobs cost from `start` to `end`, both included."""
+    async with pool.acquire() as conn:
+        groups = await ledger.sum_by(conn, caller.user, start, end, by)
+    return Envelope(data=CostGroupsView.model_validate({"groups": groups}))
+
+
+@router.get("/costs/records")
+async def read_cost_records(
+    caller: CallerOf,
+    pool: Db,
+    start: AwareDatetime,
+    end: AwareDatetime,
+    *,
+    after_time: AwareDatetime | None = None,
+    after_id: UUID = FIRST_ID,
+) -> Envelope[CostRecordsView]:
+    """A page of what the user's jobs cost from `start` to `end`, oldest first; `after_…`: the page before's `next`."""
+    after = (after_time or start, after_id)
+    async with pool.acquire() as conn:
+        records = await ledger.slice_costs(conn, caller.user, after, end, RECORDS_PAGE)
+    return Envelope(data=CostRecordsView.of(records, RECORDS_PAGE))
 
 
 @router.get("/costs")

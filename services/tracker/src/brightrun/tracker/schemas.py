@@ -117,6 +117,43 @@ class CostRecordView(View):
     details: dict[str, Any]
 
 
+class CostGroupView(View):
+    """What a day or a job, the `key`, cost."""
+
+    key: str
+    compute: Money
+    storage: Money
+
+
+class CostGroupsView(View):
+    """What the days or jobs of a period cost."""
+
+    groups: list[CostGroupView]
+
+
+class Cursor(View):
+    """An entry of the ledger that others follow."""
+
+    recorded_at: datetime
+    id: UUID
+
+
+class CostRecordsView(View):
+    """Entries of the ledger, oldest first; `next`: the entry that others follow, null after the last."""
+
+    records: list[CostRecordView]
+    next: Cursor | None
+
+    @classmethod
+    def of(cls, records: Sequence[CostRecord], page: int) -> Self:
+        """A page of at most `page` entries."""
+        last = records[-1] if len(records) == page else None
+        return cls(
+            records=[CostRecordView.model_validate(record) for record in records],
+            next=Cursor.model_validate(last) if last else None,
+        )
+
+
 class JobCostsView(View):
     """A job's entries, oldest first."""
 

@@ -1,11 +1,12 @@
 """The ledger, which is only ever added to."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Connection
-from brightrun.tracker.models import Cost, CostRecord, DailyCost
+from brightrun.tracker.models import Cost, CostRecord, DailyCost, SpentOn
 
 RECORD = "id, job_id, attempt, cost_type, amount, recorded_at, details"
 
@@ -38,6 +39,36 @@ async def list_costs(conn: Connection, user_id: UUID, start: datetime, end: date
         ORDER BY recorded_at DESC, id DESC LIMIT $4
         """,  # noqa: S608 - our own columns
         user_id, start, end, limit,
+    )  # fmt: skip
+    return [CostRecord(**row) for row in rows]
+
+
+async def sum_by(
+    conn: Connection, user_id: UUID, start: datetime, end: datetime, by: Literal["day", "job"]
+) -> list[SpentOn]:
+    """What the user's days (in UTC) or jobs cost from `start` to `end`, in order."""
+    key = "job_id" if by == "job" else "(recorded_at AT TIME ZONE 'UTC')::date"
+    rows = await conn.fetch(
+        f"""
+        SELECT {key}::text AS key, coalesce(sum(amount) FILTER (WHERE cost_type = 'compute'), 0),
+               coalesce(sum(amount) FILTER (WHERE cost_type = 'storage'), 0)
+        FROM cost_records WHERE user_id = $1 AND recorded_at BETWEEN $2 AND $3 GROUP BY key ORDER BY key
+        """,  # noqa: S608 - one of two constants
+        user_id, start, end,
+    )  # fmt: skip
+    return [SpentOn(*row) for row in rows]
+
+
+async def slice_costs(
+    conn: Connection, user_id: UUID, after: tuple[datetime, UUID], end: datetime, limit: int
+) -> list[CostRecord]:
+    """The user's first `limit` records that follow a time and id, up to `end`; oldest first."""
+    rows = await conn.fetch(
+        f"""
+        SELECT {RECORD} FROM cost_records WHERE user_id = $1 AND (recorded_at, id) > ($2, $3) AND recorded_at <= $4
+        ORDER BY recorded_at, id LIMIT $5
+        """,  # noqa: S608 - our own columns
+        user_id, *after, end, limit,
     )  # fmt: skip
     return [CostRecord(**row) for row in rows]
 

@@ -1,0 +1,1 @@
+"""Costs: the tracker owns the ledger; here they are grouped, compared with estimates, and exported."""

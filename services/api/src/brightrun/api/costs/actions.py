@@ -1,0 +1,56 @@
+"""Costs are grouped and exported."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from typing import Literal
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from brightrun.api.costs import queries, rules
+from brightrun.api.costs.models import CostGroup, Grouping, LedgerRecord, Spent, Window
+from brightrun.api.http.clients import ServiceClients
+from brightrun.runtime.database import Pool
+
+_SPENT = TypeAdapter(list[Spent])
+_RECORDS = TypeAdapter(list[LedgerRecord])
+
+
+async def group_costs(
+    pool: Pool, clients: ServiceClients, user_id: UUID, window: Window, grouping: Grouping
+) -> list[CostGroup]:
+    """The user's costs of the window in groups. Raises ValueError for too many days."""
+    spent = await _read_spent(clients, user_id, window, "day" if grouping in ("day", "type") else "job")
+    match grouping:
+        case "day":
+            return rules.group_by_day(spent, window)
+        case "type":
+            return rules.group_by_type(spent)
+    labels = await queries.find_labels(pool, user_id, [UUID(job.key) for job in spent])
+    return (rules.group_by_model if grouping == "model" else rules.group_by_dataset)(spent, labels)
+
+
+async def _read_spent(clients: ServiceClients, user_id: UUID, window: Window, by: Literal["day", "job"]) -> list[Spent]:
+    answer = await clients.tracker.get("/costs/groups", user_id, by=by, **window.params())
+    return _SPENT.validate_python(answer["groups"])
+
+
+async def export_costs(pool: Pool, clients: ServiceClients, user_id: UUID, window: Window) -> AsyncIterator[str]:
+    """Every record of the window as CSV, oldest first, page by page."""
+    after: dict[str, str] = {}
+    head = [rules.CSV_HEAD]
+    while True:
+        answer = await clients.tracker.get("/costs/records", user_id, **window.params(), **after)
+        records = _RECORDS.validate_python(answer["records"])
+        labels = await queries.find_labels(pool, user_id, {record.job_id for record in records})
+        yield _csv([*head, *(rules.csv_row(record, labels.get(record.job_id)) for record in records)])
+        if answer["next"] is None:
+            return
+        after, head = {"after_time": answer["next"]["recorded_at"], "after_id": answer["next"]["id"]}, []
+
+
+def _csv(rows: Iterable[Iterable[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
