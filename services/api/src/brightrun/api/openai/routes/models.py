@@ -20,7 +20,6 @@ from brightrun.api.pricing import queries as prices
 from brightrun.runtime.database import Db, Pool
 
 router = APIRouter(prefix="/models", tags=["models"])
-PAGE = 100
 STORED = "stored"
 INSTALLATION = "brightrun"
 
