@@ -137,7 +137,7 @@ async def test_a_cluster_can_fetch_a_models_adapter_for_a_day(
     await deliver(artifacts, job)
     model = await the_model(ask, job.user_id)
     path = f"/models/{model['id']}/adapter"
-    assert (await ask(job.user_id).get(path)).json()["data"]["download_urls"] == {}
+    assert (await ask(job.user_id).get(path)).json()["code"] == "model_not_stored"
     await artifacts.transfer()
     signed = (await ask(job.user_id).get(path)).json()["data"]
     assert signed["expires_in"] == 86_400
@@ -328,7 +328,7 @@ async def test_models_are_sorted_by_age_quality_or_cost(artifacts: Artifacts, as
     user = new_id()
     jobs = [job_completed(user_id=user, pricing=pricing(storage=storage)) for storage in ("1.0000", "3.0000", "2.0000")]
     for job, adapter_loss in zip(jobs, (0.9, 1.9, 1.4), strict=True):
-        fake_cluster.metadata = {"comparison": {"base_loss": 2.0, "adapter_loss": adapter_loss, "examples": 9}}
+        fake_cluster.metadata = {"comparison": {"base_loss": 2.0, "adapter_loss": adapter_loss, "examples": 24}}
         await deliver(artifacts, job)
         await artifacts.transfer()
 

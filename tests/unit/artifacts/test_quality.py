@@ -8,6 +8,9 @@ from brightrun.artifacts.models.models import Comparison, Curve
 from brightrun.artifacts.models.rules.quality import evaluate, extend
 from brightrun.contracts.training import MetricPoint
 
+STEADY = (2.0, 1.6, 1.2)
+DIVERGED = (*[4.0] * 5, *[0.5] * 40, *[2.0] * 6)
+
 
 def curve(*losses: float, validation: tuple[float, ...] = ()) -> Curve:
     points = [MetricPoint(step=step, epoch=step / 10, training_loss=loss) for step, loss in enumerate(losses, 1)]
@@ -33,47 +36,6 @@ def test_a_curve_is_summed_up():
     )
 
 
-def test_a_long_curve_is_judged_by_averages_of_its_ends():
-    steady = curve(*[3.0] * 5, *[2.0] * 40, 0.1)
-    verdict = evaluate(steady, None)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
-    assert "from 3.000 to 1.82" in verdict.reason
-    assert verdict.final_training_loss == 0.1
-
-
-def test_a_training_that_diverged_costs_a_class_and_is_explained():
-    verdict = evaluate(curve(*[4.0] * 5, *[0.5] * 40, *[2.0] * 6), None)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
-    assert "diverged" in verdict.reason
-
-
-def test_a_loss_that_still_falls_is_pointed_out_and_costs_nothing():
-    verdict = evaluate(curve(2.0, 0.5, validation=(1.4, 1.2, 1.0)), None)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("excellent", 5)
-    assert "more epochs" in verdict.reason
-    assert "more epochs" not in evaluate(curve(2.0, 0.5, validation=(1.4, 1.0, 0.999)), None).reason
-
-
-def test_the_best_adapter_restored_does_not_overfit():
-    comparison = Comparison(base_loss=2.0, adapter_loss=1.0, examples=24)
-    verdict = evaluate(curve(2.0, 0.8, validation=(1.0, 1.5)), comparison)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("excellent", 5)
-    assert verdict.overfitting_gap == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize(
-    ("share", "convergence", "score"),
-    [(0.95, "excellent", 5), (0.8, "good", 4), (0.6, "fair", 3), (0.55, "poor", 2), (0.5, "poor", 1)],
-)
-def test_pairs_are_judged_by_which_answer_is_leaned_to(share: float, convergence: str, score: int):
-    comparison = Comparison(base_loss=2.0, adapter_loss=2.4, examples=20, reward_accuracy=share)
-    verdict = evaluate(curve(0.69, 0.2, validation=(0.69, 0.5)), comparison, pairs=True)
-    assert (verdict.convergence_quality, verdict.overall_score) == (convergence, score)
-    assert f"{share:.0%} of 20 held-out pairs" in verdict.reason
-    assert verdict.perplexity == pytest.approx(math.exp(2.4))
-    assert verdict.overfitting_gap == pytest.approx(0.3)
-
-
 def test_a_loss_over_pairs_is_no_likelihood():
     assert evaluate(curve(0.69, 0.2, validation=(0.69, 0.5)), None, pairs=True).perplexity is None
 
@@ -83,26 +45,6 @@ def test_a_curve_may_be_extended_piece_by_piece():
     assert extend(extend(Curve(), points[:4]), points[4:]) == extend(Curve(), points)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "convergence", "score"),
-    [
-        (2.0, 1.0, "excellent", 5),
-        (2.0, 1.01, "good", 4),
-        (2.0, 1.5, "good", 4),
-        (2.0, 1.75, "fair", 3),
-        (2.0, 1.9, "poor", 2),
-        (2.0, 2.0, "poor", 1),
-        (2.0, 2.5, "poor", 1),
-        (0.0, 0.0, "poor", 1),
-    ],
-)
-def test_convergence_is_how_far_the_loss_fell(before: float, after: float, convergence: str, score: int):
-    by_training = evaluate(curve(before, after), None)
-    by_comparison = evaluate(Curve(), Comparison(base_loss=before, adapter_loss=after, examples=24))
-    for verdict in (by_training, by_comparison):
-        assert (verdict.convergence_quality, verdict.overall_score) == (convergence, score)
-
-
 def test_held_out_examples_count_more_than_the_training_loss():
     verdict = evaluate(curve(2.0, 0.1), Comparison(base_loss=2.0, adapter_loss=2.1, examples=24))
     assert verdict.overall_score == 1
@@ -110,19 +52,102 @@ def test_held_out_examples_count_more_than_the_training_loss():
     assert (verdict.base_loss, verdict.adapter_loss, verdict.compared_examples) == (2.0, 2.1, 24)
 
 
-def test_overfitting_costs_a_class_and_is_explained():
-    verdict = evaluate(curve(2.0, 0.5, validation=(1.0, 1.2)), None)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("good", 4)
-    assert "overfits" in verdict.reason
-    assert verdict.overfitting_gap == pytest.approx(0.7)
-
-
 def test_perplexity_is_the_exponential_of_the_validation_loss():
     assert evaluate(curve(2.0, 1.0, validation=(1.5,)), None).perplexity == pytest.approx(math.exp(1.5))
     assert evaluate(curve(2.0, 1.0, validation=(5000.0,)), None).perplexity is None
 
 
-@pytest.mark.parametrize("empty", [Curve(), curve(2.0), curve(validation=(1.0,))])
-def test_without_figures_the_verdict_is_unknown(empty: Curve):
-    verdict = evaluate(empty, None)
-    assert (verdict.convergence_quality, verdict.overall_score) == ("unknown", 3)
+def held_out(before: float, after: float, examples: int, *interval: float) -> Comparison:
+    fall_interval = (interval[0], interval[1]) if interval else None
+    return Comparison(base_loss=before, adapter_loss=after, examples=examples, fall_interval=fall_interval)
+
+
+def pairs(reward: float, examples: int, preferred: float = 0.9) -> Comparison:
+    return Comparison(
+        base_loss=2.0,
+        adapter_loss=2.4,
+        examples=examples,
+        reward_accuracy=reward,
+        adapter_preference_accuracy=preferred,
+    )
+
+
+@pytest.mark.parametrize(
+    ("trained", "comparison", "convergence", "score", "words"),
+    [
+        # Conversations: how far the loss on held-out examples fell, and how sure that is.
+        (curve(*STEADY), held_out(2.0, 0.9, 50, 0.50, 0.60), "excellent", 5, "fell by 55% (95% interval 50% to 60%)"),
+        (curve(*STEADY), held_out(2.0, 1.0, 500, 0.49, 0.51), "excellent", 5, "500 held-out examples"),
+        (curve(*STEADY), held_out(2.0, 1.01, 500, 0.48, 0.51), "good", 4, ""),
+        (curve(*STEADY), held_out(2.0, 1.3, 40, 0.30, 0.40), "good", 4, ""),
+        (curve(*STEADY), held_out(2.0, 1.75, 40, 0.08, 0.17), "fair", 3, ""),
+        (curve(*STEADY), held_out(2.0, 1.9, 40, 0.02, 0.08), "poor", 2, "fell by 5%"),
+        (curve(*STEADY), held_out(2.0, 1.99, 40, -0.02, 0.03), "poor", 2, "may have learned nothing"),
+        (curve(*STEADY), held_out(2.0, 2.0, 40, -0.02, 0.02), "poor", 1, "did not fall"),
+        (curve(*STEADY), held_out(2.0, 2.5, 40, -0.30, -0.20), "poor", 1, "did not fall"),
+        (curve(*STEADY), held_out(0.0, 0.0, 40), "poor", 1, ""),
+        (curve(*STEADY), held_out(2.0, 1.0, 4, 0.42, 0.55), "excellent", 5, ""),
+        (curve(*STEADY), held_out(2.0, 1.7, 4, -0.10, 0.40), "unknown", 3, "may be chance"),
+        (curve(*STEADY), held_out(2.0, 1.0, 3, 0.42, 0.55), "unknown", 3, "too few"),
+        (curve(*STEADY), held_out(2.0, 1.0, 1), "unknown", 3, "too few"),
+        (curve(*STEADY), held_out(2.0, 1.0, 24), "excellent", 5, ""),
+        (curve(*STEADY), held_out(2.0, 1.0, 9), "unknown", 3, "too few"),
+        (curve(2.0, 0.1), held_out(2.0, 2.1, 24), "poor", 1, "held-out"),
+        (curve(2.0, 0.5, validation=(1.0, 1.2)), held_out(3.0, 1.2, 24), "good", 4, "overfits"),
+        (curve(2.0, 0.8, validation=(1.0, 1.5)), held_out(2.0, 1.0, 24), "excellent", 5, ""),
+        (curve(*DIVERGED), held_out(3.0, 2.0, 24), "fair", 3, "diverged"),
+        (curve(*DIVERGED), held_out(3.0, 2.0, 2), "poor", 2, "diverged"),
+        (curve(2.0, 0.5, validation=(1.4, 1.2, 1.0)), held_out(2.0, 1.0, 24), "excellent", 5, "more epochs"),
+        # Pairs: how often the adapter leans to the preferred answer.
+        (curve(0.69, 0.2), pairs(1.0, 4, preferred=0.0), "unknown", 3, "rejected answer likelier in 100%"),
+        (curve(0.69, 0.2), pairs(0.0, 4), "unknown", 3, "too few"),
+        (curve(0.69, 0.2), pairs(1.0, 20), "excellent", 5, "100% of 20 held-out pairs (95% interval 84% to 100%)"),
+        (curve(0.69, 0.2), pairs(0.9, 20), "excellent", 5, ""),
+        (curve(0.69, 0.3), pairs(0.8, 20), "good", 4, ""),
+        (curve(0.69, 0.5), pairs(0.65, 20), "unknown", 3, "may be chance"),
+        (curve(0.69, 0.5), pairs(0.65, 200), "fair", 3, ""),
+        (curve(0.69, 0.6), pairs(0.55, 100), "unknown", 3, "may be chance"),
+        (curve(0.69, 0.6), pairs(0.55, 1000), "poor", 2, ""),
+        (curve(0.69, 0.69), pairs(0.51, 1000), "poor", 2, "may have learned nothing"),
+        (curve(0.69, 0.69), pairs(0.5, 100), "poor", 1, ""),
+        (curve(0.69, 0.9), pairs(0.3, 20), "poor", 1, ""),
+        (curve(0.69, 0.2), pairs(1.0, 20, preferred=0.2), "poor", 2, "rejected answer likelier in 80%"),
+        (curve(0.69, 0.2), pairs(0.95, 400, preferred=0.49), "poor", 2, "rejected answer likelier in 51%"),
+        (curve(0.69, 0.2), pairs(1.0, 20, preferred=0.5), "excellent", 5, ""),
+        (curve(0.69, 0.2), pairs(0.4, 20, preferred=0.2), "poor", 1, ""),
+        (curve(0.69, 0.2, validation=(0.4, 0.6)), pairs(1.0, 40), "good", 4, "overfits"),
+        # No comparison: a validation loss is evidence, a training loss only of what went wrong.
+        (curve(2.0, 0.5, validation=(1.0, 0.9)), None, "excellent", 5, "Validation loss fell by 55%"),
+        (curve(2.0, 0.5, validation=(1.4, 1.41)), None, "good", 4, ""),
+        (curve(2.0, 0.5, validation=(1.9,)), None, "poor", 2, ""),
+        (curve(2.0, 0.5, validation=(2.3,)), None, "poor", 1, "did not fall"),
+        (curve(2.0, 0.5, validation=(1.0, 1.2)), None, "fair", 3, "overfits"),
+        (curve(2.0, 0.1), None, "unknown", 3, "nothing is known of its answers to new ones"),
+        (curve(*[3.0] * 5, *[2.0] * 40, 0.1), None, "unknown", 3, "from 3.000 at the beginning to 1.82"),
+        (curve(2.0, 2.0), None, "poor", 1, "did not fall"),
+        (curve(2.0, 2.5), None, "poor", 1, "did not fall"),
+        (curve(*DIVERGED), None, "poor", 2, "diverged"),
+        (curve(2.0), None, "unknown", 3, "No losses"),
+        (curve(validation=(1.0,)), None, "unknown", 3, "No losses"),
+        (Curve(), None, "unknown", 3, "No losses"),
+    ],
+)
+def test_the_verdict_is_that_of_an_expert(
+    trained: Curve, comparison: Comparison | None, convergence: str, score: int, words: str
+) -> None:
+    of_pairs = comparison is not None and comparison.reward_accuracy is not None
+    verdict = evaluate(trained, comparison, pairs=of_pairs)
+    assert (verdict.convergence_quality, verdict.overall_score) == (convergence, score), verdict.reason
+    assert words in verdict.reason
+
+
+def test_the_figures_behind_a_verdict_are_shown():
+    verdict = evaluate(curve(2.0, 0.8, validation=(1.0, 1.5)), held_out(2.0, 1.0, 24, 0.45, 0.55))
+    assert (verdict.base_loss, verdict.adapter_loss, verdict.compared_examples) == (2.0, 1.0, 24)
+    assert verdict.confidence_interval == (0.45, 0.55)
+    assert verdict.overfitting_gap == pytest.approx(0.2)
+    of_pairs = evaluate(curve(0.69, 0.2, validation=(0.69, 0.5)), pairs(0.9, 20), pairs=True)
+    assert of_pairs.confidence_interval == pytest.approx((0.699, 0.972), abs=1e-3)
+    assert of_pairs.perplexity == pytest.approx(math.exp(2.4))
+    assert of_pairs.overfitting_gap == pytest.approx(0.3)
+    assert evaluate(curve(2.0, 1.0, validation=(5000.0,)), None).perplexity is None

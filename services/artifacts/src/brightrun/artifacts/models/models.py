@@ -20,6 +20,7 @@ MAX_SAMPLES = 10
 Text = Annotated[str, Field(max_length=20_000)]
 Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Mean cross-entropy in nats."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -50,6 +51,7 @@ class Comparison(Value):
 
     Accuracies are shares from 0 to 1: of next tokens guessed right; of pairs of answers, whose preferred one is found
     likelier; `reward_accuracy` of pairs, to whose preferred answer the adapter leans more than its base model.
+    `fall_interval`: the 95 % confidence interval of the loss's fall, as a share of the base model's.
     """
 
     base_loss: Loss
@@ -60,14 +62,18 @@ class Comparison(Value):
     base_preference_accuracy: Share | None = None
     adapter_preference_accuracy: Share | None = None
     reward_accuracy: Share | None = None
+    fall_interval: tuple[Finite, Finite] | None = None
 
     def figures(self) -> dict[str, Any]:
         """By the names that quality metrics have for them."""
-        return {"compared_examples": self.examples, **self.model_dump(exclude={"examples"})}
+        return {"compared_examples": self.examples, **self.model_dump(exclude={"examples", "fall_interval"})}
 
 
 class QualityMetrics(Value):
-    """The verdict on a training and the figures behind it."""
+    """The verdict on a training and the figures behind it.
+
+    `confidence_interval`: 95 %, of the figure that the verdict is by: the loss's relative fall, or `reward_accuracy`.
+    """
 
     overall_score: int
     convergence_quality: str
@@ -88,6 +94,7 @@ class QualityMetrics(Value):
     base_preference_accuracy: float | None = None
     adapter_preference_accuracy: float | None = None
     reward_accuracy: float | None = None
+    confidence_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
