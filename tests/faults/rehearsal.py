@@ -32,6 +32,15 @@ SETTINGS = {
 }
 """Of the services, each as `BRIGHTRUN_…`: quick jobs, and patience with what fails."""
 
+LIVE_JOBS = """
+SELECT id, status, attempt, seq, pause_turn, cancel_requested_at, pause_requested_at
+FROM jobs WHERE status <> ALL($1::text[])
+"""
+QUEUED = """
+SELECT job_id, state, pause_turn, pause_requested_at, cancel_requested_at, not_before
+FROM queue WHERE job_id = ANY($1::uuid[])
+"""
+
 
 @dataclass
 class Rehearsal:
@@ -68,22 +77,27 @@ class Rehearsal:
         """The ledgers once the auditor finds nothing, else as they are after `within` seconds, and its findings."""
         deadline = time.monotonic() + within
         while True:
-            ledgers, found = self._audit()
-            if not found or time.monotonic() > deadline:
+            is_last = time.monotonic() > deadline
+            ledgers, found = self._audit(is_last)
+            if not found or is_last:
                 return ledgers, found
             time.sleep(2)
 
-    def _audit(self) -> tuple[Ledgers, list[str]]:
+    def _audit(self, is_last: bool) -> tuple[Ledgers, list[str]]:
+        """The last time the ledgers are read even if jobs are not over, for their differences say why."""
         refusals = [refusal for client in self.clients for refusal in client.refusals]
         empty = Ledgers({}, faults=self.faults)
         try:
-            statuses = {row["status"] for row in self.platform.rows("api", "SELECT DISTINCT status FROM jobs")}
-            if not statuses <= set(TERMINAL) or not self.platform.outboxes_are_empty():
-                return empty, [*refusals, f"it is not quiet: jobs are {sorted(statuses)}"]
+            live = self.platform.rows("api", LIVE_JOBS, list(TERMINAL))
+            restless = [f"it is not quiet: {job}" for job in live]
+            if not is_last and (restless or not self.platform.outboxes_are_empty()):
+                return empty, [*refusals, *restless, "it is not quiet"]
+            queued = self.platform.rows("scheduler", QUEUED, [job["id"] for job in live])
+            restless += [f"it is not quiet: the queue has {row}" for row in queued]
             ledgers = read(self.platform, self.accepted, self.sink.received, self.faults)
         except Exception as error:  # a service or an engine may still be starting
             return empty, [*refusals, f"the ledgers cannot be read: {error!r}"]
-        return ledgers, [*refusals, *breaches(ledgers)]
+        return ledgers, [*refusals, *restless, *breaches(ledgers)]
 
 
 @contextmanager
