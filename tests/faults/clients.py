@@ -86,7 +86,14 @@ class Client:
         wait_until(lambda: self._http.get(f"/api/datasets/{self._dataset}").json()["data"]["status"] == "ready")
 
     def submit_until(self, stopping: threading.Event, pause: float) -> None:
-        """Submit one job after the other. All that was paused is resumed in the end."""
+        """Submit one job after the other. All that was paused is resumed in the end. An error of ours is a refusal."""
+        try:
+            self._submit_until(stopping, pause)
+        except Exception as error:
+            self.refusals.append(f"a client gave up: {error!r}")
+            raise
+
+    def _submit_until(self, stopping: threading.Event, pause: float) -> None:
         while not stopping.wait(self._rng.uniform(0, 2 * pause)):
             job_id = self._submit()
             if job_id:
@@ -125,7 +132,8 @@ class Client:
     def _resume(self, job_id: str) -> None:
         """Resume a job as soon as it is paused, unless it is over."""
         for resumed in self._responses(f"/api/jobs/{job_id}/resume", {}):
-            if resumed.is_success or (resumed.json().get("details") or {}).get("status") in TERMINAL:
+            details = resumed.json().get("details")
+            if resumed.is_success or (isinstance(details, dict) and details.get("status") in TERMINAL):
                 return
 
     def _create(self, path: str, body: Row) -> str | None:
