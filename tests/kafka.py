@@ -2,15 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 from _pytest.mark import ParameterSet
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
 from docker.errors import DockerException
 from testcontainers.community.kafka import KafkaContainer
 
@@ -51,25 +52,17 @@ def apache_kafka(installation: Installation) -> Iterator[ApacheKafka | ExternalK
 
 async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord[Any, Any]]:
     """Every record of the topic, once it exists."""
-    async with _reader(bootstrap) as consumer:
-
-        async def exists() -> bool:
-            return topic in await consumer.topics()
-
-        await eventually(exists)  # a busy broker may not know the topic when it is first asked
-        return await _read(consumer, [topic])
+    return await _read(bootstrap, {topic})
 
 
 async def read_all_topics(bootstrap: str) -> list[ConsumerRecord[Any, Any]]:
     """Every record of every topic, dead letters included."""
-    async with _reader(bootstrap) as consumer:
-        return await _read(consumer, await consumer.topics())
+    return await _read(bootstrap, await _list_topics(bootstrap))
 
 
 async def republish(bootstrap: str, topic: str) -> None:
     """Write every record of the topic once more."""
-    async with _reader(bootstrap) as consumer:
-        records = await _read(consumer, {topic} & await consumer.topics())
+    records = await _read(bootstrap, {topic} & await _list_topics(bootstrap))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         sent = [
             await producer.send(topic, record.value, record.key, partition=record.partition, headers=[*record.headers])
@@ -78,29 +71,41 @@ async def republish(bootstrap: str, topic: str) -> None:
         await asyncio.gather(*sent)
 
 
-@asynccontextmanager
-async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    async with (
-        asyncio.timeout(READ_SECONDS),
-        AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20) as consumer,
-    ):
-        yield consumer
+async def _list_topics(bootstrap: str) -> set[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return {topic for topic in await admin.list_topics() if not topic.startswith("__")}
+    finally:
+        await admin.close()
 
 
-async def _read(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[ConsumerRecord[Any, Any]]:
+async def _read(bootstrap: str, topics: Collection[str]) -> list[ConsumerRecord[Any, Any]]:
     """Every record of the topics.
 
     Tansu reports ends that are too low, so reading goes on for as long as a fetch finds records.
     """
-    found: list[ConsumerRecord[Any, Any]] = []
-    partitions = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
-    firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    consumer.assign(partitions)
-    for partition in partitions:
-        consumer.seek(partition, firsts[partition])
-    more = True
-    while more or any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-        batch = await consumer.getmany(timeout_ms=EMPTY_FETCH_MS)
-        more = bool(batch)
-        found += [record for records in batch.values() for record in records]
+    if not topics:
+        return []
+    consumer = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=20,
+        metadata_max_age_ms=500,  # a busy broker may not know a topic when it is first asked
+    )
+
+    async def has_all() -> bool:
+        return {partition.topic for partition in consumer.assignment()} == set(topics)
+
+    async with asyncio.timeout(READ_SECONDS), consumer:
+        await eventually(has_all)
+        ends = await consumer.end_offsets(consumer.assignment())
+        found: list[ConsumerRecord[Any, Any]] = []
+        more = True
+        while more or any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            batch = await consumer.getmany(timeout_ms=EMPTY_FETCH_MS)
+            more = bool(batch)
+            found += [record for records in batch.values() for record in records]
     return found
