@@ -191,7 +191,8 @@ async def test_a_copy_that_failed_tells_why(ada: User, job: Json, artifacts: Fak
     artifacts.copy_status = "failed"
     answer = await download(ada, job)
     assert (answer.status_code, answer.json()["code"]) == (502, "checkpoint_not_copied")
-    assert answer.json()["details"] == {"problem": "the cluster answered 500"}
+    (model_id,) = artifacts.models
+    assert answer.json()["details"] == {"model_id": str(model_id), "problem": "the cluster answered 500"}
 
 
 async def test_another_users_checkpoint_does_not_exist(ada: User, eve: User, job: Json, artifacts: FakeArtifacts):

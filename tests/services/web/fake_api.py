@@ -72,6 +72,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.job = job()
         self.place: Json = {"position": None, "ahead_gpus": None, "expected_start": None, "waits_for": None}
+        self.checkpoints: list[Json] = []
         self.datasets = [dataset()]
         self.unavailable: set[str] = set()
         self.refusal: Json | None = None
@@ -111,6 +112,8 @@ class FakeApi:
             ("POST", "/api/jobs/estimate", self._estimate),
             ("GET", "/api/jobs/{_}", self._job),
             ("GET", "/api/jobs/{_}/queue", lambda: self.place),
+            ("GET", "/api/jobs/{_}/checkpoints", lambda: {"checkpoints": self.checkpoints}),
+            ("POST", "/api/jobs/{_}/checkpoints/{__}/download", self._download_checkpoint),
             ("POST", "/api/jobs/{_}/cancel", lambda: self.job),
             ("POST", "/api/jobs/{_}/pause", lambda: self.job),
             ("POST", "/api/jobs/{_}/resume", lambda: self.job),
@@ -173,6 +176,10 @@ class FakeApi:
 
     def _download(self) -> Json:
         return {"download_urls": {"adapter.bin": "http://store.test/adapter.bin?signature=abc"}, "expires_in": 3600}
+
+    def _download_checkpoint(self) -> Json:
+        name = "adapter_model.safetensors"
+        return {"download_urls": {name: f"http://store.test/{name}?signature=abc"}, "expires_in": 3600, "model_id": ID}
 
     def _notifications(self) -> Json:
         notification = {

@@ -223,6 +223,32 @@ async def test_a_model_shows_how_good_it_is_and_leads_to_its_files(ada: httpx.As
     assert api.calls[-1][2] == {"files": ["adapter.bin"]}
 
 
+async def test_a_job_shows_checkpoints_that_can_be_downloaded_and_until_when(
+    ada: httpx.AsyncClient, api: FakeApi
+) -> None:
+    api.checkpoints = [
+        {"id": "1-40", "step": 40, "available": True, "available_until": None},
+        {"id": "1-30", "step": 30, "available": True, "available_until": "2026-12-04T09:00:00Z"},
+        {"id": "1-20", "step": 20, "available": False, "available_until": None},
+        {"id": "1-10", "step": 10, "available": None, "available_until": None},
+    ]
+    page = (await ada.get(f"/training/jobs/{ID}")).text
+    assert "Step 40, until newer ones replace it" in page
+    assert 'Step 30, kept until <time datetime="2026-12-04T09:00:00Z">' in page
+    assert "Step 20" not in page
+    assert "Step 10" not in page
+    link = f"/training/jobs/{ID}/checkpoints/1-40/files/adapter_model.safetensors"
+    assert f'href="{link}"' in page
+    answer = await ada.get(link, follow_redirects=False)
+    assert answer.headers["location"] == "http://store.test/adapter_model.safetensors?signature=abc"
+    path = f"/api/jobs/{ID}/checkpoints/1-40/download"
+    assert api.calls[-1] == ("POST", path, {"files": ["adapter_model.safetensors"]})
+
+    api.unavailable = {f"/api/jobs/{ID}/checkpoints"}
+    answer = await ada.get(f"/training/jobs/{ID}")
+    assert (answer.status_code, "Checkpoints" in answer.text) == (200, False)
+
+
 async def test_notifications_are_counted_and_marked_as_read(ada: httpx.AsyncClient, api: FakeApi) -> None:
     assert '<span class="count">3' in (await ada.get("/")).text
     for path, call in ((f"/{ID}/read", "PATCH"), ("/read-all", "POST")):

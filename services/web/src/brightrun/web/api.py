@@ -10,6 +10,8 @@ from brightrun.runtime.clients import PeerError
 from brightrun.runtime.errors import Unauthorized, Unavailable
 
 TIMEOUT = httpx.Timeout(10.0)
+COPY_TIMEOUT = httpx.Timeout(40.0)
+"""Longer than the API waits for the copy of a checkpoint."""
 UPLOAD_TIMEOUT = httpx.Timeout(60.0)
 
 
@@ -31,9 +33,9 @@ class Api:
         except Unavailable:
             return None
 
-    async def send(self, method: str, path: str, json: Any = None) -> Any:
+    async def send(self, method: str, path: str, json: Any = None, read_timeout: httpx.Timeout = TIMEOUT) -> Any:
         """Request a change."""
-        return await self._request(method, path, json=json)
+        return await self._request(method, path, json=json, timeout=read_timeout)
 
     async def upload(self, name: str, body: AsyncIterator[bytes]) -> Any:
         """Stream a data set on, as slowly as it comes."""

@@ -117,7 +117,7 @@ async def _wait_until_stored(clients: ServiceClients, user_id: UUID, model: dict
         await asyncio.sleep(POLL_SECONDS)
         model = await clients.artifacts.get(f"/models/{model['id']}", user_id)
     if model["status"] != "stored":
-        raise CheckpointNotCopied({"problem": model["problem"]})
+        raise CheckpointNotCopied({"model_id": model["id"], "problem": model["problem"]})
 
 
 async def delete_expired_copy(pool: Pool, clients: ServiceClients) -> bool:

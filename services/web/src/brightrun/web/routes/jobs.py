@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -9,10 +10,12 @@ from pydantic import BaseModel, Field
 
 from brightrun.runtime.errors import NotFound, ServiceError, Unavailable
 from brightrun.web import pages
-from brightrun.web.api import Api, SignedIn
+from brightrun.web.api import COPY_TIMEOUT, Api, SignedIn
 from brightrun.web.routes.datasets import list_datasets
 
 router = APIRouter()
+MAX_LISTED_CHECKPOINTS = 20
+"""How many of the newest are considered; a cluster keeps few of them."""
 
 
 class JobForm(BaseModel):
@@ -63,8 +66,9 @@ async def submit_job(request: Request, api: SignedIn, form: Annotated[JobForm, F
 async def show_job(request: Request, api: SignedIn, job_id: UUID) -> Response:
     """One job."""
     job = (await api.get(f"/api/jobs/{job_id}"))["job"]
+    position, checkpoints = await asyncio.gather(_find_queue_position(api, job), _list_available_checkpoints(api, job))
     return await pages.show(
-        request, api, "job.html", job=job, over=is_over(job), queue_position=await _find_queue_position(api, job)
+        request, api, "job.html", job=job, over=is_over(job), queue_position=position, checkpoints=checkpoints
     )
 
 
@@ -78,6 +82,14 @@ async def refresh_job(api: SignedIn, job_id: UUID) -> Response:
     return pages.part(
         "_job.html", over=is_over(job), more=more, job=job, queue_position=await _find_queue_position(api, job)
     )
+
+
+@router.get("/training/jobs/{job_id}/checkpoints/{checkpoint_id}/files/{name}")
+async def download_checkpoint_file(api: SignedIn, job_id: UUID, checkpoint_id: str, name: str) -> Response:
+    """To the file, by a signed URL; the checkpoint is copied from its cluster first."""
+    path = f"/api/jobs/{job_id}/checkpoints/{quote(checkpoint_id, safe='')}/download"
+    links = await api.send("POST", path, {"files": [name]}, COPY_TIMEOUT)
+    return pages.go(links["download_urls"][name])
 
 
 @router.post("/training/jobs/{job_id}/{change}")
@@ -95,6 +107,12 @@ def is_over(job: dict[str, Any]) -> bool:
 async def _find_queue_position(api: Api, job: dict[str, Any]) -> Any | None:
     """The queued job's position; None for another job, and while it is unavailable."""
     return await api.find(f"/api/jobs/{job['id']}/queue") if job["status"] == "queued" else None
+
+
+async def _list_available_checkpoints(api: Api, job: dict[str, Any]) -> list[Any]:
+    """The newest checkpoints that can be downloaded; none while the list is unavailable."""
+    found = await api.find(f"/api/jobs/{job['id']}/checkpoints", limit=MAX_LISTED_CHECKPOINTS)
+    return [checkpoint for checkpoint in found["checkpoints"] if checkpoint["available"]] if found else []
 
 
 async def _estimate(api: Api, form: JobForm) -> Any:
