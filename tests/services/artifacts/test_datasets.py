@@ -218,3 +218,20 @@ async def test_a_data_set_whose_file_is_lost_is_invalid(artifacts: Artifacts, as
 async def test_a_data_set_is_claimed_by_one_validator_at_a_time(artifacts: Artifacts, ask: Ask):
     await upload(ask, new_id(), LINE * 10)
     assert sorted(await asyncio.gather(artifacts.validate(), artifacts.validate())) == [False, True]
+
+
+async def test_large_uploads_of_one_user_do_not_keep_another_waiting(artifacts: Artifacts, ask: Ask):
+    busy, other = new_id(), new_id()
+    for user in (busy, busy, other):
+        await upload(ask, user, LINE * 10)
+    async with transaction(artifacts.pool) as conn:
+        first = await datasets.lease_dataset(conn, timedelta(minutes=1))
+    async with transaction(artifacts.pool) as conn:
+        second = await datasets.lease_dataset(conn, timedelta(minutes=1))
+    async with transaction(artifacts.pool) as conn:
+        third = await datasets.lease_dataset(conn, timedelta(minutes=1))
+    assert (first and first.user_id, second and second.user_id, third) == (busy, other, None)
+    await artifacts.pool.execute("UPDATE datasets SET leased_until = now() WHERE user_id = $1", busy)
+    assert await artifacts.validate(), "a validator that died does not keep its user's data sets waiting"
+    assert await artifacts.validate()
+    assert not await artifacts.validate()

@@ -19,6 +19,7 @@ from brightrun.datasets.examples import ExampleReader
 from brightrun.datasets.models import DPO, OPENAI_CHAT
 from tests.services.artifacts.conftest import Artifacts, Ask
 from tests.services.artifacts.test_datasets import LINE, left_over, upload
+from tests.unit.datasets.test_containers import parquet
 
 CASES = Path(__file__).parents[2] / "cases"
 ALPACA = {"instruction": "Say it", "input": "in one word", "output": "Ahoy"}
@@ -102,6 +103,7 @@ FILES: dict[str, tuple[bytes, dict[str, str], str]] = {
     "named format": (lines(ALPACA), {"format": "alpaca"}, "alpaca"),
     "array": (json.dumps([ALPACA] * 12, indent=1).encode(), {}, "alpaca"),
     "table": (table(ALPACA), {}, "alpaca"),
+    "Parquet": (parquet([ALPACA] * 12), {}, "alpaca"),
     "compressed table": (gzip.compress(table(ALPACA)), {}, "alpaca"),
     "compressed chat": (gzip.compress(lines(CHAT)), {}, "openai_chat"),
     "columns": (

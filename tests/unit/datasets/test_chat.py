@@ -286,3 +286,23 @@ def test_the_fast_reading_accepts_what_the_rules_accept_and_finds_the_same(writt
     assert READER.normalize(READER.normalize(written)) == READER.normalize(written)
     if fast is not None:
         assert estimate_tokens(fast[0]) == estimate_tokens(exact)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "hint"),
+    [
+        (b"\xef\xbb\xbf{}", "invalid_json", "byte order mark"),
+        (b'{"a": 1}\r{"a": 2}\r', "invalid_json", "CR alone"),
+        (b'{"a": NaN}', "invalid_json", "NaN"),
+        (b'{"a": "\\ud800abcdef"}', "invalid_json", "surrogate"),
+        (b'{"a": "\x00"}', "invalid_json", "not JSON"),
+        (b'{"a":' * 50_000, "invalid_json", "nested too deeply"),
+        (b'{"a": "\xff"}', "not_utf8", "byte 8"),
+    ],
+)
+def test_a_line_that_is_not_json_is_explained(line: bytes, code: str, hint: str):
+    with pytest.raises(InvalidExample) as invalid:
+        READER.read(line)
+    (problem,) = invalid.value.problems
+    assert (problem.path, problem.code) == ("$", code)
+    assert hint in problem.message

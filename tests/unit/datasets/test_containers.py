@@ -5,13 +5,17 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.parquet import write_table
 
 from brightrun.datasets.containers import Lines, Unreadable
 
@@ -36,6 +40,13 @@ def table(delimiter: str = ",") -> bytes:
     writer.writeheader()
     writer.writerows(ROWS)
     return file.getvalue().encode()
+
+
+def parquet(rows: list[Any]) -> bytes:
+    sink = pa.BufferOutputStream()
+    write_table(pa.Table.from_pylist(rows), sink, row_group_size=5)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 FILES = {
@@ -95,7 +106,8 @@ UNREADABLE = {
     "gzip bomb": (gzip.compress(bytes(2 << 20)), "decompressed_too_large"),
     "zstd bomb": (zstd.compress(bytes(2 << 20)), "decompressed_too_large"),
     "UTF-16": (JSONL.decode().encode("utf-16"), "not_utf8"),
-    "Parquet": (b"PAR1" + bytes(100), "unsupported_file"),
+    "broken Parquet": (b"PAR1" + bytes(100), "invalid_parquet"),
+    "truncated Parquet": (parquet(ROWS)[:-50], "invalid_parquet"),
     "bracket": (b"[", "invalid_json"),
     "open array": (b"[1", "invalid_json"),
     "open array after an element": (b"[{}", "invalid_json"),
@@ -131,6 +143,24 @@ def test_a_line_over_the_limit_is_cut():
     content = start + b"x" * 5000 + b"\n{}\n" + b"y" * 5000
     lines = b"".join(Lines(cut(content, 100), {}, 10**6, 1000)).removeprefix(start).split(b"\n")
     assert lines == [b"x" * 1001, b"{}", b"y" * 1001]
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_rows_of_a_parquet_file_are_read_with_their_structure(size: int):
+    assert rows_of(parquet(ROWS), size) == ROWS
+    turns = [{"role": "user", "content": "Hi", "weight": None}, {"role": "assistant", "content": "é", "weight": 0}]
+    odd = {"messages": turns, "at": datetime(2026, 1, 1), "score": float("nan"), "blob": b"x", "price": Decimal("1.5")}
+    (row,) = rows_of(parquet([odd]), size)
+    assert (row["messages"], row["score"]) == (turns, None)
+    lines = Lines(iter([parquet(ROWS)]), {}, 10**6)
+    assert (lines.as_is, lines.first_line) == (False, 1)
+
+
+def test_a_parquet_file_that_grows_too_large_is_refused():
+    content = parquet([{"prompt": "x" * 1000}] * 5000)
+    with pytest.raises(Unreadable) as refused:
+        rows_of(content, max_bytes=10**6)
+    assert refused.value.code == "decompressed_too_large"
 
 
 @given(st.binary(max_size=300), SIZES)

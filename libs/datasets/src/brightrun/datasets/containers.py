@@ -1,13 +1,16 @@
-"""Files of examples as JSON Lines: gzip and zstd are decompressed; JSON arrays and CSV become one line an example.
+"""Files of examples as JSON Lines: gzip and zstd are decompressed; arrays and tables become one line an example.
 
-The lines of an array are its elements, and those of a CSV file its rows, counted from 1 with the header.
+The lines of an array are its elements, those of a Parquet file its rows, and those of a CSV file its rows with the
+header.
 """
 
 import codecs
 import csv
 import io
 import json
+import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -26,6 +29,7 @@ else:
 STEP_BYTES = 1024 * 1024
 """The most that is decompressed at once."""
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+MAX_CAUSE_BYTES = 10_000
 PADDING = b"\0"
 """May follow the end of a compressed file, as on tapes."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -59,10 +63,10 @@ class Lines:
     ) -> None:
         start, pieces = _peek(pieces, 4)
         self.first_line = 1
-        self.as_is = not start.startswith((GZIP, ZSTD))
+        self.as_is = not start.startswith((GZIP, ZSTD, PARQUET))
         if start.startswith(PARQUET):
-            raise Unreadable("unsupported_file", "Parquet is not supported yet: export the table as JSON Lines or CSV")
-        if not self.as_is:
+            pieces = _limited(_parquet_rows(pieces), max_bytes)
+        elif not self.as_is:
             pieces = _limited(_decompress(pieces, start.startswith(GZIP)), max_bytes)
             start, pieces = _peek(pieces, 4)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -126,6 +130,25 @@ def _decompress(pieces: Iterator[bytes], gzip: bool) -> Iterator[bytes]:
         raise Unreadable("invalid_compression", f"the {name} file is damaged: {error}") from None
     if decompressor is not None:
         raise Unreadable("invalid_compression", f"the {name} file ends too early: upload it again")
+
+
+def _parquet_rows(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The JSON lines of a Parquet file, which is read from its end and so lies on disk meanwhile."""
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        file.writelines(pieces)
+        file.flush()
+        command = [sys.executable, "-m", "brightrun.datasets.parquet", file.name]
+        with subprocess.Popen(command, env={}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            assert process.stderr is not None  # noqa: S101 - it is a pipe
+            try:
+                while output := process.stdout.read(STEP_BYTES):
+                    yield output
+                cause = process.stderr.read(MAX_CAUSE_BYTES).decode(errors="replace").strip().rpartition("\n")[2]
+            finally:
+                process.kill()
+        if cause or process.returncode:
+            raise Unreadable("invalid_parquet", f"the Parquet file cannot be read: {cause or 'its reader crashed'}")
 
 
 def _limited(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:

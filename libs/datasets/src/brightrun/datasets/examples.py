@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from brightrun.datasets import chat, preferences, translations
+from brightrun.datasets import chat, preferences, translations, typed
 from brightrun.datasets.models import (
     ALPACA,
     DPO,
@@ -78,14 +78,16 @@ class ExampleReader:
         if not isinstance(row, dict):
             message = f"an example must be a JSON object, not {kind(row)}: {quote(row)}"
             raise InvalidExample([Problem("$", "data_type", message)])
-        row = self._rename(chat.without_nulls(row))
-        example, problems, paths = row, list[Problem](), translations.Paths()
+        example: dict[str, Any] = self._rename(chat.without_nulls(row))
+        problems, paths = list[Problem](), translations.Paths()
         translate = _TRANSLATORS.get(self.format)
-        if self.format == DPO and row.keys() & {"chosen", "rejected"}:
+        if self.format == DPO and example.keys() & {"chosen", "rejected"}:
             translate = translations.preference
         if translate:
-            example, translation = translate(row)
+            example, translation = translate(example)
             problems, paths = translation.problems, translation.paths
+        if not problems and self.format != DPO and translate and typed.is_normal(example):
+            return example
         rules = preferences if self.format == DPO else chat
         known = {problem.path for problem in problems}
         found = (problem._replace(path=_origin(problem.path, paths)) for problem in rules.find_problems(example))

@@ -90,6 +90,16 @@ def read_block(block: bytes) -> list[Conversation] | None:
     return conversations if all(map(is_valid, conversations)) else None
 
 
+def is_normal(example: dict[str, Any]) -> bool:
+    """Whether a translated example is plainly valid and in its normal form."""
+    try:
+        conversation = msgspec.convert(example, Conversation)
+    except (msgspec.ValidationError, RecursionError):
+        return False
+    has_contents = all(message.content is not None for message in conversation.messages)
+    return "tools" not in example and has_contents and is_valid(conversation)
+
+
 def conversations_of(example: dict[str, Any]) -> list[Conversation]:
     """The conversations that an example in its normal form is trained as: one, or one for each answer of a pair."""
     if "messages" in example:

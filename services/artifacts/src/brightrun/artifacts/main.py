@@ -27,6 +27,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 2.0
 TRANSFERS_AT_ONCE = 2
 """From each cluster; the first is for models alone, so that copies of large checkpoints hold up no job."""
+VALIDATIONS_AT_ONCE = 2
+"""Of different users."""
 
 
 async def start(settings: Settings) -> None:
@@ -43,7 +45,8 @@ async def start(settings: Settings) -> None:
             service.app.include_router(routes.router)
         service.subscribe(subscribers.on_job_completed, subscribers.on_job_progress)
         validate = partial(validate_next, service.pool, store)
-        service.every("validation", POLL_SECONDS, validate, wake="validation", max_turn_seconds=None)
+        for lane in range(VALIDATIONS_AT_ONCE):
+            service.every(f"validation.{lane}", POLL_SECONDS, validate, wake="validation", max_turn_seconds=None)
         service.every("deletions", POLL_SECONDS, partial(delete_next, service.pool, store), wake="deletions")
         service.every("uploads.expire", 60.0, partial(expire_uploads, service.pool))
         if settings.verify_hours:

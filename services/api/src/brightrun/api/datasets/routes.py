@@ -76,7 +76,9 @@ class RenameDataset(DatasetChanges, Body):
     model_config = example({"name": "Workshop replies"})
 
 
-MEDIA_TYPES = ("application/jsonl", "text/csv", "application/gzip", "application/zstd")
+MEDIA_TYPES = (
+    "application/jsonl", "text/csv", "application/gzip", "application/zstd", "application/vnd.apache.parquet"
+)  # fmt: skip
 router = APIRouter(prefix="/datasets", tags=["data sets"], route_class=BoundedRoute)
 uploads = APIRouter(prefix="/datasets", tags=["data sets"])
 DatasetName = Annotated[Name, Query(description="the name of the data set")]
@@ -118,7 +120,7 @@ async def upload_dataset(
     format: Format | None = None,  # noqa: A002
     columns: ColumnNames | None = None,
 ) -> Envelope[JsonObject]:
-    """The body is the file itself in UTF-8: JSON Lines, a JSON array or CSV, plain or compressed by gzip or zstd.
+    """The body is the file itself: JSON Lines, a JSON array or CSV in UTF-8, plain or with gzip or zstd, or Parquet.
 
     It is streamed on and validated in the background.
     """

@@ -123,11 +123,18 @@ async def list_all_issues(pool: Pool, dataset_id: UUID) -> Sequence[Issue]:
 
 
 async def lease_dataset(conn: Connection, duration: timedelta) -> Dataset | None:
-    """Lease the data set that waited longest for validation, or whose validator is silent past its lease."""
+    """Lease the data set that waited longest for validation, or whose validator is silent past its lease.
+
+    One of a user at a time, so that many or large uploads of one user do not keep others waiting.
+    """
     row = await conn.fetchrow(
         f"""UPDATE datasets SET status = 'validating', fence = fence + 1, leased_until = now() + $1, validated_bytes = 0
             WHERE id = (
-                SELECT id FROM datasets WHERE status IN ('uploaded', 'validating') AND leased_until <= now()
+                SELECT id FROM datasets AS waiting WHERE status IN ('uploaded', 'validating') AND leased_until <= now()
+                    AND NOT EXISTS (
+                        SELECT FROM datasets WHERE user_id = waiting.user_id AND status = 'validating'
+                            AND leased_until > now()
+                    )
                 ORDER BY leased_until FOR UPDATE SKIP LOCKED LIMIT 1
             )
             RETURNING {COLUMNS}""",
