@@ -10,11 +10,13 @@ import pytest
 from brightrun.api.costs.rules import safe_cell
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
+from tests.builders import adapter_ref
 from tests.services.api.conftest import User, submission, validated_dataset
-from tests.services.api.fakes import FakeTracker
+from tests.services.api.fakes import FakeArtifacts, FakeTracker
 
 WEEK = {"start_date": "2026-11-20", "end_date": "2026-11-26"}
 GONE = new_id()
+MODEL = adapter_ref().name
 
 
 async def _groups(user: User, **params: str) -> list[dict[str, Any]]:
@@ -29,16 +31,18 @@ def _spent(key: object, compute: str, storage: str = "0.0000") -> dict[str, str]
 
 
 @pytest.fixture
-async def jobs(ada: User, pool: Pool, tracker: FakeTracker) -> list[UUID]:
-    """Two completed jobs of one data set, one with a model, and a cancelled one; a deleted one cost something too."""
+async def jobs(ada: User, pool: Pool, tracker: FakeTracker, artifacts: FakeArtifacts) -> list[UUID]:
+    """Completed jobs with a model and with a deleted one, and a cancelled job; a deleted job cost something too."""
     shop = await validated_dataset(pool, ada, name="Shop")
     ids = []
     for name, status in (("first", "completed"), ("=cmd()", "completed"), ("third", "cancelled")):
         body = submission(shop, name=name)
         ids.append(UUID((await ada.post("/api/jobs", json=body)).json()["data"]["id"]))
         await pool.execute("UPDATE jobs SET status = $2, estimated_cost = 2 WHERE id = $1", ids[-1], status)
-    artifact = {"artifact_id": str(GONE), "name": "Shop model"}
-    await pool.execute("UPDATE jobs SET artifact = $2 WHERE id = $1", ids[0], artifact)
+    model_id = artifacts.hold_adapter(ada.id)
+    for job_id, artifact_id in ((ids[0], model_id), (ids[1], GONE)):
+        artifact = {"artifact_id": str(artifact_id), "storage_cost": "0.5"}
+        await pool.execute("UPDATE jobs SET artifact = $2 WHERE id = $1", job_id, artifact)
     tracker.spent = [_spent(ids[0], "1.2500", "0.5000"), _spent(ids[1], "2.0000"), _spent(ids[2], "0.1000")]
     tracker.spent.append(_spent(GONE, "0.0500"))
     return ids
@@ -70,11 +74,12 @@ async def test_costs_of_data_sets_are_compared_with_their_estimates(ada: User):
 
 
 @pytest.mark.usefixtures("jobs")
-async def test_jobs_without_a_model_are_a_group_of_their_own(ada: User):
+async def test_jobs_without_a_model_are_groups_of_their_own(ada: User, artifacts: FakeArtifacts):
     groups = await _groups(ada, group_by="model")
     assert [(group["key"], group["name"], group["amount"]) for group in groups] == [
-        (None, "No model", 2.1),
-        (str(GONE), "Shop model", 1.75),
+        (None, "Deleted models", 2.0),
+        (str(next(iter(artifacts.models))), MODEL, 1.75),
+        (None, "No model", 0.1),
         (None, "Deleted jobs", 0.05),
     ]
 
@@ -102,11 +107,11 @@ async def test_every_record_is_exported_and_no_name_is_a_formula(ada: User, jobs
     assert answer.headers["content-disposition"] == 'attachment; filename="costs-2026-11-20-2026-11-26.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [(row["job"], row["dataset"], row["model"]) for row in rows] == [
-        ("first", "Shop", "Shop model"),
+        ("first", "Shop", MODEL),
         ("'=cmd()", "Shop", ""),
         ("third", "Shop", ""),
         ("", "", ""),
-        ("first", "Shop", "Shop model"),
+        ("first", "Shop", MODEL),
     ]
     assert {row["amount_usd"] for row in rows} == {"0.0972"}
 

@@ -144,6 +144,8 @@ class _Run:
         if state.best_global_step:
             counts["best_step"] = state.best_global_step
         facts = adapter.describe(self._prepared, counts, evaluation)
+        if self._prepared.notes:
+            facts["notes"] = list(self._prepared.notes)
         if early:
             facts["stopped_early"] = True
         metadata = adapter.save(self._model, self._prepared, facts, self._folder)

@@ -18,6 +18,7 @@ from brightrun.api.accounts import routes as accounts
 from brightrun.api.accounts.identity_provider import IdentityProvider
 from brightrun.api.accounts.passwords import Passwords
 from brightrun.api.checkpoints import routes as checkpoints
+from brightrun.api.comparison import routes as comparison
 from brightrun.api.costs import routes as costs
 from brightrun.api.datasets import routes as datasets
 from brightrun.api.http import documents
@@ -57,6 +58,7 @@ ROUTERS = (
     queue.positions,
     streams.router,
     models.router,
+    comparison.router,
     costs.router,
     notifications.router,
     webhooks.router,

@@ -28,7 +28,13 @@ async def group_costs(
         case "type":
             return rules.group_by_type(spent)
     labels = await queries.find_labels(pool, user_id, [UUID(job.key) for job in spent])
-    return (rules.group_by_model if grouping == "model" else rules.group_by_dataset)(spent, labels)
+    if grouping == "model":
+        return rules.group_by_model(spent, labels, await _model_names(clients, user_id))
+    return rules.group_by_dataset(spent, labels)
+
+
+async def _model_names(clients: ServiceClients, user_id: UUID) -> dict[str, str]:
+    return {model["id"]: model["name"] for model in await clients.artifacts.list_all_models(user_id)}
 
 
 async def _read_spent(clients: ServiceClients, user_id: UUID, window: Window, by: Literal["day", "job"]) -> list[Spent]:
@@ -39,12 +45,12 @@ async def _read_spent(clients: ServiceClients, user_id: UUID, window: Window, by
 async def export_costs(pool: Pool, clients: ServiceClients, user_id: UUID, window: Window) -> AsyncIterator[str]:
     """Every record of the window as CSV, oldest first, page by page."""
     after: dict[str, str] = {}
-    head = [rules.CSV_HEAD]
+    head, models = [rules.CSV_HEAD], await _model_names(clients, user_id)
     while True:
         answer = await clients.tracker.get("/costs/records", user_id, **window.params(), **after)
         records = _RECORDS.validate_python(answer["records"])
         labels = await queries.find_labels(pool, user_id, {record.job_id for record in records})
-        yield _csv([*head, *(rules.csv_row(record, labels.get(record.job_id)) for record in records)])
+        yield _csv([*head, *(rules.csv_row(record, labels.get(record.job_id), models) for record in records)])
         if answer["next"] is None:
             return
         after, head = {"after_time": answer["next"]["recorded_at"], "after_id": answer["next"]["id"]}, []

@@ -37,14 +37,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class JobLabels:
-    """What a job is called, what it was trained on, and what it became. `model_id` None: nothing, or not yet."""
+    """What a job is called, what it was trained on, and what it became. `model_id` None: no stored model."""
 
     id: UUID
     name: str
     dataset_id: UUID
     dataset_name: str
     model_id: UUID | None
-    model_name: str | None
     estimated_cost: Decimal
     is_completed: bool
 

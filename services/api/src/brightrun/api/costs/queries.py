@@ -11,8 +11,8 @@ async def find_labels(pool: Pool, user_id: UUID, job_ids: Collection[UUID]) -> d
     """Those of the user's jobs; deleted ones have none."""
     rows = await pool.fetch(
         """
-        SELECT id, name, dataset_id, dataset ->> 'name', (artifact ->> 'artifact_id')::uuid, artifact ->> 'name',
-               estimated_cost, status = 'completed'
+        SELECT id, name, dataset_id, dataset ->> 'name', (artifact ->> 'artifact_id')::uuid, estimated_cost,
+               status = 'completed'
         FROM jobs WHERE user_id = $1 AND id = ANY($2::uuid[])
         """,
         user_id, list(job_ids),

@@ -19,6 +19,7 @@ MAX_DAYS = 3660
 """Of a period that is grouped by day: each day has a group."""
 
 CSV_HEAD = ("recorded_at", "cost_type", "amount_usd", "attempt", "job_id", "job", "dataset", "model")
+DELETED_MODEL = (None, "Deleted models")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -58,13 +59,19 @@ def group_by_dataset(jobs: Iterable[Spent], labels: Mapping[UUID, JobLabels]) ->
     )
 
 
-def group_by_model(jobs: Iterable[Spent], labels: Mapping[UUID, JobLabels]) -> list[CostGroup]:
+def group_by_model(
+    jobs: Iterable[Spent], labels: Mapping[UUID, JobLabels], names: Mapping[str, str]
+) -> list[CostGroup]:
     """A group for each model, the dearest first; jobs without one are a group of their own."""
     none = (None, "No model")
+    named = {model_id: (model_id, name) for model_id, name in names.items()}
     return _group_jobs(
         jobs,
         labels,
-        {job_id: (str(job.model_id), job.model_name or "") if job.model_id else none for job_id, job in labels.items()},
+        {
+            job_id: named.get(str(job.model_id), DELETED_MODEL) if job.model_id else none
+            for job_id, job in labels.items()
+        },
     )
 
 
@@ -99,9 +106,9 @@ def sum_of(amounts: Iterable[Decimal]) -> Decimal:
     return sum(amounts, Decimal())
 
 
-def csv_row(record: LedgerRecord, job: JobLabels | None) -> tuple[str, ...]:
+def csv_row(record: LedgerRecord, job: JobLabels | None, models: Mapping[str, str]) -> tuple[str, ...]:
     """A line of the export, with names that no spreadsheet takes for formulas."""
-    names = (job.name, job.dataset_name, job.model_name or "") if job else ("", "", "")
+    names = (job.name, job.dataset_name, models.get(str(job.model_id), "")) if job else ("", "", "")
     return (
         record.recorded_at.isoformat(),
         record.cost_type,

@@ -17,6 +17,7 @@ from brightrun.runtime.errors import NotFound, Unavailable
 N = TypeVar("N", bound=ServiceClient)
 Json = dict[str, Any]
 NO_POINTS = b'{"success":true,"data":{"points":[]}}'
+PAGE = 100
 WEBHOOK_SECONDS = 15.0
 """Longer than the notifier waits for a receiver and for DNS."""
 
@@ -38,6 +39,16 @@ class Artifacts(ServiceClient):
                 yield response.aiter_raw()
         except httpx.TransportError as error:
             raise Unavailable(f"{self.name} does not answer") from error
+
+    async def list_all_models(self, user_id: UUID) -> list[Json]:
+        """Every model of the user's, page by page."""
+        found: list[Json] = []
+        page = pages = 1
+        while page <= pages:
+            listed = await self.get("/models", user_id, page=page, limit=PAGE)
+            found += listed["models"]
+            page, pages = page + 1, listed["pagination"]["totalPages"]
+        return found
 
 
 class Tracker(ServiceClient):

@@ -158,7 +158,7 @@ LIVE = frozenset({JobStatus.INITIALIZING, JobStatus.RUNNING})
 class Job:
     """A job: its request, what was promised, and the projection of its events.
 
-    `segments`: billed segments of attempts that ended in a pause. `pause_turn` counts requests to pause and to resume.
+    `segments`: billed segments of attempts that have ended. `pause_turn` counts requests to pause and to resume.
     `unpausable_attempt`: the newest attempt that its cluster cannot save and resume. `runs`: in the order of attempts.
     """
 

@@ -90,7 +90,9 @@ def _end(job: Job, event: JobCompleted) -> Job:
         stopped_by=event.stopped_by,
         resumable_until=event.resumable_until,
     )
-    return replace(job, state=advance(job.state, JobState(event.outcome, event.attempt)), ending=ending)
+    return replace(
+        job, state=advance(job.state, JobState(event.outcome, event.attempt)), ending=ending, segments=event.billed
+    )
 
 
 def _store(job: Job, event: ArtifactReady) -> Job:

@@ -20,7 +20,6 @@ from brightrun.api.pricing import queries as prices
 from brightrun.runtime.database import Db, Pool
 
 router = APIRouter(prefix="/models", tags=["models"])
-PAGE = 100
 STORED = "stored"
 INSTALLATION = "brightrun"
 
@@ -76,12 +75,7 @@ async def _find_own(pool: Pool, clients: ServiceClients, user_id: UUID, artifact
 
 async def _own(pool: Pool, clients: ServiceClients, user_id: UUID) -> list[Model]:
     """All, since OpenAI's list has no pages."""
-    found: list[dict[str, Any]] = []
-    page = pages = 1
-    while page <= pages:
-        listed = await clients.artifacts.get("/models", user_id, page=page, limit=PAGE)
-        found += [model for model in listed["models"] if model["status"] == STORED]
-        page, pages = page + 1, listed["pagination"]["totalPages"]
+    found = [model for model in await clients.artifacts.list_all_models(user_id) if model["status"] == STORED]
     suffixes = await _suffixes(pool, user_id, found)
     return [_view(model, user_id, suffixes) for model in found]
 

@@ -1,0 +1,1 @@
+"""Comparison: the curves of several jobs over one axis."""
