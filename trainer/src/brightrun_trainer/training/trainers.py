@@ -1,6 +1,7 @@
 """TRL's trainers for both methods, extended to save the last whole step at any moment."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,6 +113,8 @@ def make_trainer(
     # The base model's path on this cluster means nothing after a download, of a checkpoint or of the adapter.
     lora = model.peft_config["default"]
     lora.base_model_name_or_path, lora.revision = spec.base_model, spec.base_model_revision
+    # PEFT would ask the hub by this name, at each save, whether the vocabulary was extended.
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)  # type: ignore[method-assign]
     if spec.init_from:  # TRL has rounded it, but not DPO's reference
         initial_adapter.load_into(model, run_dir / INIT_ADAPTER, spec)
     return trainer
