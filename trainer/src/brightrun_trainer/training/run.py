@@ -28,8 +28,6 @@ from brightrun_trainer.training.callbacks import Reporting, SaveBest, StopOnRequ
 from brightrun_trainer.training.checkpoints import Checkpoint
 from brightrun_trainer.training.trainers import make_trainer
 
-NO_WARMUP = "The training has one step only: it has no warm-up, in which its learning rate would be 0."
-
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -84,9 +82,9 @@ class _Run:
         callbacks = [self._reporting, StopOnRequest(stop), SaveBest()]
         self._trainer = make_trainer(prepared, run_dir, processes, callbacks)
         self._notes = [*prepared.notes]
-        if self._trainer.skips_warmup:
-            self._notes.append(NO_WARMUP)
-            print(NO_WARMUP, file=sys.stderr)
+        if note := self._trainer.warmup_note:
+            self._notes.append(note)
+            print(note, file=sys.stderr)
 
     @property
     def _model(self) -> PeftModel:

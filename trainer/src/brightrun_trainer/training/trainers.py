@@ -19,7 +19,7 @@ from brightrun_trainer.model import initial_adapter
 from brightrun_trainer.model.base_model import lora_config, precision
 from brightrun_trainer.process.failures import TrainingFailure
 from brightrun_trainer.training import checkpoints
-from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments, warms_up_alone
+from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments, warmup_note
 from brightrun_trainer.training.callbacks import StepSnapshot
 
 # Without Triton, TRL also scores tokens that are not learned, to keep shapes equal for devices that compile for each
@@ -32,7 +32,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc, unused-ignore]
 
     snapshot: StepSnapshot
     checkpoints_kept: int
-    skips_warmup: bool
+    warmup_note: str | None
 
     @property
     def folder(self) -> Path:
@@ -152,5 +152,5 @@ def _trainer_of(
         trainer = PreferenceTrainer(args=dpo_arguments(plan, folder), **arguments)
     else:
         trainer = ConversationTrainer(args=sft_arguments(plan, folder), **arguments)
-    trainer.skips_warmup = warms_up_alone(plan)
+    trainer.warmup_note = warmup_note(plan)
     return trainer
