@@ -115,7 +115,7 @@ CAUSES = {
         {"max_length": 64, "method": "dpo"},
         (LONG_PAIR,) * 4,
     ),
-    "nothing to learn": Cause("data_empty", "0 are longer", data=(UNWEIGHTED,) * 8),
+    "nothing to learn": Cause("data_unreadable", "line 1: $.messages: every assistant message", data=(UNWEIGHTED,) * 8),
     "a conversation that the template rejects": Cause(
         "conversation_refused",
         "data.jsonl, line 4: the chat template rejects a conversation of user, user, assistant",

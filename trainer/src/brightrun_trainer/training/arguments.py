@@ -60,7 +60,7 @@ def _common(plan: Plan, folder: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": spec.gradient_accumulation,
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": _scheduler(spec),
-        "warmup_steps": _warmup(spec),
+        "warmup_steps": 0 if warms_up_alone(plan) else _warmup(spec),
         "weight_decay": spec.weight_decay,
         "max_grad_norm": spec.max_grad_norm,
         "bf16": plan.dtype == torch.bfloat16,
@@ -91,6 +91,11 @@ def planned_steps(plan: Plan) -> int:
         return spec.max_steps
     batches = math.ceil(plan.rows / (spec.batch_size * plan.processes))
     return math.ceil(batches / spec.gradient_accumulation) * (spec.epochs or 1)
+
+
+def warms_up_alone(plan: Plan) -> bool:
+    """Whether the only step would be warm-up: the learning rate of a first warm-up step is 0."""
+    return planned_steps(plan) == 1 and _warmup(plan.spec) > 0
 
 
 def _scheduler(spec: TrainingSpec) -> str:

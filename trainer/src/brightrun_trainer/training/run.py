@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from brightrun_trainer.process.workers import workers
 from brightrun_trainer.training.callbacks import Reporting, SaveBest, StopOnRequest
 from brightrun_trainer.training.checkpoints import Checkpoint
 from brightrun_trainer.training.trainers import make_trainer
+
+NO_WARMUP = "The training has one step only: it has no warm-up, in which its learning rate would be 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,10 @@ class _Run:
         self._reporting = Reporting(reporter, prepared)
         callbacks = [self._reporting, StopOnRequest(stop), SaveBest()]
         self._trainer = make_trainer(prepared, run_dir, processes, callbacks)
+        self._notes = [*prepared.notes]
+        if self._trainer.skips_warmup:
+            self._notes.append(NO_WARMUP)
+            print(NO_WARMUP, file=sys.stderr)
 
     @property
     def _model(self) -> PeftModel:
@@ -144,8 +151,8 @@ class _Run:
         if state.best_global_step:
             counts["best_step"] = state.best_global_step
         facts = adapter.describe(self._prepared, counts, evaluation)
-        if self._prepared.notes:
-            facts["notes"] = list(self._prepared.notes)
+        if self._notes:
+            facts["notes"] = self._notes
         if early:
             facts["stopped_early"] = True
         metadata = adapter.save(self._model, self._prepared, facts, self._folder)

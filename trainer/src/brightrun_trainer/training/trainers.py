@@ -19,7 +19,7 @@ from brightrun_trainer.model import initial_adapter
 from brightrun_trainer.model.base_model import lora_config, precision
 from brightrun_trainer.process.failures import TrainingFailure
 from brightrun_trainer.training import checkpoints
-from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments
+from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments, warms_up_alone
 from brightrun_trainer.training.callbacks import StepSnapshot
 
 # Without Triton, TRL also scores tokens that are not learned, to keep shapes equal for devices that compile for each
@@ -32,6 +32,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc, unused-ignore]
 
     snapshot: StepSnapshot
     checkpoints_kept: int
+    skips_warmup: bool
 
     @property
     def folder(self) -> Path:
@@ -146,6 +147,10 @@ def _trainer_of(
         initial_adapter.load_into(adapted, run_dir / INIT_ADAPTER, spec)
         arguments["model"] = adapted
     folder = run_dir / CHECKPOINTS
+    trainer: ResumableTrainer
     if spec.method == "dpo":
-        return PreferenceTrainer(args=dpo_arguments(plan, folder), **arguments)
-    return ConversationTrainer(args=sft_arguments(plan, folder), **arguments)
+        trainer = PreferenceTrainer(args=dpo_arguments(plan, folder), **arguments)
+    else:
+        trainer = ConversationTrainer(args=sft_arguments(plan, folder), **arguments)
+    trainer.skips_warmup = warms_up_alone(plan)
+    return trainer
