@@ -13,6 +13,7 @@ VLLM := tests/trainer/vllm/requirements.txt
 # The CPU build of PyTorch, which vLLM for CPUs needs: from pip's folder of wheels, else from PyTorch's index.
 TORCH_CPU = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url \
   https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match)
+GPU_PYTHON ?= 3.12
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
@@ -37,6 +38,12 @@ test-fast: setup development ## run the tests of daily work: unit, contracts, ar
 
 test-vllm: setup development .vllm-venv/installed.txt ## compare an adapter in vLLM with PEFT; installs 3.5 GB into .vllm-venv
 	@.venv/bin/pytest -n0 tests/trainer/vllm/served_answers.py $(ARGS)
+
+gpu-wheels: $(UV) ## download what trainer/gpu_check carries to a machine without network; GPU_PYTHON=3.12
+	@rm -rf .gpu-wheels
+	@.tools/bin/pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) \
+	  $(foreach tag,28 17,--platform manylinux_2_$(tag)_x86_64) -d .gpu-wheels -r trainer/gpu_check/wheels.txt
+	@$(PYTHON) trainer/gpu_check/wheels.py .gpu-wheels
 
 coverage: setup development .ray-venv/installed.txt ## run all tests and print the line coverage of services, libs and local
 	@.venv/bin/pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
@@ -109,4 +116,4 @@ $(UV) sync --frozen $(1) --check --quiet 2>/dev/null || \
   $(STEP) "installing the services into .venv" $(SETUP_LOG) $(UV) sync --frozen --compile-bytecode $(1)
 endef
 
-.PHONY: help demo run test test-fast test-vllm coverage bench faults check clean setup services development trainer small python
+.PHONY: help demo run test test-fast test-vllm gpu-wheels coverage bench faults check clean setup services development trainer small python

@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from benchmarks import chart, dispatch, gateway, scale, start, train
+from benchmarks import chart, dispatch, gateway, scale, start, train, validate
 from benchmarks.machine import describe
 from benchmarks.results import keep
 from brightrun.local.settings import APACHE, EMBEDDED
@@ -43,6 +43,9 @@ def main() -> None:
         case "train":
             work = train.Plan(asked.rounds, asked.model, asked.steps, asked.batch_size)
             _keep("train", {"plan": work}, partial(train.run, work))
+        case "validate":
+            checked = validate.Plan(asked.rounds, asked.megabytes)
+            _keep("validate", {"plan": checked}, partial(validate.run, checked))
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,6 +81,10 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--model", default=train.Plan.model, help="a folder of base models; make small builds the default")
     one.add_argument("--steps", type=int, default=train.Plan.steps)
     one.add_argument("--batch-size", type=int, default=train.Plan.batch_size)
+
+    one = names.add_parser("validate", help="how fast a data set is validated, beside checkers of others")
+    one.add_argument("--rounds", type=int, default=validate.Plan.rounds)
+    one.add_argument("--megabytes", type=int, default=validate.Plan.megabytes, help="of each file")
     return parser.parse_args()
 
 

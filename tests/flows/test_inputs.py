@@ -1,5 +1,8 @@
 """Preference pairs, a validation data set and an earlier adapter reach the trainer and have an effect."""
 
+import csv
+import gzip
+import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +37,27 @@ def test_a_job_learns_preferences_and_is_evaluated_on_its_validation_dataset(pla
     manifest = _manifest(user, done)
     assert manifest["spec"]["method"] == "dpo"
     assert (manifest["validation"]["dataset_id"], manifest["start"]) == (held_out["id"], None)
+
+
+def test_a_job_trains_on_a_table_of_another_format(platform: LivePlatform) -> None:
+    user = platform.new_user()
+    path = platform.home / "answers.csv.gz"
+    lines = [json.loads(line)["messages"] for line in SAMPLE.read_text().splitlines()[:40]]
+    with gzip.open(path, "wt", newline="") as file:
+        csv.writer(file).writerows(
+            [["instruction", "output"], *([turns[-2]["content"], turns[-1]["content"]] for turns in lines)]
+        )
+    dataset = user.upload_dataset(path)
+    assert (dataset["status"], dataset["format"], dataset["total_training_pairs"]) == ("ready", "alpaca", 40)
+
+    job = submit(user, dataset)
+    done = wait_for_job(user, job["id"], has_artifact)
+    trained = (_folder(platform, job["id"]) / "data.jsonl").read_bytes()
+    assert hashlib.sha256(trained).hexdigest() == dataset["training_sha256"] != dataset["sha256"]
+    assert [json.loads(line)["messages"] for line in trained.splitlines()] == [
+        [{key: message[key] for key in ("role", "content")} for message in turns[-2:]] for turns in lines
+    ]
+    assert _manifest(user, done)["dataset"]["sha256"] == dataset["training_sha256"]
 
 
 def test_a_fine_tuned_model_is_trained_further_through_the_openai_package(platform: LivePlatform) -> None:

@@ -54,7 +54,7 @@ def numbers() -> dict[str, Any]:
 def schedules() -> list[Any]:
     """Name and warm-up of the schedule for specs that differ in these."""
     specs: list[dict[str, Any]] = [{}, {"scheduler": "constant"}, {"scheduler": "constant", "warmup_steps": 5}]
-    plans = [plan_of(TrainingSpec(**spec).resolved()) for spec in [*specs, {"warmup_ratio": 1}]]
+    plans = [plan_of(TrainingSpec(**spec).resolved()) for spec in [*specs, {"warmup_ratio": 1}, {"max_steps": 1}]]
     configs = [sft_arguments(plan, FOLDER) for plan in plans]
     return [
         [str(getattr(config.lr_scheduler_type, "value", config.lr_scheduler_type)), config.warmup_steps]

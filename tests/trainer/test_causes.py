@@ -39,6 +39,7 @@ def chat(*messages: str) -> str:
 
 
 SHORT, LONG = chat("How?", "So."), chat("gear " * 400, "So.")
+UNWEIGHTED = SHORT.replace('"So."', '"So.", "weight": 0')
 PAIR = json.loads(preferences(1))
 LONG_PAIR = json.dumps(PAIR | {"input": {"messages": [{"role": "user", "content": "gear " * 400}]}})
 
@@ -114,9 +115,7 @@ CAUSES = {
         {"max_length": 64, "method": "dpo"},
         (LONG_PAIR,) * 4,
     ),
-    "nothing to learn": Cause(
-        "data_empty", "0 are longer", data=(json.dumps({"messages": [{"role": "user", "content": "Hello?"}]}),)
-    ),
+    "nothing to learn": Cause("data_unreadable", "line 1: $.messages: every assistant message", data=(UNWEIGHTED,) * 8),
     "a conversation that the template rejects": Cause(
         "conversation_refused",
         "data.jsonl, line 4: the chat template rejects a conversation of user, user, assistant",

@@ -43,11 +43,12 @@ def test_beta_has_a_default(decisions: dict[str, Any]) -> None:
 
 
 def test_schedules_warm_up_as_the_spec_says(decisions: dict[str, Any]) -> None:
-    linear, constant, warmed, whole = decisions["schedules"]
+    linear, constant, warmed, whole, single = decisions["schedules"]
     assert linear == ["linear", 0.03]
     assert constant == ["constant", 0]
     assert warmed == ["constant_with_warmup", 5]
     assert 0.99 < whole[1] < 1
+    assert single == ["linear", 0], "the only step would have a learning rate of 0"
 
 
 def test_a_named_template_replaces_that_of_the_model(decisions: dict[str, Any]) -> None:

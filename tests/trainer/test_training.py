@@ -87,6 +87,7 @@ def test_the_spec_decides_adapter_schedule_and_intervals(trainer: Trainer, tmp_p
     assert (config["r"], config["lora_alpha"], config["use_rslora"]) == (4, 12, True)
     assert set(config["target_modules"]) == {"q_proj", "v_proj"}
     saved = json.loads((folder / "checkpoints" / "checkpoint-8" / "adapter_config.json").read_text())
+    assert "Could not find a config file" not in (folder / "log").read_text(), "it asks no hub for the base model"
     for written in (config, saved):
         assert written["base_model_name_or_path"] == "tiny", "not a path of the machine that trained"
     assert {point.learning_rate for point in outcome.points} == {1e-3}

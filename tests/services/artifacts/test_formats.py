@@ -1,5 +1,6 @@
 """Data sets of every format and container, from the upload to the file that trainers read."""
 
+import asyncio
 import csv
 import gzip
 import hashlib
@@ -201,6 +202,14 @@ async def test_invalid_examples_are_left_out_in_one_call(artifacts: Artifacts, a
     assert (error["line"], error["code"]) == (1, "invalid_json")
     events = [DatasetValidated.model_validate_json(event) for event in await artifacts.events("dataset.validated")]
     assert [event.status for event in events] == ["invalid", "ready"]
+
+
+async def test_many_reports_and_previews_at_once_do_not_wait_for_each_other(artifacts: Artifacts, ask: Ask):
+    user = new_id()
+    dataset = await validated(artifacts, ask, user, b"broken\n" + lines(CHAT, 10))
+    client = ask(user)
+    requests = (client.get(f"/datasets/{dataset['id']}/{path}") for path in ("report", "preview") * 20)
+    assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}
 
 
 async def test_a_preview_shows_what_is_trained(artifacts: Artifacts, ask: Ask):

@@ -111,10 +111,11 @@ def test_conspicuous_examples_are_warned_of_and_stay_valid():
     long = chat("Why?", "so " * 3000)
     report = check(b"\n".join([*VARIED, VARIED[3], long, chat("Why?", "42"), chat("Why?", "So it is.", "Yes, it is.")]))
     assert (report.error_count, report.training_pairs) == (0, 14)
-    assert found(report, "warning") == [
+    assert sorted(found(report, "warning")) == [
         (11, "duplicate_example"), (12, "long_example"), (13, "short_example"), (14, "repeated_role")
     ]  # fmt: skip
-    assert report.issues[0].message.endswith("line 4")
+    (duplicate,) = [issue for issue in report.issues if issue.code == "duplicate_example"]
+    assert duplicate.message.endswith("line 4")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from brightrun.datasets.chat import LEGACY_CALL_ID
 from brightrun.datasets.examples import ExampleReader, detect_format
 from brightrun.datasets.models import OPENAI_CHAT, InvalidExample, Problem
-from brightrun.datasets.typed import conversations_of, estimate_tokens, read_block
+from brightrun.datasets.typed import conversations_of, estimate_tokens, figures_of, read_block, read_line
 
 ANSWER = {"role": "assistant", "content": "Oil the hinge first."}
 QUESTION = {"role": "user", "content": "The door squeaks."}
@@ -279,13 +279,13 @@ def test_the_fast_reading_accepts_what_the_rules_accept_and_finds_the_same(writt
     line = json.dumps(written).encode()
     fast = read_block(line)
     try:
-        (exact,) = conversations_of(READER.read(line))
+        exact = figures_of(READER.read(line))
     except InvalidExample:
         assert fast is None
         return
     assert READER.normalize(READER.normalize(written)) == READER.normalize(written)
-    if fast is not None:
-        assert estimate_tokens(fast[0]) == estimate_tokens(exact)
+    assert fast in (None, [exact])
+    assert read_line(line) == (fast and fast[0])
 
 
 @pytest.mark.parametrize(

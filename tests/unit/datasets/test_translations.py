@@ -1,5 +1,6 @@
 """Other formats as OpenAI's, with errors that name the keys of the file."""
 
+import json
 from typing import Any
 
 import pytest
@@ -140,3 +141,19 @@ def test_columns_may_have_other_names():
     with pytest.raises(InvalidExample) as invalid:
         reader.normalize({"completion": "So."})
     assert [problem.path for problem in invalid.value.problems] == ["$.question", "$.prompt"]
+
+
+@pytest.mark.parametrize(
+    ("file_format", "row"),
+    [
+        (OPENAI_CHAT, chat(USER, ASSISTANT, tools=[TOOL])),
+        (OPENAI_CHAT, chat(USER, ASSISTANT, functions=[TOOL["function"]])),
+        (SHAREGPT, {"conversations": turns(("human", "Why?"), ("gpt", "So.")), "tools": [TOOL]}),
+    ],
+)
+def test_lists_may_be_json_text_as_in_tables(file_format: str, row: dict[str, Any]):
+    expected = chat(USER, ASSISTANT, tools=[TOOL])
+    assert ExampleReader(file_format).normalize({key: json.dumps(value) for key, value in row.items()}) == expected
+    with pytest.raises(InvalidExample) as invalid:
+        ExampleReader(file_format).normalize(row | {"tools": "[", "functions": ""})
+    assert [problem[:2] for problem in invalid.value.problems] == [("$.tools", "invalid_tools")]

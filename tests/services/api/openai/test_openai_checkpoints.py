@@ -76,6 +76,21 @@ async def test_a_job_starts_from_the_newest_checkpoint_of_a_step(
     assert len(artifacts.copies) == 2
 
 
+async def test_a_checkpoint_is_a_model_that_can_be_read_and_not_deleted(
+    client: openai.AsyncOpenAI, stranger: openai.AsyncOpenAI, ada: User, job: Job
+):
+    (name, *_) = await names(client, job)
+    model = await client.models.retrieve(name)
+    assert (model.id, model.owned_by, model.created) == (name, ids.write(ids.ORGANIZATION, ada.id), 1_795_521_600)
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.models.delete(name)
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "model")
+    for asking, model_name in ((stranger, name), (client, name.replace("step-30", "step-40"))):
+        for ask in (asking.models.retrieve, asking.models.delete):
+            with pytest.raises(openai.NotFoundError):
+                await ask(model_name)
+
+
 async def test_a_checkpoint_that_does_not_exist_is_no_model(
     *, client: openai.AsyncOpenAI, stranger: openai.AsyncOpenAI, ada: User, eve: User, pool: Pool, job: Job
 ):

@@ -4,7 +4,8 @@ An example longer than the limit keeps its first tokens. It is dropped if no tok
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +20,7 @@ from trl.data_utils import common_prefix_length
 from brightrun.contracts.values import new_id
 from brightrun_trainer.data.examples import Example, Message
 from brightrun_trainer.data.split import Source
+from brightrun_trainer.data.template_losses import LossFinder
 from brightrun_trainer.process.failures import TrainingFailure
 
 IGNORED = -100
@@ -50,11 +52,33 @@ class Affected:
 
 @dataclass(frozen=True, slots=True)
 class EncodedSet:
-    """The rows of a set, without the `dropped` examples, of which nothing is learned. `truncated` lost tokens."""
+    """The rows of a set, without the `dropped` examples, of which nothing is learned. `truncated` lost tokens.
 
+    `lost`: what the chat template left out, by kind.
+    """
+
+    source: Source
     rows: Dataset
     truncated: Affected
     dropped: Affected
+    lost: Mapping[str, Affected]
+
+    def describe(self, limit: int) -> Iterator[str]:
+        """A sentence for each thing that is not learned as it was written, with its examples' lines."""
+        for affected, what in (
+            (self.dropped, f"are not used: nothing is left to learn within {limit:,} tokens"),
+            (self.truncated, f"are longer than {limit:,} tokens and lose their end"),
+            *((affected, f"have {kind} that the chat template leaves out") for kind, affected in self.lost.items()),
+        ):
+            if affected.count:
+                yield f"{self.say(affected, what)}."
+
+    def say(self, affected: Affected, what: str) -> str:
+        """`3 of 9 training examples WHAT (data.jsonl, lines 2, 3, 5)`, with the lines of the first ones."""
+        numbers = ", ".join(map(str, self.source.line_numbers(affected.indices)))
+        more = " …" if affected.count > len(affected.indices) else ""
+        examples = f"{affected.count:,} of {self.source.count:,} {self.source.role} examples"
+        return f"{examples} {what} ({self.source.path.name}, lines {numbers}{more})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +127,12 @@ class Encoder:
         truncated = any(len(ids) > self.limit for ids in whole)
         return {"prompt_ids": prompt_ids[:start], "chosen_ids": chosen, "rejected_ids": other}, truncated
 
+    def render(self, messages: list[Message], tools: list[Any] | None) -> str:
+        """The text of a conversation."""
+        return str(
+            self.tokenizer.apply_chat_template(messages, tools=tools, chat_template=self.chat_template, tokenize=False)
+        )
+
     def _apply_template(self, messages: list[Message], tools: list[Any] | None, **options: Any) -> Any:
         try:
             return self.tokenizer.apply_chat_template(
@@ -122,7 +152,8 @@ def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callab
 
     Raises TrainingFailure, also if nothing remains to be learned.
     """
-    truncated, dropped = Affected(), Affected()
+    truncated, dropped, lost = Affected(), Affected(), defaultdict[str, Affected](Affected)
+    finder = LossFinder(encoder.render)
 
     def generate() -> Iterator[Row]:
         reported = time.monotonic()
@@ -131,6 +162,8 @@ def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callab
                 row, cut = encoder.row(example)
             except Unencodable as error:
                 raise _at_line(source, index, error) from error
+            for kind in finder.find(example):
+                lost[kind].add(index)
             if cut:
                 truncated.add(index)
             if row is None:
@@ -148,7 +181,7 @@ def make_dataset(source: Source, encoder: Encoder, cache: Path, progress: Callab
         if dropped.count < source.count:
             raise
         raise _nothing_left(source, encoder.limit, truncated.count) from None
-    return EncodedSet(rows, truncated, dropped)
+    return EncodedSet(source, rows, truncated, dropped, dict(sorted(lost.items())))
 
 
 def _at_line(source: Source, index: int, error: Unencodable) -> TrainingFailure:

@@ -58,6 +58,7 @@ def write_card(spec: TrainingSpec, facts: Mapping[str, Any]) -> str:
         "\n".join(_evaluation(facts)),
         "\n".join(_samples(facts)),
         _table("Training", _training(spec, facts)),
+        "\n".join(_notes(facts)),
         _use(spec, facts),
         _table("Versions", facts["versions"].items()),
         LIMITS,
@@ -115,6 +116,12 @@ def _samples(facts: Mapping[str, Any]) -> Iterator[str]:
             ("Adapter", sample["adapter"]),
         ):
             yield f"{name}:\n\n{_fenced(text)}\n"
+
+
+def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
+    if notes := facts.get("notes"):
+        yield "## Not learned as written\n"
+        yield from (f"- {note}" for note in notes)
 
 
 def _training(spec: TrainingSpec, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

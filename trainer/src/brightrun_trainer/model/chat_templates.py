@@ -11,6 +11,7 @@ from brightrun_trainer.process.failures import TrainingFailure
 
 MARK = re.compile(r"\{%-? *(?:end)?generation *-?%\}")
 PLAIN = """\
+{%- if tools -%}{{- '### Tools:\\n' ~ tools | tojson ~ '\\n' -}}{%- endif -%}
 {%- for message in messages -%}
 {%- if message.role == 'assistant' -%}
 {{- '### Assistant:\\n' -}}
@@ -27,6 +28,7 @@ PLAIN = """\
 {%- if add_generation_prompt -%}{{- '### Assistant:\\n' -}}{%- endif -%}
 """
 CHATML = """\
+{%- if tools -%}{{- '<|im_start|>tools\\n' ~ tools | tojson ~ '<|im_end|>\\n' -}}{%- endif -%}
 {%- for message in messages -%}
 {{- '<|im_start|>' ~ message.role ~ '\\n' -}}
 {%- if message.role == 'assistant' -%}
@@ -71,6 +73,17 @@ TEMPLATES: dict[ChatTemplate, Template] = {
     "gemma": _family("gemma", "<start_of_turn>", "<end_of_turn>"),
     "phi3": _family("phi3", "<|user|>", "<|assistant|>", "<|end|>"),
 }
+
+
+COMPLETE_TEMPLATES: tuple[ChatTemplate, ...] = ("plain", "chatml")
+"""Those that render every role, tools, calls and results."""
+TOOL_TEMPLATES: tuple[ChatTemplate, ...] = ("qwen2_5", "qwen3")
+"""Those that render the same but messages of a developer."""
+
+
+def fits(name: ChatTemplate, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer has the template's tokens."""
+    return set(TEMPLATES[name].tokens) <= tokenizer.get_vocab().keys()
 
 
 def use_template(tokenizer: PreTrainedTokenizerBase, name: ChatTemplate) -> str:

@@ -13,6 +13,10 @@ from brightrun.contracts.run_folder import MAX_STEPS_BETWEEN_CHECKPOINTS
 from brightrun.contracts.training import DEFAULT_BETA, TrainingSpec
 
 DEFAULT_EVALUATIONS = 10
+NO_WARMUP = "The training has one step only: it has no warm-up, in which its learning rate would be 0."
+ONLY_WARMUP = (
+    "The only step of the training is warm-up, as warmup_steps asks: its learning rate is 0, it learns nothing."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def _common(plan: Plan, folder: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": spec.gradient_accumulation,
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": _scheduler(spec),
-        "warmup_steps": _warmup(spec),
+        "warmup_steps": 0 if warmup_note(plan) == NO_WARMUP else _warmup(spec),
         "weight_decay": spec.weight_decay,
         "max_grad_norm": spec.max_grad_norm,
         "bf16": plan.dtype == torch.bfloat16,
@@ -91,6 +95,13 @@ def planned_steps(plan: Plan) -> int:
         return spec.max_steps
     batches = math.ceil(plan.rows / (spec.batch_size * plan.processes))
     return math.ceil(batches / spec.gradient_accumulation) * (spec.epochs or 1)
+
+
+def warmup_note(plan: Plan) -> str | None:
+    """What to tell about a training whose only step would be warm-up: its learning rate is 0 then."""
+    if planned_steps(plan) > 1 or not _warmup(plan.spec):
+        return None
+    return ONLY_WARMUP if plan.spec.warmup_steps else NO_WARMUP
 
 
 def _scheduler(spec: TrainingSpec) -> str:

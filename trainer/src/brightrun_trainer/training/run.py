@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,10 @@ class _Run:
         self._reporting = Reporting(reporter, prepared)
         callbacks = [self._reporting, StopOnRequest(stop), SaveBest()]
         self._trainer = make_trainer(prepared, run_dir, processes, callbacks)
+        self._notes = [*prepared.notes]
+        if note := self._trainer.warmup_note:
+            self._notes.append(note)
+            print(note, file=sys.stderr)
 
     @property
     def _model(self) -> PeftModel:
@@ -144,6 +149,8 @@ class _Run:
         if state.best_global_step:
             counts["best_step"] = state.best_global_step
         facts = adapter.describe(self._prepared, counts, evaluation)
+        if self._notes:
+            facts["notes"] = self._notes
         if early:
             facts["stopped_early"] = True
         metadata = adapter.save(self._model, self._prepared, facts, self._folder)

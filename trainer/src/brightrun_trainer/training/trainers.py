@@ -1,6 +1,7 @@
 """TRL's trainers for both methods, extended to save the last whole step at any moment."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from brightrun_trainer.model import initial_adapter
 from brightrun_trainer.model.base_model import lora_config, precision
 from brightrun_trainer.process.failures import TrainingFailure
 from brightrun_trainer.training import checkpoints
-from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments
+from brightrun_trainer.training.arguments import Plan, dpo_arguments, sft_arguments, warmup_note
 from brightrun_trainer.training.callbacks import StepSnapshot
 
 # Without Triton, TRL also scores tokens that are not learned, to keep shapes equal for devices that compile for each
@@ -31,6 +32,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc, unused-ignore]
 
     snapshot: StepSnapshot
     checkpoints_kept: int
+    warmup_note: str | None
 
     @property
     def folder(self) -> Path:
@@ -112,6 +114,8 @@ def make_trainer(
     # The base model's path on this cluster means nothing after a download, of a checkpoint or of the adapter.
     lora = model.peft_config["default"]
     lora.base_model_name_or_path, lora.revision = spec.base_model, spec.base_model_revision
+    # PEFT would ask the hub by this name, at each save, whether the vocabulary was extended.
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)  # type: ignore[method-assign]
     if spec.init_from:  # TRL has rounded it, but not DPO's reference
         initial_adapter.load_into(model, run_dir / INIT_ADAPTER, spec)
     return trainer
@@ -143,6 +147,10 @@ def _trainer_of(
         initial_adapter.load_into(adapted, run_dir / INIT_ADAPTER, spec)
         arguments["model"] = adapted
     folder = run_dir / CHECKPOINTS
+    trainer: ResumableTrainer
     if spec.method == "dpo":
-        return PreferenceTrainer(args=dpo_arguments(plan, folder), **arguments)
-    return ConversationTrainer(args=sft_arguments(plan, folder), **arguments)
+        trainer = PreferenceTrainer(args=dpo_arguments(plan, folder), **arguments)
+    else:
+        trainer = ConversationTrainer(args=sft_arguments(plan, folder), **arguments)
+    trainer.warmup_note = warmup_note(plan)
+    return trainer

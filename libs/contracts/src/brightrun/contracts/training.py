@@ -43,7 +43,8 @@ class TrainingSpec(BaseModel):
     """Everything that decides a training's outcome, apart from the data and the hardware.
 
     Unset pairs (`alpha`, `epochs`/`max_steps`, warm-up) are filled by `resolved()`. Unknown keys are rejected.
-    `beta` (dpo only) is how strongly the model is held to where it starts; `chat_template` replaces the base model's.
+    `beta` (dpo only) is how strongly the model is held to where it starts; `chat_template` replaces the base model's;
+    `on_template_loss`: what to do about data that it does not render.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class TrainingSpec(BaseModel):
     method: Literal["sft", "dpo"] = "sft"
     beta: Annotated[float, Field(strict=True, gt=0, le=2, allow_inf_nan=False)] | None = None
     chat_template: ChatTemplate | None = None
+    on_template_loss: Literal["refuse", "warn"] = "refuse"
 
     rank: Annotated[int, Field(strict=True, ge=4, le=128)] = 16
     alpha: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None

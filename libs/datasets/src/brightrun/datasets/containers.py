@@ -34,8 +34,6 @@ PADDING = b"\0"
 """May follow the end of a compressed file, as on tapes."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DELIMITERS = ",;\t"
-JSON_COLUMNS = frozenset({"messages", "conversations", "tools", "functions", "history"})
-"""Columns whose cells hold JSON in a CSV file."""
 
 
 class Unreadable(Exception):
@@ -78,7 +76,7 @@ class Lines:
             self._blocks = _array(pieces, max_line_bytes)
         elif delimiter:
             self.as_is, self.first_line = False, 2
-            self._blocks = _table(pieces, delimiter, columns, max_line_bytes)
+            self._blocks = _table(pieces, delimiter, max_line_bytes)
         else:
             self._blocks = _whole_lines(pieces, max_line_bytes)
 
@@ -226,13 +224,12 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def _table(pieces: Iterator[bytes], delimiter: str, columns: Mapping[str, str], max_line_bytes: int) -> Iterator[bytes]:
+def _table(pieces: Iterator[bytes], delimiter: str, max_line_bytes: int) -> Iterator[bytes]:
     """A line for each row of a CSV file, with the header's names as keys; empty cells are absent."""
     csv.field_size_limit(max_line_bytes)
     lines = _RowLines(pieces, max_line_bytes)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     encode = msgspec.json.Encoder().encode
-    json_columns = {columns.get(key, key) for key in JSON_COLUMNS}
     block = bytearray()
     try:
         header = next(rows)
@@ -241,9 +238,7 @@ def _table(pieces: Iterator[bytes], delimiter: str, columns: Mapping[str, str], 
             if len(row) > len(header):
                 block += encode(f"a row of {len(row)} cells under a header of {len(header)}") + b"\n"
             else:
-                cells: dict[str, object] = {name: cell for name, cell in zip(header, row, strict=False) if cell}
-                for name in json_columns & cells.keys():
-                    cells[name] = _json_cell(str(cells[name]))
+                cells = {name: cell for name, cell in zip(header, row, strict=False) if cell}
                 block += encode(cells) + b"\n" if cells else b"\n"
             if len(block) >= STEP_BYTES:
                 yield bytes(block)
@@ -309,13 +304,6 @@ def _delimiter(start: bytes, columns: Mapping[str, str]) -> str | None:
         if detect_format(row, columns):
             return delimiter
     return None
-
-
-def _json_cell(cell: str) -> object:
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        return cell
 
 
 def _join(lines: list[str]) -> bytes:

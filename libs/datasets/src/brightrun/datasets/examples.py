@@ -28,6 +28,8 @@ KEYS = {
     DPO: ("input", "preferred_output", "non_preferred_output", "prompt", "chosen", "rejected", "tools"),
 }
 """The keys of each format; others are ignored."""
+JSON_KEYS = frozenset({"messages", "conversations", "tools", "functions", "history"})
+"""Keys whose values may also be JSON text, as in tables."""
 _MARKS = (
     (OPENAI_CHAT, {"messages"}),
     (SHAREGPT, {"conversations"}),
@@ -78,7 +80,7 @@ class ExampleReader:
         if not isinstance(row, dict):
             message = f"an example must be a JSON object, not {kind(row)}: {quote(row)}"
             raise InvalidExample([Problem("$", "data_type", message)])
-        example: dict[str, Any] = self._rename(chat.without_nulls(row))
+        example: dict[str, Any] = chat.without_nulls(_parse(self._rename(row)))
         problems, paths = list[Problem](), translations.Paths()
         translate = _TRANSLATORS.get(self.format)
         if self.format == DPO and example.keys() & {"chosen", "rejected"}:
@@ -115,6 +117,19 @@ def _origin(path: str, paths: Mapping[str, str]) -> str:
     """Where a path of the example comes from in the row."""
     prefix = max((known for known in paths if _is_under(path, known)), key=len, default=None)
     return path if prefix is None else paths[prefix] + path[len(prefix) :]
+
+
+def _parse(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the lists that tables hold as JSON text."""
+    parsed = {key: _json(value) for key, value in row.items() if key in JSON_KEYS and isinstance(value, str)}
+    return row | parsed if parsed else row
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text) if text.strip() else None
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def _is_under(path: str, prefix: str) -> bool:

@@ -162,7 +162,7 @@ def preference(row: Row) -> tuple[Row, Translation]:
     translation.paths = {path.replace("$.messages", "$.input.messages"): to for path, to in translation.paths.items()}
     translation.paths["$.input.messages"] = "$.prompt"
     if "tools" in row:
-        example["input"]["tools"] = _tools(translation)
+        example["input"]["tools"] = translation.row["tools"]
         translation.paths["$.input.tools"] = "$.tools"
     return example, translation
 
@@ -173,19 +173,8 @@ Translator: TypeAlias = Callable[[Row], tuple[Row, Translation]]
 def _conversation(translation: Translation) -> Row:
     example: Row = {"messages": translation.messages}
     if "tools" in translation.row:
-        example["tools"] = _tools(translation)
+        example["tools"] = translation.row["tools"]
     return example
-
-
-def _tools(translation: Translation) -> Any:
-    """The row's tools, of which many data sets have the JSON text."""
-    tools = translation.row["tools"]
-    if not isinstance(tools, str):
-        return tools
-    try:
-        return json.loads(tools) if tools.strip() else []
-    except (ValueError, RecursionError):
-        return tools
 
 
 def _call(call_id: str, text: Any, path: str, translation: Translation) -> Row:

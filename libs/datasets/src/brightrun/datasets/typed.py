@@ -3,7 +3,8 @@
 Accepts only what `ExampleReader` accepts; the lines of a block that is not accepted are to be read one by one.
 """
 
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -77,17 +78,42 @@ class Conversation(msgspec.Struct, gc=False):
     functions: None = None
 
 
+class Break:
+    """Stands between the conversations of a pair among the roles of its messages."""
+
+
+Roles: TypeAlias = tuple[type, ...]
+"""The types of the messages, in their order."""
+Figures: TypeAlias = tuple[int, int, int, int, Roles]
+"""Of an example: tokens of all its conversations, and of the longest one; characters, and those learned; roles."""
 OUTPUTS = (PREFERRED, OTHER)
+MAX_CACHED_ROLES = 64
 _decoder = msgspec.json.Decoder(Conversation)
 
 
-def read_block(block: bytes) -> list[Conversation] | None:
-    """The examples of complete lines without empty ones; None unless all are plainly valid."""
+def read_block(block: bytes) -> list[Figures] | None:
+    """The figures of complete lines without empty ones; None unless all are plainly valid."""
     try:
-        conversations: list[Conversation] = _decoder.decode_lines(block)
+        figures = list(map(examine, _decoder.decode_lines(block)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return conversations if all(map(is_valid, conversations)) else None
+    return None if None in figures else figures  # type: ignore[return-value]
+
+
+def read_line(line: bytes) -> Figures | None:
+    """The figures of one line; None unless it is plainly valid."""
+    try:
+        return examine(_decoder.decode(line))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def figures_of(example: dict[str, Any]) -> Figures:
+    """The figures of a valid example in its normal form; those of a pair are of both conversations."""
+    figures = [_measure(conversation) for conversation in conversations_of(example)]
+    tokens, longest, characters, learned, roles = zip(*figures, strict=True)
+    all_roles = roles[0] if len(roles) == 1 else (*roles[0], Break, *roles[1])
+    return sum(tokens), max(longest), sum(characters), sum(learned), all_roles
 
 
 def is_normal(example: dict[str, Any]) -> bool:
@@ -97,7 +123,7 @@ def is_normal(example: dict[str, Any]) -> bool:
     except (msgspec.ValidationError, RecursionError):
         return False
     has_contents = all(message.content is not None for message in conversation.messages)
-    return "tools" not in example and has_contents and is_valid(conversation)
+    return "tools" not in example and has_contents and examine(conversation) is not None
 
 
 def conversations_of(example: dict[str, Any]) -> list[Conversation]:
@@ -110,26 +136,59 @@ def conversations_of(example: dict[str, Any]) -> list[Conversation]:
 
 def estimate_tokens(conversation: Conversation) -> int:
     """Tokens by rule of thumb: one for 4 bytes of UTF-8 of contents, tools and calls, and 4 for each message."""
-    messages = conversation.messages
-    text = "".join([message.content or "" for message in messages])
-    size = len(text) if text.isascii() else len(text.encode())
-    size += len(msgspec.json.encode(conversation.tools)) if conversation.tools else 0
-    for message in messages:
-        if type(message) is Assistant and message.tool_calls:
-            size += len(msgspec.json.encode(message.tool_calls))
-    return -(-size // 4) + 4 * len(messages)
+    return _measure(conversation)[0]
 
 
-def is_valid(conversation: Conversation) -> bool:
-    """Whether it has none of the errors that its types do not exclude."""
+def examine(conversation: Conversation) -> Figures | None:
+    """The figures of a conversation; None if it has one of the errors that its types do not exclude."""
     messages = conversation.messages
+    roles = tuple(map(type, messages))
     contents = [message.content for message in messages]
-    if conversation.tools or not all(contents) or any(type(message) is Tool for message in messages):
-        return _is_valid_with_tools(conversation)
-    answers = [message for message in messages if type(message) is Assistant]
-    if any(answer.tool_calls for answer in answers):
-        return _is_valid_with_tools(conversation)
-    return any(answer.weight != 0 for answer in answers) and not any(map(str.isspace, contents))  # type: ignore[arg-type]
+    answers = _answers_of(roles) if len(roles) <= MAX_CACHED_ROLES else _places_of_answers(roles)
+    if answers is None or conversation.tools or not all(contents):
+        return _measure(conversation) if _is_valid_with_tools(conversation) else None
+    learned = 0
+    for place in answers:
+        answer: Assistant = messages[place]  # type: ignore[assignment]
+        if answer.tool_calls:
+            return _measure(conversation) if _is_valid_with_tools(conversation) else None
+        if answer.weight != 0:
+            learned += len(contents[place])  # type: ignore[arg-type]
+    if not learned or any(map(str.isspace, contents)):  # type: ignore[arg-type]
+        return None
+    text = "".join(contents)  # type: ignore[arg-type]
+    characters = len(text)
+    tokens = -(-(characters if text.isascii() else len(text.encode())) // 4) + 4 * len(messages)
+    return tokens, tokens, characters, learned, roles
+
+
+def _places_of_answers(roles: Roles) -> tuple[int, ...] | None:
+    """The places of the assistant's messages; None if there are results of tools."""
+    return None if Tool in roles else tuple(place for place, role in enumerate(roles) if role is Assistant)
+
+
+_answers_of = lru_cache(maxsize=1024)(_places_of_answers)
+
+
+def _measure(conversation: Conversation) -> Figures:
+    messages = conversation.messages
+    calls = [message.tool_calls or [] if isinstance(message, Assistant) else [] for message in messages]
+    contents = [message.content or "" for message in messages]
+    size = sum(len(content.encode()) for content in contents) + sum(
+        map(len, map(msgspec.json.encode, filter(None, calls)))
+    )
+    size += len(msgspec.json.encode(conversation.tools)) if conversation.tools else 0
+    tokens = -(-size // 4) + 4 * len(messages)
+    lengths = [
+        len(content) + sum(len(call.function.arguments) for call in called)
+        for content, called in zip(contents, calls, strict=True)
+    ]
+    learned = sum(
+        length
+        for message, length in zip(messages, lengths, strict=True)
+        if isinstance(message, Assistant) and message.weight != 0
+    )
+    return tokens, tokens, sum(lengths), learned, tuple(map(type, messages))
 
 
 def _is_valid_with_tools(conversation: Conversation) -> bool:

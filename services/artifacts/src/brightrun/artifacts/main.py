@@ -26,6 +26,7 @@ from brightrun.runtime.service import open_service
 MIGRATIONS = Path(__file__).parent / "migrations"
 POLL_SECONDS = 2.0
 TRANSFERS_AT_ONCE = 2
+"""From each cluster; the first is for models alone, so that copies of large checkpoints hold up no job."""
 VALIDATIONS_AT_ONCE = 2
 """Of different users."""
 
@@ -52,9 +53,9 @@ async def start(settings: Settings) -> None:
             verify = partial(verify_next, service.pool, store, timedelta(hours=settings.verify_hours))
             service.every("verification", 60.0, verify, max_turn_seconds=None)
         for cluster in clusters:
-            transfer = partial(transfer_next, service.pool, store, cluster, settings)
             for lane in range(TRANSFERS_AT_ONCE):
-                name = f"transfer.{cluster.name}.{lane}"
+                name, copies = f"transfer.{cluster.name}.{lane}", lane > 0
+                transfer = partial(transfer_next, service.pool, store, cluster, settings, copies=copies)
                 service.every(name, POLL_SECONDS, transfer, wake="transfer", max_turn_seconds=None)
         try:
             await service.run()

@@ -26,6 +26,8 @@ PIECE_BYTES = 1024 * 1024
 UPLOADS = 48
 TRANSFERS = 8
 """Objects streamed in at one time, from users and from clusters; more of them wait for a thread of their kind."""
+READS = 16
+"""Reads and small calls at one time, in threads of their own: those of the event loop may wait for what is read."""
 ORPHANED_PARTS_DAYS = 1
 STALL_SECONDS = 60.0
 """A sender that is silent for so long is given up."""
@@ -51,6 +53,7 @@ class ObjectStore:
         self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
         self._transfers = ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
+        self._reads = ThreadPoolExecutor(READS, thread_name_prefix="read")
 
     async def create_buckets(self, *buckets: str) -> None:
         """Create the buckets that are missing; the store itself ends uploads that a crash left half done."""
@@ -130,7 +133,7 @@ class ObjectStore:
 
     def close(self) -> None:
         """Start no more uploads; the threads end by themselves."""
-        for threads in (self._uploads, self._transfers):
+        for threads in (self._uploads, self._transfers, self._reads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _pieces(self, response: urllib3.BaseHTTPResponse) -> AsyncIterator[bytes]:
@@ -139,7 +142,7 @@ class ObjectStore:
 
     async def _call(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads or self._reads, work)
         except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError) as error:
             raise StoreUnavailable(repr(error)) from error
         except S3Error as error:
@@ -177,7 +180,7 @@ def _client(settings: Settings, endpoint: str) -> Minio:
         secure=url.scheme == "https",
         region=settings.s3_region,
         http_client=urllib3.PoolManager(
-            maxsize=UPLOADS + TRANSFERS,
+            maxsize=UPLOADS + TRANSFERS + READS,
             timeout=urllib3.Timeout(connect=5, read=60),
             retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
         ),

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from brightrun.api.checkpoints import queries, rules
 from brightrun.api.checkpoints.models import Availability
 from brightrun.api.datasets.models import PendingDataset
@@ -33,6 +35,9 @@ COPY_ERRORS = (
     TooManyCopies,
 )
 """Why a checkpoint that the job has may not be copied."""
+DELETED = Counter(
+    "brightrun_deleted_checkpoint_copies_total", "Copies of checkpoints that were deleted as they expired."
+)
 WAIT_SECONDS = 15.0
 """How long a request waits until its checkpoint is copied."""
 POLL_SECONDS = 0.25
@@ -137,4 +142,5 @@ async def delete_expired_copy(pool: Pool, clients: ServiceClients) -> bool:
         return True
     async with transaction(pool) as conn:
         await queries.delete_copy(conn, model_id)
+    DELETED.inc()
     return True

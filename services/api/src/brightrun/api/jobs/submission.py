@@ -221,7 +221,9 @@ def _check_estimate(request: JobRequest, quote: Quote) -> None:
 
 
 def _model_not_found() -> errors.ModelNotFound:
-    return errors.ModelNotFound({"hyperparameters.init_from": ["is no model of yours"]})
+    return errors.ModelNotFound(
+        {"hyperparameters.init_from": ["is no model of yours, nor a copy of a checkpoint that is still kept"]}
+    )
 
 
 def _dataset_not_found(request: JobRequest, dataset_id: UUID) -> errors.DatasetNotFound:

@@ -1,4 +1,4 @@
-"""Uploaded data sets are validated one after the other, by any number of processes."""
+"""Uploaded data sets are validated, one of a user at a time, by any number of processes."""
 
 import asyncio
 from datetime import timedelta

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from brightrun.artifacts.keys import MAX_FILE_BYTES, MODELS, model_key
 from brightrun.artifacts.leases import LEASE, LeaseLost, while_leased
@@ -22,26 +23,37 @@ from brightrun.runtime.failpoints import failpoint
 
 log = structlog.get_logger()
 
+TRANSFERS = Counter(
+    "brightrun_transfers_total", "Tries to copy files from a cluster into the store.", ["kind", "outcome"]
+)
 
-async def transfer_next(pool: Pool, store: ObjectStore, cluster: ClusterClient, settings: Settings) -> bool:
+
+async def transfer_next(
+    pool: Pool, store: ObjectStore, cluster: ClusterClient, settings: Settings, *, copies: bool = True
+) -> bool:
     """Transfer one model's files; False if none is due. A failed transfer is retried, up to `transfer_attempts` times.
 
-    A crash anywhere leaves the model pending: the next lease verifies what is stored and moves the rest.
+    Without `copies`, checkpoints are left to others. A crash anywhere leaves the model pending: the next lease verifies
+    what is stored and moves the rest.
     """
     async with transaction(pool) as conn:
-        model = await queries.lease_model(conn, cluster.name, LEASE)
+        model = await queries.lease_model(conn, cluster.name, LEASE, copies=copies)
     if model is None:
         return False
+    kind = "model" if model.step is None else "checkpoint"
     bound = log.bind(job_id=str(model.job_id), artifact_id=str(model.id), tries=model.tries)
     try:
         renew = partial(queries.renew_transfer, pool, model.lease, LEASE)
         files, metadata = await while_leased(_move(store, cluster, model), renew)
         async with transaction(pool) as conn:
             stored = await actions.finish_transfer(conn, model, files, metadata)
+        TRANSFERS.labels(kind, "stored" if stored else "lease_lost").inc()
         bound.info("artifact.stored" if stored else "transfer.lease_lost", files=len(files))
     except LeaseLost:
+        TRANSFERS.labels(kind, "lease_lost").inc()
         bound.warning("transfer.lease_lost")
     except Exception as error:
+        TRANSFERS.labels(kind, "failed").inc()
         bound.warning("transfer.failed", error=repr(error))
         first_pause = timedelta(seconds=settings.transfer_retry_seconds)
         max_tries = settings.transfer_attempts if model.step is None or can_retry(error) else model.tries

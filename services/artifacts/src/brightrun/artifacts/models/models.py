@@ -15,7 +15,7 @@ from brightrun.contracts.training import GpuConfig, TrainingSpec
 from brightrun.contracts.values import Sha256, Value
 
 MAX_TURNS = 100
-MAX_SAMPLES = 10
+MAX_SAMPLES, MAX_NOTES = 10, 20
 
 Text = Annotated[str, Field(max_length=20_000)]
 Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -166,10 +166,14 @@ class ChatTemplate(Value):
 
 
 class ModelReport(Value):
-    """What the cluster reports of a model beside its figures; absent and invalid fields are left out."""
+    """What the cluster reports of a model beside its figures; absent and invalid fields are left out.
+
+    `notes`: what of the data was not learned as it was written.
+    """
 
     base_revision: Text | None = None
     chat_template: ChatTemplate | None = None
     versions: dict[str, str] | None = None
     serving: Serving | None = None
     samples: Annotated[tuple[Sample, ...], Field(max_length=MAX_SAMPLES)] = ()
+    notes: Annotated[tuple[Text, ...], Field(max_length=MAX_NOTES)] = ()

@@ -160,19 +160,20 @@ async def save_curve(conn: Connection, job_id: UUID, curve: Curve, known: tuple[
     )
 
 
-async def lease_model(conn: Connection, cluster: str, duration: timedelta) -> Model | None:
+async def lease_model(conn: Connection, cluster: str, duration: timedelta, *, copies: bool = True) -> Model | None:
     """Lease the cluster's model whose transfer is due, or whose mover is silent past its lease.
 
-    Copies of checkpoints wait for models, so that a user who copies many holds up nobody's model.
+    Copies of checkpoints wait for models, and are left out without `copies`.
     """
     row = await conn.fetchrow(
         f"""UPDATE models SET fence = fence + 1, tries = tries + 1, leased_until = now() + $2
             WHERE id = (
                 SELECT id FROM models WHERE status = 'pending' AND cluster = $1 AND leased_until <= now()
+                  AND (step IS NULL OR $3)
                 ORDER BY step IS NOT NULL, leased_until FOR UPDATE SKIP LOCKED LIMIT 1
             )
             RETURNING {COLUMNS}""",
-        cluster, duration,
+        cluster, duration, copies,
     )  # fmt: skip
     return _model(row) if row else None
 

@@ -7,13 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from brightrun.api.accounts.authentication import Reader, Trainer
-from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound
+from brightrun.api.errors import BaseModelKept, ModelInUse, ModelNotFound, Unsupported
 from brightrun.api.http.clients import ServiceClients, find
 from brightrun.api.http.error_responses import error_responses
 from brightrun.api.http.parameters import Clients
 from brightrun.api.jobs import queries as jobs
 from brightrun.api.models import actions
 from brightrun.api.openai import ids
+from brightrun.api.openai.actions import find_checkpoint
 from brightrun.api.openai.file_schemas import Deleted, Model, Models
 from brightrun.api.openai.translation import base_model_names
 from brightrun.api.pricing import queries as prices
@@ -32,7 +33,10 @@ async def list_models(user: Reader, pool: Db, clients: Clients) -> Models:
 
 @router.get("/{model:path}", summary="One model", responses=error_responses(ModelNotFound))
 async def get_model(model: str, user: Reader, pool: Db, clients: Clients) -> Model:
-    """A base model by name or alias, or a fine-tuned one by name."""
+    """A base model by name or alias, a fine-tuned one by name, or a checkpoint by its name."""
+    if checkpoint := ids.read_checkpoint_model(model):
+        _, saved = await find_checkpoint(pool, clients, user.id, *checkpoint)
+        return Model(id=model, created=_seconds(saved["saved_at"]), owned_by=ids.write(ids.ORGANIZATION, user.id))
     artifact_id = ids.read_model(model)
     if artifact_id is None:
         found = next((base for base in await _base_models(pool) if base.id == model), None)
@@ -46,11 +50,13 @@ async def get_model(model: str, user: Reader, pool: Db, clients: Clients) -> Mod
 @router.delete(
     "/{model:path}",
     summary="Delete a fine-tuned model",
-    responses=error_responses(ModelNotFound, BaseModelKept, ModelInUse),
+    responses=error_responses(ModelNotFound, BaseModelKept, ModelInUse, Unsupported),
 )
 async def delete_model(model: str, user: Trainer, pool: Db, clients: Clients) -> Deleted:
     """Its files are deleted soon after."""
     found = await get_model(model, user, pool, clients)
+    if ids.read_checkpoint_model(model):
+        raise Unsupported({"model": ["a checkpoint is deleted by its cluster in time, and its copy with its job"]})
     artifact_id = ids.read_model(model)
     if artifact_id is None:
         raise BaseModelKept
@@ -89,6 +95,10 @@ def _view(model: dict[str, Any], user_id: UUID, suffixes: dict[UUID, str]) -> Mo
     base = model["configuration"]["hyperparameters"]["base_model"]
     return Model(
         id=ids.name_model(base, suffixes.get(UUID(model["job_id"])), UUID(model["id"])),
-        created=int(datetime.fromisoformat(model["created_at"]).timestamp()),
+        created=_seconds(model["created_at"]),
         owned_by=ids.write(ids.ORGANIZATION, user_id),
     )
+
+
+def _seconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp())

@@ -1,65 +1,45 @@
 """Figures of the examples of a data set; tokens are estimated by a rule of thumb."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from brightrun.contracts.training import TrainingSpec
-from brightrun.datasets.typed import Assistant, Conversation, Tool, estimate_tokens
+from brightrun.datasets.typed import MAX_CACHED_ROLES, Break, Figures, Roles, Tool
 
 LONG_TOKENS: int = TrainingSpec.model_fields["max_length"].default
 """Longer examples are cut unless a job asks for more."""
-MAX_SHAPES = 1000
+MAX_ORDERS = 1000
+"""Different orders of roles that are kept before they are added up."""
 SHORT_CHARACTERS = 4
 """Less to learn than this is conspicuous."""
 
 
-class Shape:
-    """The roles of a conversation's messages, which many have in common; `count` of those not yet added up."""
-
-    __slots__ = ("count", "repeated")
-
-    def __init__(self, roles: tuple[type, ...]) -> None:
-        self.count = 0
-        self.repeated = any(role is after and role is not Tool for role, after in pairwise(roles))
-
-
 class Statistics:
-    """Adds up examples. A pair of answers counts as the two conversations that it is trained as."""
+    """Adds up the figures of examples."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self._characters = self._learned = self._longest = 0
-        self._shapes: dict[tuple[type, ...], Shape] = {}
-        self._roles: Counter[type] = Counter()
+        self._orders: Counter[Roles] = Counter()
+        self._roles: Counter[str] = Counter()
         self._sizes: Counter[int] = Counter()
 
-    def add(self, conversations: list[Conversation]) -> list[tuple[str, str]]:
-        """Count an example; returns codes and messages of what is conspicuous about it."""
-        longest = learned = 0
-        repeated = False
-        for conversation in conversations:
-            messages = conversation.messages
-            tokens = estimate_tokens(conversation)
-            self.tokens += tokens
-            longest = max(longest, tokens)
-            shape = self._shape_of(tuple(map(type, messages)))
-            repeated = repeated or shape.repeated
-            for message in messages:
-                size = len(message.content or "")
-                if type(message) is Assistant:
-                    if message.tool_calls:
-                        size += sum(len(call.function.arguments) for call in message.tool_calls)
-                    if message.weight != 0:
-                        learned += size
-                self._characters += size
-        self._learned += learned
-        self._longest = max(self._longest, longest)
-        self._sizes[longest.bit_length()] += 1
-        if longest > LONG_TOKENS or learned < SHORT_CHARACTERS or repeated:
-            return list(_warnings(longest, learned, repeated))
-        return []
+    def add(self, examples: Sequence[Figures]) -> list[tuple[int, str, str]]:
+        """Count examples, many at once; returns positions, codes and messages of what is conspicuous."""
+        tokens, longest, characters, learned, roles = zip(*examples, strict=True)
+        self.tokens += sum(tokens)
+        self._characters += sum(characters)
+        self._learned += sum(learned)
+        self._longest = max(self._longest, *longest)
+        self._sizes.update(map(int.bit_length, longest))
+        self._orders.update(roles)
+        if len(self._orders) > MAX_ORDERS or max(map(len, roles)) > MAX_CACHED_ROLES:
+            self._add_up_roles()
+        if max(longest) <= LONG_TOKENS and min(learned) >= SHORT_CHARACTERS and not any(map(_repeats, set(roles))):
+            return []
+        return [(place, *warning) for place, example in enumerate(examples) for warning in _warnings(example)]
 
     def figures(self) -> dict[str, Any]:
         """The sums. `histogram` counts examples by their tokens, in ranges that double."""
@@ -69,34 +49,31 @@ class Statistics:
             "tokens_estimated": True,
             "learned_share": round(self._learned / self._characters, 4) if self._characters else 0.0,
             "longest_tokens": self._longest,
-            "messages_by_role": {role.__name__.lower(): count for role, count in self._roles.items()},
+            "messages_by_role": dict(self._roles),
             "histogram": [
                 {"min_tokens": 1 << (bits - 1), "max_tokens": (1 << bits) - 1, "examples": self._sizes[bits]}
                 for bits in sorted(self._sizes)
             ],
         }
 
-    def _shape_of(self, roles: tuple[type, ...]) -> Shape:
-        shape = self._shapes.get(roles)
-        if shape is None:
-            if len(self._shapes) >= MAX_SHAPES:
-                self._add_up_roles()
-            shape = self._shapes[roles] = Shape(roles)
-        shape.count += 1
-        return shape
-
     def _add_up_roles(self) -> None:
-        for roles, shape in self._shapes.items():
+        for roles, count in self._orders.items():
             for role in roles:
-                self._roles[role] += shape.count
-        self._shapes.clear()
+                if role is not Break:
+                    self._roles[role.__name__.lower()] += count
+        self._orders.clear()
 
 
-def _warnings(longest: int, learned: int, repeated: bool) -> Iterator[tuple[str, str]]:
+def _repeats(roles: Roles) -> bool:
+    return any(role is after and role is not Tool for role, after in pairwise(roles))
+
+
+def _warnings(example: Figures) -> Iterator[tuple[str, str]]:
+    _, longest, _, learned, roles = example
     if longest > LONG_TOKENS:
         message = f"about {longest} tokens: a job cuts it after max_length, which is {LONG_TOKENS} by default"
         yield "long_example", message
     if learned < SHORT_CHARACTERS:
         yield "short_example", f"there is little to learn, {learned} characters"
-    if repeated:
+    if _repeats(roles):
         yield "repeated_role", "two messages of one role follow each other, which some chat templates refuse"

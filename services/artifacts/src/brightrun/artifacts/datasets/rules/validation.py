@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import msgspec
 
@@ -13,7 +14,7 @@ from brightrun.contracts.artifacts import MAX_UPLOAD_BYTES
 from brightrun.datasets import typed
 from brightrun.datasets.containers import Lines, Unreadable
 from brightrun.datasets.examples import ExampleReader, detect_format
-from brightrun.datasets.models import MAX_LINE_BYTES, OPENAI_CHAT, InvalidExample
+from brightrun.datasets.models import MAX_LINE_BYTES, OPENAI_CHAT, InvalidExample, Problem
 
 MIN_DATASET_EXAMPLES = 10
 """OpenAI's minimum too."""
@@ -90,33 +91,48 @@ class Validation:
         for position, code, masked in find_sensitive(block):
             number = self._line + 1 + block.count(b"\n", 0, position)
             self._add(number, "$", code, f"this looks like {SENSITIVE[code]}: {masked}", "warning")
-        conversations = None
-        if self._reader and self._reader.reads_openai and self._reader.format == OPENAI_CHAT:
-            conversations = typed.read_block(block) if len(block) <= self._limits.line_bytes else None
-        if conversations is None or len(conversations) != len(lines):
-            for line in lines:
-                self._check_line(line)
-            return
-        self._rows += len(lines)
-        for line, conversation in zip(lines, conversations, strict=True):
-            self._line += 1
-            self._count(line, [conversation])
+        figures = typed.read_block(block) if self._reads_typed and len(block) <= self._limits.line_bytes else None
+        if figures is None or len(figures) != len(lines):
+            self._check_lines(lines)
+        else:
+            self._count(lines, figures)
 
-    def _check_line(self, line: bytes) -> None:
-        self._line += 1
+    @property
+    def _reads_typed(self) -> bool:
+        return self._reader is not None and self._reader.reads_openai and self._reader.format == OPENAI_CHAT
+
+    def _check_lines(self, lines: list[bytes]) -> None:
+        """Read lines one by one; valid ones that follow each other are counted together."""
+        valid: list[bytes] = []
+        figures: list[typed.Figures] = []
+        for line in lines:
+            found = self._read(line)
+            if isinstance(found, tuple):
+                valid.append(line)
+                figures.append(found)
+                continue
+            self._count(valid, figures)
+            valid, figures = [], []
+            self._line += 1
+            for problem in found:
+                self._add(self._line, *problem)
+        self._count(valid, figures)
+
+    def _read(self, line: bytes) -> typed.Figures | list[Problem]:
+        """The figures of a valid line, or its problems; an empty line has none."""
         if not line.strip():
             self._blank_lines += 1
-            return
-        self._rows += 1
+            return []
         if len(line) > self._limits.line_bytes:
+            self._rows += 1
             message = f"a line may have {self._limits.line_bytes // 1024 // 1024} MiB at most"
-            self._add(self._line, "$", "line_too_long", message)
-        else:
-            try:
-                self._count(line, typed.conversations_of(self._reader_of(line).read(line)))
-            except InvalidExample as invalid:
-                for problem in invalid.problems:
-                    self._add(self._line, *problem)
+            return [Problem("$", "line_too_long", message)]
+        try:
+            figures = typed.read_line(line) if self._reads_typed else None
+            return figures or typed.figures_of(self._reader_of(line).read(line))
+        except InvalidExample as invalid:
+            self._rows += 1
+            return invalid.problems
 
     def _reader_of(self, line: bytes) -> ExampleReader:
         """The reader of the data set, which the first line with the keys of a format decides."""
@@ -131,16 +147,28 @@ class Validation:
             self._reader = ExampleReader(detected, columns)
         return self._reader or ExampleReader(OPENAI_CHAT, columns)
 
-    def _count(self, line: bytes, conversations: list[typed.Conversation]) -> None:
-        self._examples += 1
-        for code, message in self._statistics.add(conversations):
-            self._add(self._line, "$", code, message, "warning")
-        digest = hash(line)
-        if digest in self._line_of:
-            self._duplicates += 1
-            self._add(self._line, "$", "duplicate_example", f"the same as line {self._line_of[digest]}", "warning")
-        elif len(self._line_of) < DUPLICATES_AMONG:
-            self._line_of[digest] = self._line
+    def _count(self, lines: list[bytes], figures: list[typed.Figures]) -> None:
+        """Count valid examples, which are the next lines."""
+        if not lines:
+            return
+        first = self._line + 1
+        self._line += len(lines)
+        self._rows += len(lines)
+        self._examples += len(lines)
+        for place, code, message in self._statistics.add(figures):
+            self._add(first + place, "$", code, message, "warning")
+        digests = list(map(hash, lines))
+        if len(set(digests)) == len(digests) and self._line_of.keys().isdisjoint(digests):
+            if len(self._line_of) < DUPLICATES_AMONG:
+                self._line_of.update(zip(digests, count(first)))
+            return
+        for line, digest in enumerate(digests, start=first):
+            before = self._line_of.get(digest)
+            if before is not None:
+                self._duplicates += 1
+                self._add(line, "$", "duplicate_example", f"the same as line {before}", "warning")
+            elif len(self._line_of) < DUPLICATES_AMONG:
+                self._line_of[digest] = line
 
     def _add(self, line: int, path: str, code: str, message: str, severity: str = "error") -> None:
         counts = self._counts[severity]

@@ -106,7 +106,7 @@ def read_comparison(metadata: Mapping[str, Any]) -> Comparison | None:
 def read_report(metadata: Mapping[str, Any]) -> ModelReport:
     """The report on a model."""
     fields = {"base_revision": metadata.get("revision")}
-    fields |= {name: metadata.get(name) for name in ("chat_template", "versions", "serving", "samples")}
+    fields |= {name: metadata.get(name) for name in ("chat_template", "versions", "serving", "samples", "notes")}
     fields = {name: _without_nul(value) for name, value in fields.items() if value is not None}
     return ModelReport.model_validate({name: value for name, value in fields.items() if _is_valid(name, value)})
 
