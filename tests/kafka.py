@@ -27,7 +27,8 @@ def docker_answers() -> bool:
         return False
 
 
-READ_SECONDS = 120
+READ_SECONDS = 900
+"""Tansu delivers some hundred records a second of many small batches."""
 EMPTY_FETCH_MS = 500
 """Longer than a fetch of a busy broker takes; then there is no more to read."""
 
