@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +83,9 @@ async def _list_topics(bootstrap: str) -> set[str]:
 
 
 async def _read(bootstrap: str, topics: Collection[str]) -> list[ConsumerRecord[Any, Any]]:
-    """Every record of the topics.
+    """Every record that the topics have now.
 
-    Tansu reports ends that are too low, so reading goes on for as long as a fetch finds records.
+    Tansu reports ends that are too low, so reading goes on until a fetch finds nothing, or only later records.
     """
     if not topics:
         return []
@@ -102,11 +103,13 @@ async def _read(bootstrap: str, topics: Collection[str]) -> list[ConsumerRecord[
 
     async with asyncio.timeout(READ_SECONDS), consumer:
         await eventually(has_all)
+        began = time.time() * 1000
         ends = await consumer.end_offsets(consumer.assignment())
         found: list[ConsumerRecord[Any, Any]] = []
         more = True
         while more or any([await consumer.position(partition) < end for partition, end in ends.items()]):
             batch = await consumer.getmany(timeout_ms=EMPTY_FETCH_MS)
-            more = bool(batch)
-            found += [record for records in batch.values() for record in records]
+            records = [record for records in batch.values() for record in records]
+            more = any(record.timestamp < began for record in records)
+            found += records
     return found

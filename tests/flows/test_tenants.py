@@ -34,10 +34,12 @@ def objects_of(platform: LivePlatform, user: FirstUser, client: httpx.Client) ->
     webhook = user.post("/api/webhooks", {"url": UNREACHABLE_URL})
     key = user.post("/api/keys", {"name": "laptop", "scopes": ["read"]})
     notifications: Any = wait_until(lambda: user.get("/api/notifications")["notifications"])
+    [newest, *_] = user.get(f"/api/jobs/{job['id']}/checkpoints")["checkpoints"]
     models = [model["id"] for model in client.get("/v1/models").json()["data"]]
     return {
         ("api", "dataset_id"): dataset["id"],
         ("api", "job_id"): job["id"],
+        ("api", "checkpoint_id"): newest["id"],
         ("api", "model_id"): job["artifact_id"],
         ("api", "webhook_id"): webhook["id"],
         ("api", "key_id"): key["id"],
