@@ -23,7 +23,14 @@ BUCKETS = ("lora-datasets", "lora-models")
 TABLES = {
     "jobs": ("api", "SELECT id, user_id, status, cancel_requested_at IS NOT NULL AS cancelled FROM jobs"),
     "queue": ("scheduler", "SELECT job_id, state FROM queue"),
-    "attempts": ("scheduler", "SELECT job_id, attempt, external_job_id, state FROM attempts"),
+    "attempts": (
+        "scheduler",
+        """
+        SELECT job_id, attempt, external_job_id, state,
+               coalesce(outcome = 'lost' OR stop_decided_at = accepted_at, false) AS late
+        FROM attempts
+        """,
+    ),
     "chunks": ("tracker", "SELECT job_id, attempt, seq, step, training_loss FROM metric_chunks"),
     "log": ("tracker", "SELECT job_id, id, type FROM job_events"),
     "costs": ("tracker", "SELECT job_id, attempt, cost_type, amount FROM cost_records"),
