@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from brightrun.api.costs.rules import safe_cell
+from brightrun.contracts.spreadsheets import safe_cell
 from brightrun.contracts.values import new_id
 from brightrun.runtime.database import Pool
 from tests.builders import adapter_ref

@@ -1,8 +1,6 @@
 """Costs are grouped and exported."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Literal
 from uuid import UUID
 
@@ -11,6 +9,7 @@ from pydantic import TypeAdapter
 from brightrun.api.costs import queries, rules
 from brightrun.api.costs.models import CostGroup, Grouping, LedgerRecord, Spent, Window
 from brightrun.api.http.clients import ServiceClients
+from brightrun.contracts.spreadsheets import write_csv
 from brightrun.runtime.database import Pool
 
 _SPENT = TypeAdapter(list[Spent])
@@ -50,13 +49,7 @@ async def export_costs(pool: Pool, clients: ServiceClients, user_id: UUID, windo
         answer = await clients.tracker.get("/costs/records", user_id, **window.params(), **after)
         records = _RECORDS.validate_python(answer["records"])
         labels = await queries.find_labels(pool, user_id, {record.job_id for record in records})
-        yield _csv([*head, *(rules.csv_row(record, labels.get(record.job_id), models) for record in records)])
+        yield write_csv([*head, *(rules.csv_row(record, labels.get(record.job_id), models) for record in records)])
         if answer["next"] is None:
             return
         after, head = {"after_time": answer["next"]["recorded_at"], "after_id": answer["next"]["id"]}, []
-
-
-def _csv(rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()

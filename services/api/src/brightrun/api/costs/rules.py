@@ -20,7 +20,6 @@ MAX_DAYS = 3660
 
 CSV_HEAD = ("recorded_at", "cost_type", "amount_usd", "attempt", "job_id", "job", "dataset", "model")
 DELETED_MODEL = (None, "Deleted models")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def last(period: Period, now: datetime) -> Window:
@@ -107,7 +106,7 @@ def sum_of(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def csv_row(record: LedgerRecord, job: JobLabels | None, models: Mapping[str, str]) -> tuple[str, ...]:
-    """A line of the export, with names that no spreadsheet takes for formulas."""
+    """A line of the export."""
     names = (job.name, job.dataset_name, models.get(str(job.model_id), "")) if job else ("", "", "")
     return (
         record.recorded_at.isoformat(),
@@ -115,10 +114,5 @@ def csv_row(record: LedgerRecord, job: JobLabels | None, models: Mapping[str, st
         f"{record.amount:.4f}",
         str(record.attempt),
         str(record.job_id),
-        *map(safe_cell, names),
+        *names,
     )
-
-
-def safe_cell(text: str) -> str:
-    """The text, which a spreadsheet shows as it is and does not run: after OWASP, "CSV Injection"."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text

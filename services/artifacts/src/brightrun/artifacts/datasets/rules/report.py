@@ -1,7 +1,5 @@
 """The report of a validation as a file: each issue beside the line that it speaks of."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal
@@ -10,14 +8,13 @@ import msgspec
 
 from brightrun.artifacts.datasets.models import Issue, ReadingOptions
 from brightrun.contracts.artifacts import MAX_UPLOAD_BYTES
+from brightrun.contracts.spreadsheets import write_csv
 from brightrun.datasets.containers import Lines, Unreadable
 
 ReportFormat = Literal["jsonl", "csv"]
 COLUMNS = ("line", "severity", "path", "code", "message", "text")
 MAX_TEXT_BYTES = 2000
 """Of a line in the report."""
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets run a cell that begins so; a quote before it keeps it text."""
 
 
 def write_report(
@@ -54,10 +51,4 @@ def _rows(issues: list[Issue], line: bytes, file_format: ReportFormat) -> bytes:
     rows = [[issue.line, issue.severity, issue.path, issue.code, issue.message, text] for issue in issues]
     if file_format == "jsonl":
         return b"".join(msgspec.json.encode(dict(zip(COLUMNS, row, strict=True))) + b"\n" for row in rows)
-    file = io.StringIO()
-    csv.writer(file).writerows([[_cell(value) for value in row] for row in rows])
-    return file.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return write_csv(rows).encode()
