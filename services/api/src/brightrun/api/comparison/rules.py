@@ -11,10 +11,12 @@ from brightrun.contracts.events import Segment
 
 Measure = Callable[[dict[str, Any]], float | None]
 """From a point of the tracker to its place on an axis; None where that is unknown."""
+Span = tuple[datetime, datetime | None]
 
 
 def measure_of(job: Job, axis: Axis) -> Measure:
     """How the job's points are placed on the axis."""
+    spans = _spans(job)
     match axis:
         case "step":
             return lambda point: point["step"]
@@ -22,10 +24,10 @@ def measure_of(job: Job, axis: Axis) -> Measure:
             average = _tokens_per_step(job)
             return lambda point: None if average is None else point["step"] * average
         case "time":
-            return lambda point: _trained_seconds(job, datetime.fromisoformat(point["timestamp"]))
+            return lambda point: _trained_seconds(spans, point)
         case "cost":
             rate = float(job.pricing.hourly_rate / Decimal(3600))
-            return lambda point: _trained_seconds(job, datetime.fromisoformat(point["timestamp"])) * rate
+            return lambda point: _trained_seconds(spans, point) * rate
 
 
 def series_of(points: Sequence[dict[str, Any]], name: str, measure: Measure) -> tuple[list[float], list[float]]:
@@ -43,14 +45,15 @@ def _tokens_per_step(job: Job) -> float | None:
     return latest.trained_tokens / latest.step
 
 
-def _trained_seconds(job: Job, moment: datetime) -> float:
-    """How long the job held GPUs until the moment, without pauses."""
-    return sum(_seconds_until(moment, start, end) for start, end in _spans(job))
+def _trained_seconds(spans: Sequence[Span], point: dict[str, Any]) -> float:
+    """How long GPUs were held until the point, without pauses."""
+    moment = datetime.fromisoformat(point["timestamp"])
+    return sum(_seconds_until(moment, start, end) for start, end in spans)
 
 
-def _spans(job: Job) -> list[tuple[datetime, datetime | None]]:
+def _spans(job: Job) -> list[Span]:
     """When it held GPUs; the last time may have no end yet."""
-    ended: list[tuple[datetime, datetime | None]] = [_span(segment) for segment in job.segments]
+    ended: list[Span] = [_span(segment) for segment in job.segments]
     return [*ended, (job.run.started_at, None)] if job.run and job.run.started_at else ended
 
 
