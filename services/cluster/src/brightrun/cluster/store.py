@@ -128,15 +128,15 @@ def _read(conn: sqlite3.Connection, work: Callable[[], T]) -> T:
 
 
 def _commit(changes: list[_Change], conn: sqlite3.Connection) -> list[Outcome]:
-    """The result or error of each change; none has happened if the commit fails."""
+    """The result or error of each change. Raises why the commit fails; none has happened then."""
     try:
         conn.execute("BEGIN IMMEDIATE")
         outcomes = [_attempt(conn, change) for change in changes]
         conn.execute("COMMIT")
-    except Exception as error:
+    except BaseException:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
-        return [(None, error)] * len(changes)
+        raise
     return outcomes
 
 
