@@ -101,8 +101,8 @@ async def insert_jobs(conn: Connection, jobs: Sequence[JobQueued], seconds: Sequ
                 SELECT FROM queue w WHERE w.user_id = users.user_id AND w.state = '{JobState.WAITING}')),
         queued AS (
             INSERT INTO queue (job_id, user_id, gpu_type, gpus, base_model, inputs, job, state, expected_seconds,
-                                queued_at, preferred_cluster, resume_from, pause_turn,
-                               pause_requested_at, cancel_requested_at)
+                               queued_at, preferred_cluster, resume_from, pause_turn, pause_requested_at,
+                               cancel_requested_at)
             SELECT job_id, user_id, gpu_type, gpus, base_model, inputs, job::jsonb, '{JobState.WAITING}',
                 expected_seconds, queued_at, coalesce(earlier.cluster, ''), earlier.external_job_id, coalesce(turn, 0),
                 CASE WHEN turn IS NOT NULL THEN now() END, CASE WHEN turn IS NULL THEN early.requested_at END
